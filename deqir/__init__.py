@@ -1,0 +1,36 @@
+"""Restore degraded images with diffusion models, all sampling steps at once, without training."""
+
+from __future__ import annotations
+
+from . import metrics, operators
+from .chain import Chain
+from .noise import image_seed
+from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
+from .protocols import Denoiser, LinearOperator, Outcome
+from .restore import ConvergenceStats, Restoration, Restorer
+from .schedule import NoiseSchedule
+from .solvers import Anderson, Picard
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Anderson",
+    "Chain",
+    "ConvergenceStats",
+    "Denoiser",
+    "GaussianPrior",
+    "LinearOperator",
+    "NoiseSchedule",
+    "Outcome",
+    "Picard",
+    "Prior",
+    "PriorError",
+    "Restoration",
+    "Restorer",
+    "__version__",
+    "image_seed",
+    "load_prior",
+    "metrics",
+    "operators",
+    "prior_digest",
+]

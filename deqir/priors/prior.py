@@ -1,0 +1,60 @@
+"""A network that knows images, with its name, its digest and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..protocols import Denoiser
+from ..shapes import Float
+
+
+class PriorError(ValueError):
+    """A prior is missing, altered, or not what the caller needs; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """A `Denoiser` that takes images of any size.
+
+    Attributes:
+        name: What the user calls it.
+        digest: SHA-256 of its weights, in hex.
+        denoiser: The network.
+        device: Where its weights are.
+        multiple: The network needs sides divisible by this; others are padded, and cropped again.
+        max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
+    """
+
+    name: str
+    digest: str
+    denoiser: Denoiser
+    device: torch.device
+    multiple: int
+    max_noise: float
+
+    def __call__(
+        self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /
+    ) -> Float[Tensor, "N C H W"]:
+        height, width = x_t.shape[-2:]
+        wide = _reflect(x_t, -height % self.multiple, -width % self.multiple)
+        return self.denoiser(wide, alpha_bar)[..., :height, :width]
+
+    def check_noise(self, noise: float) -> None:
+        """Raise PriorError if the prior was not trained for noise this strong."""
+        if noise > self.max_noise * (1 + 1e-6):
+            raise PriorError(
+                f"prior {self.name!r} knows noise up to {self.max_noise:.3f} (images in [0, 1]), but the chain "
+                f"would start at {noise:.3f}; choose a smaller start noise or another prior"
+            )
+
+
+def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H+ W+"]:
+    """Extend by reflection, so that noise keeps its statistics; sides shorter than the pad repeat their edge."""
+    if not down and not right:
+        return x
+    mode = "reflect" if down < x.shape[-2] and right < x.shape[-1] else "replicate"
+    return functional.pad(x, (0, right, 0, down), mode=mode)

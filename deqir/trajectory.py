@@ -1,0 +1,170 @@
+"""One step of the chain, the sequential sampler, and the joint map F whose fixed point is the same chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .chain import Chain
+from .protocols import Denoiser, LinearOperator, Linearization, Surrogate
+from .shapes import Float, Int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampler:
+    """The chain of a batch of images: everything a step needs but the state.
+
+    One step from position i to i + 1, with e_i = eps_theta(x_i):
+        x0_hat  = (x_i - sqrt(1 - alpha_bar_i) e_i) / sqrt(alpha_bar_i)
+        x_tilde = A^+ y + (I - A^+ A) x0_hat
+        x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde + c1_i z_i + c2_i e_i
+
+    Attributes:
+        denoiser: Noise predictor eps_theta.
+        A: The degradation.
+        chain: Levels and noise weights.
+        pinv_y: A^+ y of each image, shape (B, C, H, W).
+        start: The image each chain starts from, before noise, shape (B, C, H, W).
+        noise: Standard normal noise: the start's, then z_0..z_{T-1}, shape (B, T + 1, C, H, W).
+        denoiser_batch: Most images x positions in one call of the denoiser; bounds memory, not results.
+
+    References:
+        DDNM (Wang et al., 2023), https://arxiv.org/abs/2212.00490, algorithm 1
+        DeqIR (Cao et al., 2024), https://arxiv.org/abs/2311.11600, section 3
+    """
+
+    denoiser: Denoiser
+    A: LinearOperator
+    chain: Chain
+    pinv_y: Float[Tensor, "B C H W"]
+    start: Float[Tensor, "B C H W"]
+    noise: Float[Tensor, "B T+1 C H W"]
+    denoiser_batch: int = 16
+
+    def take(self, rows: Int[Tensor, " b"]) -> Sampler:
+        """Return the sampler of some of the images."""
+        if len(rows) == len(self.start):
+            return self
+        return replace(self, pinv_y=self.pinv_y[rows], start=self.start[rows], noise=self.noise[rows])
+
+    def initial(self) -> Float[Tensor, "B C H W"]:
+        """Return the state at position 0: the start plus noise of the first level."""
+        alpha_bar = self.chain.alpha_bar[0]
+        return float(alpha_bar.sqrt()) * self.start + float((1 - alpha_bar).sqrt()) * self.noise[:, 0]
+
+    def x0_hat(self, x: Float[Tensor, "B K C H W"], first: int) -> Float[Tensor, "B K C H W"]:
+        """Return the data prediction of K states at positions first..first+K-1; the only network calls."""
+        B, K = x.shape[:2]
+        alpha_bar = self.chain.alpha_bar[first : first + K].to(x.device)
+        rows, levels = x.flatten(0, 1), alpha_bar.repeat(B)
+        parts = zip(rows.split(self.denoiser_batch), levels.split(self.denoiser_batch), strict=True)
+        eps = torch.cat([self.denoiser(part, level) for part, level in parts]).view_as(x)
+        return (x - _column((1 - alpha_bar).sqrt(), x) * eps) / _column(alpha_bar.sqrt(), x)
+
+    def null(self, v: Float[Tensor, "B *K C H W"]) -> Float[Tensor, "B *K C H W"]:
+        """Return (I - A^+ A) v, what A cannot see of v."""
+        flat = v.reshape(-1, *v.shape[-3:])
+        return v - self.A.pinv(self.A(flat)).view_as(v)
+
+    def step(
+        self, x: Float[Tensor, "B K C H W"], x0_hat: Float[Tensor, "B K C H W"], first: int
+    ) -> Float[Tensor, "B K C H W"]:
+        """Return the states one step on from positions first..first+K-1, given their data predictions."""
+        K = x.shape[1]
+        here, there = self.chain.alpha_bar[first : first + K], self.chain.alpha_bar[first + 1 : first + K + 1]
+        eps = (x - _column(here.sqrt(), x) * x0_hat) / _column((1 - here).sqrt(), x)
+        x_tilde = self.pinv_y[:, None] + self.null(x0_hat)
+        z = self.noise[:, first + 1 : first + K + 1]
+        c1, c2 = self.chain.c1[first : first + K], self.chain.c2[first : first + K]
+        return _column(there.sqrt(), x) * x_tilde + _column(c1, x) * z + _column(c2, x) * eps
+
+    def sequential(self, x: Float[Tensor, "B C H W"], first: int = 0) -> Iterator[Float[Tensor, "B C H W"]]:
+        """Yield the states after x, which stands at position `first`, one network call a step."""
+        for i in range(first, self.chain.steps):
+            here = x[:, None]
+            x = self.step(here, self.x0_hat(here, i), i)[:, 0]
+            yield x
+
+    def frozen(self) -> Float[Tensor, "B T C H W"]:
+        """Return positions 1..T of the chain whose data prediction is the start throughout: no network call."""
+        x, states = self.initial(), list[Tensor]()
+        for i in range(self.chain.steps):
+            here, there = self.chain.alpha_bar[i], self.chain.alpha_bar[i + 1]
+            eps = (x - float(here.sqrt()) * self.start) / float((1 - here).sqrt())
+            x = float(there.sqrt()) * self.start
+            x = x + float(self.chain.c1[i]) * self.noise[:, i + 1] + float(self.chain.c2[i]) * eps
+            states.append(x)
+        return torch.stack(states, 1)
+
+
+class JointMap:
+    """F over the states at positions 1..T of every image; its fixed point is the sequential chain.
+
+    One call evaluates the step f_i at all states at once, then carries the changes along the chain in one scan
+    that calls no network:
+        x_{i+1}^new = f_i(x_i) + M_i (x_i^new - x_i),
+        M_i = sqrt(alpha_bar_{i+1}) N J_i / sqrt(alpha_bar_i) + (c2_i / sqrt(1 - alpha_bar_i)) (I - J_i)
+    with N = I - A^+ A and J_i the surrogate's stand-in for the Jacobian of the data prediction with respect to
+    x_i / sqrt(alpha_bar_i). M_i would be the step's Jacobian, and the map a Newton step, were J_i exact.
+
+    State k depends on states before it only, so each call makes one more leading state exact. F keeps those,
+    whatever a caller hands in for them, and evaluates the network only behind them; call k costs T - k network
+    evaluations an image. A map therefore serves one solve: images may leave between calls but not pause.
+
+    Attributes:
+        calls: Calls so far, which is also the number of exact states.
+
+    References:
+        DeqIR, https://arxiv.org/abs/2311.11600, proposition 1 (J = I: the published form)
+    """
+
+    def __init__(self, sampler: Sampler, surrogate: Surrogate) -> None:
+        self.calls = 0
+        self._sampler = sampler
+        self._exact = sampler.initial()
+        self._done: list[Tensor] = []
+        sigma = sampler.chain.sigma.tolist()
+        self._jacobian: Linearization = surrogate.linearize(sigma, len(sampler.start))
+
+    def __call__(
+        self, X: Float[Tensor, "b T C H W"], rows: Int[Tensor, " b"], /
+    ) -> Float[Tensor, "b T C H W"]:
+        """X: states 1..T of the images `rows`. Returns their next values."""
+        sampler, k = self._sampler.take(rows), self.calls
+        if k == sampler.chain.steps:
+            return torch.stack([state[rows] for state in self._done], 1)
+        old = torch.cat([self._exact[rows, None], X[:, k : sampler.chain.steps - 1]], 1)
+        x0_hat = sampler.x0_hat(old, k)
+        stepped = sampler.step(old, x0_hat, k)
+        new = [stepped[:, 0]]
+        for j in range(1, old.shape[1]):
+            new.append(stepped[:, j] + self._carry(sampler, k + j, rows, old[:, j], x0_hat[:, j], new[-1]))
+        self._remember(new[0], rows)
+        self.calls += 1
+        return torch.stack([*(state[rows] for state in self._done[:-1]), *new], 1)
+
+    def exact_state(self) -> Float[Tensor, "B C H W"]:
+        """Return the state at position `calls`, exact to rounding for the images of the last call."""
+        return self._exact
+
+    def _carry(
+        self, sampler: Sampler, i: int, rows: Tensor, old: Tensor, x0_hat: Tensor, new: Tensor
+    ) -> Float[Tensor, "b C H W"]:
+        """M_i (new - old) at position i."""
+        chain, dx = sampler.chain, new - old
+        root = float(chain.alpha_bar[i].sqrt())
+        jd = self._jacobian(i, rows, old / root, x0_hat, dx / root)
+        q = float(chain.c2[i] / (1 - chain.alpha_bar[i]).sqrt())
+        return float(chain.alpha_bar[i + 1].sqrt()) * sampler.null(jd) + q * (dx - root * jd)
+
+    def _remember(self, state: Tensor, rows: Tensor) -> None:
+        self._exact = self._exact.clone()
+        self._exact[rows] = state
+        self._done.append(self._exact)
+
+
+def _column(values: Float[Tensor, " K"], like: Tensor) -> Float[Tensor, "K 1 1 1"]:
+    return values.to(like)[:, None, None, None]

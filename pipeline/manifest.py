@@ -1,0 +1,97 @@
+"""One row per input image, whatever became of it, in Parquet parts written once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What became of an input."""
+
+    RESTORED = "restored"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """What happened to one version of one input.
+
+    Attributes:
+        job_id, shard_id: The job and the shard that wrote this row.
+        source_key, source_etag, source_size, source_sha256: The input; the digest is None if it was not read.
+        output_key, output_size, output_sha256: The restored object; None unless status is "restored".
+        width, height: Pixels of the restored image, after EXIF orientation.
+        image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.
+        status: "restored", "failed", "skipped" (the reason is in `error`) or "conflict" (the output key holds
+            another job's or another image's object, which was left alone).
+        error_type, error: Class name and message.
+        task, operator_parameters: The degradation that was undone; parameters as text.
+        prior, prior_digest: Name and SHA-256 of the network's weights.
+        steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the number of states solved
+            together, 1 for step by step.
+        nfe: Network evaluations of this image.
+        rounds: Serial network passes of this image.
+        converged: The solve met its tolerance; always true step by step.
+        fallback: The parallel solve ran out of rounds and the image was finished step by step.
+        residual_final, residual_history: Largest relative residual over the states, last and per round.
+        frontier_history: Leading states known after each round.
+        data_consistency: ||A x_0 - y|| / ||y|| before rounding to 8 bits.
+        psnr, psnr_start, ssim: Against the reference, in dB and 0..1: of the output, and of the chain's start
+            (bicubic interpolation for super-resolution).
+        fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
+            batch's solve time is divided among its images.
+        device, dtype, software: Where and with what it ran.
+        started_at, finished_at: UTC.
+    """
+
+    job_id: str
+    shard_id: str
+    source_key: str
+    source_etag: str
+    source_size: int
+    source_sha256: str | None = None
+    output_key: str | None = None
+    output_size: int | None = None
+    output_sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    image_mode: str | None = None
+    bit_depth: int | None = None
+    status: str
+    error_type: str | None = None
+    error: str | None = None
+    task: str
+    operator_parameters: dict[str, str]
+    prior: str
+    prior_digest: str
+    steps: int
+    eta: float
+    start_noise: float
+    seed: int
+    mode: str
+    window: int | None = None
+    nfe: int | None = None
+    rounds: int | None = None
+    converged: bool | None = None
+    fallback: bool | None = None
+    residual_final: float | None = None
+    residual_history: list[float] | None = None
+    frontier_history: list[int] | None = None
+    data_consistency: float | None = None
+    psnr: float | None = None
+    psnr_start: float | None = None
+    ssim: float | None = None
+    fetch_seconds: float | None = None
+    decode_seconds: float | None = None
+    solve_seconds: float | None = None
+    encode_seconds: float | None = None
+    put_seconds: float | None = None
+    device: str
+    dtype: str
+    software: dict[str, str]
+    started_at: datetime
+    finished_at: datetime

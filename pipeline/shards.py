@@ -1,0 +1,67 @@
+"""What a shard is: a set of input versions, named by content, not by position."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class ImageRef:
+    """One version of one input object, and what the plan decided about it.
+
+    Attributes:
+        key: Key in the source store.
+        etag: The version's tag as listed.
+        size: Bytes as listed.
+        output_key: Key in the destination store; None when the plan refused the input.
+        refusal: Why the input is not restored; None when it is.
+        refusal_type: "" for a skip (not an image by its name), else the class name of the ImageError.
+    """
+
+    key: str
+    etag: str
+    size: int
+    output_key: str | None = None
+    refusal: str | None = None
+    refusal_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work, of retry and of commit."""
+
+    images: tuple[ImageRef, ...]
+
+    @property
+    def id(self) -> str:
+        """Hash of the input versions: the same set has the same id, whatever their order."""
+        text = "\n".join(f"{ref.key}\0{ref.etag}" for ref in sorted(self.images))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReport:
+    """All that travels back from a worker: counts, never pixels.
+
+    Attributes:
+        restored, failed, skipped, conflicts: Rows by status.
+        already_committed: The part existed before; another run or actor did this shard.
+        rounds: Sum over the shard's images of serial network passes.
+        nfe: Sum over the shard's images of network evaluations.
+        seconds: Wall time of the shard.
+    """
+
+    shard_id: str
+    restored: int = 0
+    failed: int = 0
+    skipped: int = 0
+    conflicts: int = 0
+    already_committed: bool = False
+    rounds: int = 0
+    nfe: int = 0
+    seconds: float = 0.0
+
+    @property
+    def images(self) -> int:
+        return self.restored + self.failed + self.skipped + self.conflicts
