@@ -29,7 +29,7 @@ class Chain:
         ValueError: The levels do not rise to 1, or the weights have another length.
     """
 
-    alpha_bar: Float[Tensor, " T+1"]
+    alpha_bar: Float[Tensor, " positions"]
     c1: Float[Tensor, " T"]
     c2: Float[Tensor, " T"]
 
@@ -43,7 +43,7 @@ class Chain:
             )
 
     @classmethod
-    def with_eta(cls, alpha_bar: Float[Tensor, " T+1"], eta: float) -> Chain:
+    def with_eta(cls, alpha_bar: Float[Tensor, " positions"], eta: float) -> Chain:
         """Return the chain whose noise is fresh to the share eta: c1 = eta s, c2 = sqrt(1 - eta^2) s.
 
         s = sqrt(1 - alpha_bar_{i+1}), so the level after a step is right whatever eta: 0 is DDIM's
@@ -100,6 +100,6 @@ class Chain:
         return len(self.c1)
 
     @property
-    def sigma(self) -> Float[Tensor, " T+1"]:
+    def sigma(self) -> Float[Tensor, " positions"]:
         """Noise level of each position for images in [-1, 1]; sigma[T] = 0."""
         return sigma_of(self.alpha_bar)

@@ -28,7 +28,7 @@ def _grid(side: int) -> int:
     return max(BLOCK, side + side % STRIDE)
 
 
-def analyse(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B*C 64 h w"]:
+def analyse(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "BC 64 h w"]:
     """Return the coefficients of x, extended by zeros to even sides of at least 8 and then periodically.
 
     A tight frame scaled to norm 1: synthesise(analyse(x)) = x and the two are each other's transpose up to the
@@ -41,7 +41,7 @@ def analyse(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B*C 64 h w"]:
     return functional.conv2d(wide, _atoms(x.dtype, x.device), stride=STRIDE)
 
 
-def synthesise(c: Float[Tensor, "B*C 64 h w"], shape: torch.Size) -> Float[Tensor, "B C H W"]:
+def synthesise(c: Float[Tensor, "BC 64 h w"], shape: torch.Size) -> Float[Tensor, "B C H W"]:
     """Return the image of `shape` with these coefficients."""
     h, w = _grid(shape[-2]), _grid(shape[-1])
     wide = functional.conv_transpose2d(c, _atoms(c.dtype, c.device), stride=STRIDE)

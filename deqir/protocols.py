@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from .shapes import Float, Int
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """eps_theta(x_t, alpha_bar): the noise in x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
 
@@ -23,6 +24,7 @@ class Denoiser(Protocol):
     ) -> Float[Tensor, "N C H W"]: ...
 
 
+@runtime_checkable
 class LinearOperator(Protocol):
     """A degradation A on images in [-1, 1], its transpose, its Moore-Penrose inverse, and where to start.
 
@@ -55,6 +57,7 @@ class Outcome(StrEnum):
     NONFINITE = "nonfinite"
 
 
+@runtime_checkable
 class FixedPointMap(Protocol):
     """F: the next value of some elements of a batch, told which ones they are."""
 
@@ -79,12 +82,14 @@ class FixedPoint:
     outcome: tuple[Outcome, ...]
 
 
+@runtime_checkable
 class FixedPointSolver(Protocol):
     """Finds x with F(x) = x from `init`; calls F once per round and knows nothing of images."""
 
     def __call__(self, F: FixedPointMap, init: Float[Tensor, "B K ..."], /) -> FixedPoint: ...
 
 
+@runtime_checkable
 class Linearization(Protocol):
     """Stands in for the Jacobian of the data prediction during one solve; may learn from round to round."""
 
@@ -104,6 +109,7 @@ class Linearization(Protocol):
         ...
 
 
+@runtime_checkable
 class Surrogate(Protocol):
     """Makes a fresh `Linearization` for a solve of `batch` images over noise levels `sigma`."""
 

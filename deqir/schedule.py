@@ -57,7 +57,7 @@ class NoiseSchedule:
         """Noise level of each t for images in [-1, 1]; sigma[0] = 0."""
         return sigma_of(self.alpha_bar)
 
-    def timesteps(self, steps: int) -> Int[Tensor, " steps+1"]:
+    def timesteps(self, steps: int) -> Int[Tensor, " positions"]:
         """Return evenly spaced t from the noisiest level down to 0, length steps + 1."""
         last = len(self.alpha_bar) - 1
         if not 1 <= steps <= last:

@@ -41,7 +41,7 @@ class Sampler:
     chain: Chain
     pinv_y: Float[Tensor, "B C H W"]
     start: Float[Tensor, "B C H W"]
-    noise: Float[Tensor, "B T+1 C H W"]
+    noise: Float[Tensor, "B positions C H W"]
     denoiser_batch: int = 16
 
     def take(self, rows: Int[Tensor, " b"]) -> Sampler:

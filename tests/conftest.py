@@ -7,7 +7,9 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-jaxtyping.install_import_hook("deqir", "beartype.beartype")
+import tests.checking
+
+jaxtyping.install_import_hook("deqir", f"{tests.checking.__name__}.beartype")
 
 import torch  # noqa: E402
 

@@ -39,14 +39,14 @@ class Colorization:
             raise ValueError(f"Colorization needs images of 3 channels, got {x.shape[1]}")
         return (x * self._column(x)).sum(1, keepdim=True)
 
-    def adjoint(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+    def adjoint(self, y: Float[Tensor, "B c H W"], /) -> Float[Tensor, "B 3 H W"]:
         self.image_shape(y.shape)
         return y * self._column(y)
 
-    def pinv(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+    def pinv(self, y: Float[Tensor, "B c H W"], /) -> Float[Tensor, "B 3 H W"]:
         return self.adjoint(y) / sum(w**2 for w in self.weights)
 
-    def start(self, y: Float[Tensor, "B 1 H W"], /) -> Float[Tensor, "B 3 H W"]:
+    def start(self, y: Float[Tensor, "B c H W"], /) -> Float[Tensor, "B 3 H W"]:
         """Return the grey image: the same value in all channels, which agrees with y as the weights sum to 1."""
         return y.expand(-1, 3, -1, -1).clone()
 

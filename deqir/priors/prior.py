@@ -52,7 +52,7 @@ class Prior:
             )
 
 
-def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H+ W+"]:
+def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H1 W1"]:
     """Extend by reflection, so that noise keeps its statistics; sides shorter than the pad repeat their edge."""
     if not down and not right:
         return x

@@ -1,0 +1,1 @@
+"""Orchestration: the Prefect flow over the pipeline, and the command line."""

@@ -1,0 +1,139 @@
+"""The command line: `deqir restore`, `degrade`, `status` and `models`.
+
+Nothing heavy is imported before a command runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import options as o
+from .exits import exit_status
+from .models import models
+
+app = typer.Typer(
+    name="deqir",
+    help="Restore large archives of degraded images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Exit status: 0 all restored, 3 some images failed (they are listed), 2 bad usage or configuration, "
+    "1 the job failed, 130 or 143 interrupted.",
+)
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line; the console script `deqir`."""
+    app()
+
+
+def version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from deqir import __version__
+
+        print(f"deqir {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Restore large archives of degraded images."""
+
+
+@app.command()
+def restore(
+    source: o.Source,
+    destination: o.Destination,
+    task: o.TaskOption = None,
+    scale: o.Scale = None,
+    mask: o.Mask = None,
+    prior: o.Prior = None,
+    steps: o.Steps = None,
+    eta: o.Eta = None,
+    start_noise: o.StartNoise = None,
+    mode: o.ModeOption = None,
+    surrogate: o.SurrogateOption = None,
+    tolerance: o.Tolerance = None,
+    seed: o.Seed = None,
+    output_format: o.FormatOption = None,
+    quality: o.Quality = None,
+    reference: o.Reference = None,
+    executor: o.ExecutorOption = None,
+    actors: o.Actors = None,
+    ray_address: o.RayAddress = None,
+    shard_size: o.ShardSize = None,
+    batch_size: o.BatchSize = None,
+    device: o.Device = None,
+    as_json: o.Json = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Restore every image below SRC into DST. Running the same command again resumes."""
+    result = {
+        "prior": prior,
+        "steps": steps,
+        "eta": eta,
+        "start_noise": start_noise,
+        "mode": mode,
+        "surrogate": surrogate,
+        "tolerance": tolerance,
+        "seed": seed,
+        "output_format": output_format,
+        "quality": quality,
+    }
+    runtime = {
+        "executor": executor,
+        "actors": actors,
+        "ray_address": ray_address,
+        "shard_size": shard_size,
+        "batch_size": batch_size,
+        "device": device,
+    }
+    with exit_status(Console(stderr=True)):
+        from .request import restore_job
+        from .run import run_restore
+
+        job = restore_job(
+            source=source,
+            destination=destination,
+            reference=reference,
+            degradation={"task": task, "scale": scale, "mask": mask},
+            result=result,
+            runtime=runtime,
+        )
+        run_restore(job, as_json=as_json, verbose=verbose)
+
+
+@app.command()
+def degrade(
+    source: o.CleanSource,
+    destination: o.Destination,
+    task: o.TaskOption = None,
+    scale: o.Scale = None,
+    mask: o.Mask = None,
+) -> None:
+    """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
+    with exit_status(Console(stderr=True)):
+        from .degrade import run_degrade
+        from .request import degradation_of
+
+        wanted = degradation_of({"task": task, "scale": scale, "mask": mask})
+        run_degrade(source, destination, wanted)
+
+
+@app.command()
+def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json = False) -> None:
+    """Show where the jobs of an archive stand, from their manifests alone."""
+    with exit_status(Console(stderr=True)):
+        from .status import show_status
+
+        show_status(archive, job_id=job, as_json=as_json)

@@ -1,0 +1,36 @@
+"""Log lines of the command line: on the console that also draws the progress bar, never told twice."""
+
+from __future__ import annotations
+
+import logging
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+
+def log_to(console: Console, *, verbose: bool) -> None:
+    """Send warnings of every library to `console`, and the information of ours and Prefect's if `verbose`.
+
+    To be called before Prefect is imported: it leaves a root logger alone that has a handler already. What it
+    reports to its API does not depend on this.
+    """
+    handler = RichHandler(
+        level=logging.INFO if verbose else logging.WARNING,
+        console=console,
+        show_time=verbose,
+        show_path=False,
+        markup=False,
+        highlighter=None,
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    if not verbose:
+        handler.addFilter(not_told_twice)
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+
+
+def not_told_twice(record: logging.LogRecord) -> bool:
+    """Return False for what Prefect's engine says of a run that ended badly: the command line says it in a line."""
+    return not (
+        record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR
+    )

@@ -1,0 +1,133 @@
+"""Where a running job stands: the sentence, the bar on a terminal and the lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+PLAIN_LINE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Counts of a running job.
+
+    Attributes:
+        total: Images of the job.
+        done: Images with a row, or about to have one, in this run or an earlier one.
+        failed, conflicts: How many of this run's did not end well.
+        fresh: Images done in this run.
+        seconds: Wall time of this run.
+    """
+
+    total: int
+    done: int
+    failed: int
+    conflicts: int
+    fresh: int
+    seconds: float
+
+    @property
+    def per_minute(self) -> float | None:
+        """Images a minute in this run; None before the first."""
+        return 60 * self.fresh / self.seconds if self.fresh and self.seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected time to the end at this run's pace; None before the first image."""
+        return (self.total - self.done) * self.seconds / self.fresh if self.fresh else None
+
+    @property
+    def rest(self) -> str:
+        """Return what follows the count: "3 failed, 41/min, ETA 9 min"."""
+        parts = [f"{self.failed:,} failed"]
+        if self.conflicts:
+            parts.append(f"{self.conflicts:,} in conflict")
+        if (pace := self.per_minute) is not None:
+            parts.append(f"{pace:,.0f}/min" if pace >= 10 else f"{pace:.1f}/min")
+        if self.seconds_left:
+            parts.append(f"ETA {duration(self.seconds_left)}")
+        return ", ".join(parts)
+
+    def __str__(self) -> str:
+        """Return "615 of 1,000 images, 3 failed, 41/min, ETA 9 min"."""
+        return f"{self.done:,} of {self.total:,} images, {self.rest}"
+
+
+Show = Callable[[Standing], None]
+
+_watchers: ContextVar[tuple[Show, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(show: Show) -> Iterator[None]:
+    """Have every job that runs inside the block tell `show` where it stands.
+
+    A flow's parameters are data that a server stores, so a display cannot be one of them.
+    """
+    token = _watchers.set((*_watchers.get(), show))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def watchers() -> tuple[Show, ...]:
+    """Return the displays of the surrounding `watching` blocks."""
+    return _watchers.get()
+
+
+@dataclass(slots=True, kw_only=True)
+class Throttle:
+    """Lets a `show` through at most every `seconds`, and always the first and the last time."""
+
+    show: Show
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _next: float = field(default=-float("inf"), init=False)
+
+    def __call__(self, standing: Standing) -> None:
+        now = self.clock()
+        if now >= self._next or standing.done == standing.total:
+            self._next = now + self.seconds
+            self.show(standing)
+
+
+@contextmanager
+def display(console: Console, title: str) -> Iterator[Show]:
+    """Give a `show` that draws a bar on a terminal, and prints a line every ten seconds elsewhere."""
+    if not console.is_terminal:
+        console.print(title, markup=False, highlight=False, soft_wrap=True)
+        yield Throttle(show=lambda standing: print_line(console, standing), seconds=PLAIN_LINE_SECONDS)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(title, total=None, text="starting")
+        yield lambda standing: progress.update(
+            bar, total=standing.total, completed=standing.done, text=str(standing)
+        )
+
+
+def print_line(console: Console, standing: Standing) -> None:
+    """Print where the job stands, as one line however narrow the console is."""
+    console.print(str(standing), markup=False, highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: "40 s", "9 min", "2 h 05 min"."""
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

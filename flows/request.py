@@ -1,0 +1,118 @@
+"""From the command line's options to a RestoreJob, with usage errors in the options' own names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pipeline.config import Degradation, RestoreJob
+
+Given = Mapping[str, Any]
+
+OPTION_NAMES = {"output_format": "format"}
+
+
+def restore_job(
+    *, source: str, destination: str, reference: str | None, degradation: Given, result: Given, runtime: Given
+) -> RestoreJob:
+    """Return the job that the options describe; an option that is None was not given.
+
+    Raises:
+        ConfigurationError: Options that do not go together, or a value out of its range.
+    """
+    from pipeline.config import RestoreJob
+
+    check_companions(degradation, result, runtime)
+    settings = {
+        "source": location(source),
+        "destination": location(destination),
+        "reference": reference and location(reference),
+        "result": given(result) | {"degradation": degradation_settings(degradation)},
+        "runtime": given(runtime),
+    }
+    with option_errors():
+        return RestoreJob.model_validate(settings)
+
+
+def degradation_of(degradation: Given) -> Degradation:
+    """Return the degradation that --task, --scale and --mask describe.
+
+    Raises:
+        ConfigurationError: As for `restore_job`.
+    """
+    from pydantic import TypeAdapter
+
+    from pipeline.config import Degradation
+
+    check_companions(degradation, {}, {})
+    with option_errors():
+        checked: Degradation = TypeAdapter(Degradation).validate_python(degradation_settings(degradation))
+    return checked
+
+
+def degradation_settings(degradation: Given) -> dict[str, Any]:
+    """Return what was given of a degradation; super-resolution if no task was."""
+    settings = {"task": "sr"} | given(degradation)
+    if "mask" in settings:
+        settings["mask"] = location(settings["mask"])
+    return settings
+
+
+def given(options: Given) -> dict[str, Any]:
+    """Return the options that were given; the configuration knows the defaults of the others."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def location(text: str) -> str:
+    """Return an s3:// URL as it is, and a local path as an absolute one: the same place in every process."""
+    return text if text.startswith("s3://") else str(Path(text).expanduser().absolute())
+
+
+def check_companions(degradation: Given, result: Given, runtime: Given) -> None:
+    """Refuse options that nothing would read.
+
+    Raises:
+        ConfigurationError: An option was given without the one it needs.
+    """
+    task = degradation["task"] or "sr"
+    on_ray = runtime.get("executor") != "local"
+    lossy = result.get("output_format") in ("jpeg", "webp")
+    needs = (
+        ("--scale", degradation["scale"], "--task sr", task == "sr"),
+        ("--mask", degradation["mask"], "--task inpaint", task == "inpaint"),
+        ("--quality", result.get("quality"), "--format jpeg or webp", lossy),
+        ("--actors", runtime.get("actors"), "--executor ray", on_ray),
+        ("--ray-address", runtime.get("ray_address"), "--executor ray", on_ray),
+    )
+    for option, value, companion, present in needs:
+        if value is not None and not present:
+            raise ConfigurationError(f"{option} needs {companion}; leave {option} out or say {companion}")
+    if task == "inpaint" and degradation["mask"] is None:
+        raise ConfigurationError("--task inpaint needs --mask FILE, an image that is white where pixels are damaged")
+
+
+@contextmanager
+def option_errors() -> Iterator[None]:
+    """Turn what pydantic says into one line an option, such as "--steps 0: should be greater than or equal to 1".
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except ValidationError as error:
+        lines = (f"{option_name(fault['loc'])} {fault['input']}: {fault['msg']}" for fault in error.errors())
+        raise ConfigurationError("; ".join(lines)) from error
+
+
+def option_name(path: Sequence[int | str]) -> str:
+    """Return the option that sets a field of the configuration."""
+    field = str(path[-1])
+    return "--" + OPTION_NAMES.get(field, field).replace("_", "-")

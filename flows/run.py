@@ -1,0 +1,66 @@
+"""What `deqir restore` does around the flow: check first, show where it stands, print the summary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from .environment import prepare_prefect
+from .exits import Exit
+from .logs import log_to
+from .progress import Standing, display, watching
+from .summary import as_data, print_summary
+
+if TYPE_CHECKING:
+    from pipeline.config import RestoreJob
+    from pipeline.summary import JobSummary
+
+
+def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
+    """Run the flow in this process, with a display on standard error and the summary on standard output.
+
+    Ends the process with status 3 if some images were not restored.
+
+    Raises:
+        ConfigurationError: Something the user has to correct; said before Prefect or Ray starts.
+        JobError: The job stopped.
+    """
+    messages = Console(stderr=True)
+    log_to(messages, verbose=verbose)
+    prepare_prefect()
+    output, last = Console(), LastStanding()
+    with watching(last):
+        summary = restore_with_display(job, messages)
+    if as_json:
+        output.out(json.dumps(as_data(summary) | {"done_in_this_run": last.fresh}, indent=2), highlight=False)
+    else:
+        if not last.fresh:
+            output.print(f"nothing was left to restore: this job had done all {summary.images:,} images before")
+        print_summary(output, summary)
+    if summary.failed or summary.conflicts:
+        sys.exit(Exit.SOME_FAILED)
+
+
+def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
+    """Run the flow and show on `console` where it stands."""
+    from pipeline.job import open_job
+
+    open_job(job)
+    with display(console, f"restoring {job.source}") as show, watching(show):
+        from .restore import restore_archive
+
+        return restore_archive(job)
+
+
+@dataclass(slots=True)
+class LastStanding:
+    """Remembers how many images the run did."""
+
+    fresh: int = 0
+
+    def __call__(self, standing: Standing) -> None:
+        self.fresh = standing.fresh

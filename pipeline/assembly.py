@@ -1,0 +1,162 @@
+"""A job's worker, built where it is to run: weights loaded once, stores opened there."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import torch
+
+import deqir
+from deqir.operators import Colorization, Inpainting, SuperResolution
+from deqir.protocols import LinearOperator
+
+from . import config
+from .config import RestoreJob
+from .delivery import Delivery
+from .errors import ConfigurationError
+from .images import decode_mask
+from .intake import Limits
+from .keys import Layout
+from .reference import Reference, index
+from .rows import JobFacts
+from .solving import Solver
+from .store import Store, open_store
+from .worker import ShardWorker
+
+BATCH_SIZE_ON_GPU = 8
+
+
+def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWorker:
+    """Return the worker of a job, its stores opened and its prior loaded here.
+
+    Args:
+        job: The job as it was opened.
+        layout: Its keys.
+        prior_digest: SHA-256 of the weights it was opened with.
+
+    Raises:
+        ConfigurationError: This machine cannot do the job: no such device, no prior, or another one.
+    """
+    source = open_store(job.source, writable=False)
+    destination = open_store(job.destination, writable=True)
+    limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
+    operator = make_operator(job, destination, layout)
+    prior = load_prior(job, prior_digest)
+    on_gpu = prior.device.type != "cpu"
+    return ShardWorker(
+        source=source,
+        destination=destination,
+        layout=layout,
+        facts=facts_of(job, layout.job_id, prior, operator),
+        limits=limits,
+        solver=Solver(restorer=make_restorer(job, prior, operator), operator=operator, seed=job.result.seed),
+        delivery=Delivery(
+            destination=destination,
+            job_id=layout.job_id,
+            output_format=job.result.output_format,
+            quality=job.result.quality,
+            reference=open_reference(job.reference, limits),
+            max_bytes=limits.max_bytes + 4 * limits.max_pixels,
+        ),
+        batch_size=job.runtime.batch_size or (BATCH_SIZE_ON_GPU if on_gpu else 1),
+        prefetch=job.runtime.prefetch,
+        writers=max(2, torch.get_num_threads()) if on_gpu else 2,
+    )
+
+
+def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
+    """Return the job's prior on this machine's device, after making sure that it is the one of `open_job`."""
+    device = job.runtime.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"device={device} needs CUDA, which torch does not find here; say device=auto or cpu"
+        )
+    try:
+        prior = deqir.load_prior(job.result.prior, device=device)
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
+    if prior.digest != digest:
+        raise ConfigurationError(
+            f"prior {job.result.prior!r} has other weights here (SHA-256 {prior.digest[:16]}...) than where "
+            f"the job was opened ({digest[:16]}...); put the same prior on every machine"
+        )
+    return prior
+
+
+def make_operator(job: RestoreJob, destination: Store, layout: Layout) -> LinearOperator:
+    """Return the job's degradation; an inpainting mask is read from its copy in the destination."""
+    match job.result.degradation:
+        case config.SuperResolution(scale=scale):
+            return SuperResolution(scale=scale)
+        case config.Inpainting():
+            damaged = decode_mask(destination.get(layout.mask(), limit=job.runtime.max_bytes))
+            return Inpainting(keep=~damaged)
+        case config.Colorization():
+            return Colorization()
+
+
+def make_restorer(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Restorer:
+    """Return the method with the job's settings."""
+    result = job.result
+    try:
+        prior.check_noise(start_noise_of(job, operator))
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
+    return deqir.Restorer(
+        prior,
+        steps=result.steps,
+        eta=result.eta,
+        start_noise=result.start_noise,
+        end_noise=result.end_noise,
+        mode=result.mode,
+        surrogate=result.surrogate,
+        tolerance=result.tolerance,
+        max_rounds=result.max_rounds,
+    )
+
+
+def start_noise_of(job: RestoreJob, operator: LinearOperator) -> float:
+    """Return the noise of the start: the job's, or the operator's own."""
+    return operator.start_noise if job.result.start_noise is None else job.result.start_noise
+
+
+def open_reference(url: str | None, limits: Limits) -> Reference | None:
+    """Return the originals, listed once, if the job has any."""
+    if url is None:
+        return None
+    store = open_store(url, writable=False)
+    return Reference(store=store, keys=index(store), max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+
+
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, operator: LinearOperator) -> JobFacts:
+    """Return what every row of the job repeats."""
+    result = job.result
+    parameters = result.degradation.model_dump(mode="json", exclude={"task"})
+    return JobFacts(
+        job_id=job_id,
+        task=result.degradation.task,
+        operator_parameters={name: str(value) for name, value in parameters.items()},
+        prior=prior.name,
+        prior_digest=prior.digest,
+        steps=result.steps,
+        eta=result.eta,
+        start_noise=start_noise_of(job, operator),
+        seed=result.seed,
+        mode=result.mode,
+        device=device_name(prior.device),
+        dtype="float32",
+        software={
+            "deqir": deqir.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "pillow": version("pillow"),
+        },
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the rows say of the device: "cpu", or "cuda:0 NVIDIA H100"."""
+    if device.type != "cuda":
+        return str(device)
+    return f"{device} {torch.cuda.get_device_name(device)}"

@@ -1,0 +1,131 @@
+"""An image's last third: encoded, stored at its key or found to be there already, and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from deqir import metrics
+
+from . import rows
+from .config import OutputFormat
+from .errors import ImageTooLargeError
+from .images import decode, encode, read_provenance
+from .keys import provenance
+from .manifest import ManifestRow
+from .reference import Reference
+from .solving import Restored
+from .store import Store
+
+
+class ConflictError(Exception):
+    """The output key holds an object that this job did not make from this image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Writes restored images.
+
+    Attributes:
+        destination: Where to.
+        job_id: Part of what the outputs carry to be known again.
+        output_format, quality: The file format.
+        reference: What to measure against, if anything.
+        max_bytes: Bytes of a stored object that are read to see whose it is.
+    """
+
+    destination: Store
+    job_id: str
+    output_format: OutputFormat
+    quality: int
+    reference: Reference | None
+    max_bytes: int
+
+    def __call__(self, restored: Restored, /) -> ManifestRow:
+        """Write one image and return its row, which tells of what is stored, now or earlier.
+
+        Raises:
+            ImageError: The format cannot hold the image.
+            ConflictError: The key is taken by something else, which is left alone.
+        """
+        key, row = str(restored.prepared.ref.output_key), restored.row
+        began = time.perf_counter()
+        data = self._encoded(restored, restored.image)
+        encoded = time.perf_counter()
+        if not self.destination.create(key, data):
+            data = self._ours(key, str(row.source_sha256))
+        row = replace(
+            row,
+            output_key=key,
+            output_size=len(data),
+            output_sha256=hashlib.sha256(data).hexdigest(),
+            encode_seconds=encoded - began,
+            put_seconds=time.perf_counter() - encoded,
+        )
+        return rows.restored(self._measured(restored, data, row))
+
+    def check_free(self, key: str, source_sha256: str) -> None:
+        """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
+        if self.destination.head(key) is not None:
+            self._ours(key, source_sha256)
+
+    def _encoded(self, restored: Restored, image: Tensor) -> bytes:
+        return encode(
+            image,
+            like=restored.prepared.picture,
+            output_format=self.output_format,
+            quality=self.quality,
+            provenance=provenance(self.job_id, str(restored.row.source_sha256)),
+        )
+
+    def _ours(self, key: str, source_sha256: str) -> bytes:
+        """Return the object at a taken key, if an earlier attempt of this job made it from this very input.
+
+        Raises:
+            ConflictError: Somebody else did.
+        """
+        try:
+            data = self.destination.get(key, limit=self.max_bytes)
+        except ImageTooLargeError:
+            found = f"more than {self.max_bytes} bytes"
+        else:
+            carried = read_provenance(data)
+            if carried == provenance(self.job_id, source_sha256):
+                return data
+            found = (
+                f"an image of another job or input (provenance {carried})" if carried else "something else"
+            )
+        raise ConflictError(
+            f"{self.destination.url}/{key} is taken: it holds {found}, which was left alone; "
+            "restore into another destination to keep both"
+        )
+
+    def _measured(self, restored: Restored, stored: bytes, row: ManifestRow) -> ManifestRow:
+        """Return the row with PSNR and SSIM of the written 8-bit values, where there is an original."""
+        if self.reference is None:
+            return row
+        original = self.reference.original_of(restored.prepared.ref.key, tuple(restored.image.shape))
+        if original is None:
+            return row
+        output, start = (_values(data) for data in (stored, self._encoded(restored, restored.start)))
+        return replace(
+            row,
+            psnr=_finite(metrics.psnr(output, original[None])),
+            psnr_start=_finite(metrics.psnr(start, original[None])),
+            ssim=_finite(metrics.ssim(output, original[None])),
+        )
+
+
+def _values(data: bytes) -> Tensor:
+    """Return the pixels of a file of ours, shape (1, 3, H, W)."""
+    return decode(data, max_pixels=2**62).pixels.expand(3, -1, -1)[None]
+
+
+def _finite(measure: Tensor) -> float | None:
+    """Return a measure of one image; None where it has no value: PSNR of equal images, SSIM of tiny ones."""
+    value = float(measure)
+    return value if math.isfinite(value) else None

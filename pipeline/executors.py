@@ -1,0 +1,160 @@
+"""Where shards run: the seam, the counting of attempts, and the executor in this process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from .errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError
+from .manifest import Status
+from .progress import Progress, progress_of
+from .shards import Shard, ShardReport
+from .worker import ShardWorker
+
+WorkerFactory = Callable[[], ShardWorker]
+OnProgress = Callable[[Progress], None]
+PROGRESS_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Executor(Protocol):
+    """Runs shards in any order and yields the report of each one as it is committed."""
+
+    def run(
+        self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
+    ) -> Generator[ShardReport, None, None]:
+        """Run every shard, trying again those that fail.
+
+        Args:
+            shards: What to run.
+            make_worker: Builds the worker where it is to run; picklable, so that it crosses to another
+                process and nothing large has to.
+            on_progress: Called by the thread that iterates, about every second and after each shard.
+
+        Raises:
+            ConfigurationError: At once, as trying again cannot help.
+            StoreUnavailableError: The store answers nobody.
+            ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
+        """
+        ...
+
+
+class ShardQueue:
+    """Shards of one run that wait, failed or are done; attempts are counted here for every executor.
+
+    Attributes:
+        done: Images of the shards finished so far.
+    """
+
+    def __init__(self, shards: Sequence[Shard], *, attempts: int, workers: int = 1) -> None:
+        self.done = Progress()
+        self._waiting = deque(shards)
+        self._total = len(shards)
+        self._attempts = attempts
+        self._patience = attempts * workers
+        self._unanswered = 0
+        self._failures: Counter[str] = Counter()
+        self._abandoned: dict[str, BaseException] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> Shard:
+        """Return the next shard; those that failed come after those never tried."""
+        return self._waiting.popleft()
+
+    def finished(self, shard: Shard, report: ShardReport) -> None:
+        """Count a shard that is committed."""
+        self._unanswered = 0
+        self.done += progress_of(shard, report)
+
+    def failed(self, shard: Shard, error: Exception) -> None:
+        """Put a shard back, or leave it for the next run when it has had all its attempts.
+
+        Raises:
+            ConfigurationError: `error` is one.
+            StoreUnavailableError: `error` is one, like every failure for `attempts` rounds of all workers.
+        """
+        error.add_note(f"while running shard {shard.id} ({len(shard.images)} images)")
+        self._unanswered = self._unanswered + 1 if isinstance(error, StoreUnavailableError) else 0
+        if isinstance(error, ConfigurationError) or self._unanswered >= self._patience:
+            raise error
+        self._failures[shard.id] += 1
+        count = self._failures[shard.id]
+        again = count < self._attempts
+        logger.warning(
+            "shard failed shard=%s images=%d attempt=%d of=%d next=%s error=%s: %s",
+            shard.id,
+            len(shard.images),
+            count,
+            self._attempts,
+            "retry" if again else "abandon",
+            type(error).__name__,
+            error,
+            exc_info=None if again else error,
+        )
+        if again:
+            self._waiting.append(shard)
+        else:
+            self._abandoned[shard.id] = error
+
+    def finish(self) -> None:
+        """Raise ShardsAbandonedError if any shard was abandoned."""
+        if not self._abandoned:
+            return
+        *_, error = self._abandoned.values()
+        names = ", ".join(self._abandoned)
+        raise ShardsAbandonedError(
+            f"{len(self._abandoned)} of {self._total} shards failed {self._attempts} times each and were "
+            f"left uncommitted: {names}; everything else is done. The last error was {type(error).__name__}: "
+            f"{error}. Run the same job again to try them again"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalExecutor:
+    """In this process and thread, one shard after another: for small machines, tests and debuggers.
+
+    Attributes:
+        attempts: Times a shard is tried.
+    """
+
+    attempts: int = 3
+
+    def run(
+        self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
+    ) -> Generator[ShardReport, None, None]:
+        queue = ShardQueue(shards, attempts=self.attempts)
+        if not queue:
+            return
+        worker = make_worker()
+        while queue:
+            shard = queue.take()
+            try:
+                report = worker.run(shard, _each_second(on_progress, queue.done))
+            except Exception as error:  # noqa: BLE001  whatever it is, the shard is uncommitted and is counted
+                queue.failed(shard, error)
+                continue
+            queue.finished(shard, report)
+            on_progress(queue.done)
+            yield report
+        queue.finish()
+
+
+def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status], None]:
+    """Return a row's callback that adds up the running shard and tells of it at most once a second."""
+    running, told = Progress(), time.monotonic()
+
+    def on_row(status: Status) -> None:
+        nonlocal running, told
+        running = running.counting(status)
+        if time.monotonic() - told >= PROGRESS_SECONDS:
+            told = time.monotonic()
+            on_progress(before + running)
+
+    return on_row

@@ -1,0 +1,116 @@
+"""An image's first half: from the source store to a checked observation in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from deqir.operators import Colorization
+from deqir.protocols import LinearOperator
+
+from .errors import ImageTooLargeError, OperatorMismatchError, SourceChangedError
+from .images import Picture, decode
+from .manifest import ManifestRow
+from .shards import ImageRef
+from .store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An image ready to be restored.
+
+    Attributes:
+        ref: What the plan says of it.
+        row: What is known so far.
+        picture: What the file held; its metadata go into the output.
+        y: The observation, shape (c, h, w), in [-1, 1].
+    """
+
+    ref: ImageRef
+    row: ManifestRow
+    picture: Picture
+    y: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an image may be at most.
+
+    Attributes:
+        max_bytes: Bytes of an input file.
+        max_pixels: Pixels of a restored image.
+    """
+
+    max_bytes: int
+    max_pixels: int
+
+
+def fetch(source: Store, ref: ImageRef, row: ManifestRow, limits: Limits) -> tuple[bytes, ManifestRow]:
+    """Return the planned version of an object, and the row with its digest.
+
+    Raises:
+        SourceChangedError: It is gone, or is not the version that was planned.
+        ImageTooLargeError: More bytes than `limits` allows.
+    """
+    began = time.perf_counter()
+    try:
+        data = source.get(ref.key, limit=limits.max_bytes)
+    except FileNotFoundError as error:
+        raise SourceChangedError(
+            f"{ref.key} was listed with {ref.size} bytes but is gone; list it again by running the job again"
+        ) from error
+    now = source.head(ref.key)
+    if len(data) != ref.size or now is None or now.etag != ref.etag:
+        raise SourceChangedError(
+            f"{ref.key} was listed with {ref.size} bytes (version {ref.etag}) but changed since: {len(data)} "
+            f"bytes (version {now.etag if now else 'gone'}); running the job again restores the new version"
+        )
+    digest = hashlib.sha256(data).hexdigest()
+    return data, replace(row, source_sha256=digest, fetch_seconds=time.perf_counter() - began)
+
+
+def read_picture(data: bytes, row: ManifestRow, limits: Limits) -> tuple[Picture, ManifestRow]:
+    """Return the decoded image, and the row with its kind.
+
+    Raises:
+        ImageError: The bytes are not an image that we read.
+    """
+    began = time.perf_counter()
+    picture = decode(data, max_pixels=limits.max_pixels)
+    return picture, replace(
+        row,
+        image_mode=picture.mode,
+        bit_depth=picture.bit_depth,
+        decode_seconds=time.perf_counter() - began,
+    )
+
+
+def observe(
+    picture: Picture, operator: LinearOperator, row: ManifestRow, limits: Limits
+) -> tuple[Tensor, ManifestRow]:
+    """Return y of a picture, and the row with the size that its restoration will have.
+
+    The network knows three channels: grey becomes three equal ones, except where grey is the degradation.
+
+    Raises:
+        OperatorMismatchError: The operator does not fit this image's shape.
+        ImageTooLargeError: The restored image would have more pixels than `limits` allows.
+    """
+    pixels = picture.pixels
+    if isinstance(operator, Colorization):
+        y = pixels if len(pixels) == 1 else operator(pixels[None])[0]
+    else:
+        y = pixels.expand(3, -1, -1)
+    try:
+        _, height, width = operator.image_shape(tuple(y.shape))
+    except ValueError as error:
+        raise OperatorMismatchError(str(error)) from error
+    if height * width > limits.max_pixels:
+        raise ImageTooLargeError(
+            f"the restored image would have {width} x {height} pixels, but max_pixels is "
+            f"{limits.max_pixels}; raise it if the memory allows"
+        )
+    return y, replace(row, width=width, height=height)

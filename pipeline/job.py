@@ -1,0 +1,267 @@
+"""What a flow or a command calls: open a job, plan it, run its shards, sum it up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import deqir
+
+from . import config
+from .assembly import make_worker
+from .config import RestoreJob, RuntimeConfig
+from .errors import ConfigurationError, ImageError
+from .executors import Executor, LocalExecutor, OnProgress
+from .images import decode_mask
+from .keys import INTERNAL, Layout, job_id_of
+from .manifest import read_rows
+from .plan import plan
+from .shards import Shard, ShardReport
+from .store import open_store
+from .summary import JobSummary, summary_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job whose settings are checked and recorded. Small: it crosses to other processes.
+
+    Attributes:
+        config: The settings, with absolute places.
+        id: Digest of everything that decides the pixels, and of the places.
+        prior_digest: SHA-256 of the prior's weights.
+    """
+
+    config: RestoreJob
+    id: str
+    prior_digest: str
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """What there is to do.
+
+    Attributes:
+        shards: Every shard of the job.
+        pending: Those without a manifest part.
+        inputs: Images in all shards.
+        done: Images with a row.
+    """
+
+    shards: tuple[Shard, ...]
+    pending: tuple[Shard, ...]
+    inputs: int
+    done: int
+
+    @property
+    def waiting(self) -> int:
+        """Images without a row."""
+        return self.inputs - self.done
+
+
+def open_job(job: RestoreJob, /) -> Job:
+    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+
+    Raises:
+        ConfigurationError: A setting that the user has to correct.
+    """
+    job = with_places(job)
+    refuse_overlap("source", job.source, job.destination)
+    open_store(job.source, writable=False)
+    if job.reference is not None:
+        refuse_overlap("reference", job.reference, job.destination)
+        open_store(job.reference, writable=False)
+    check_device(job.runtime)
+    try:
+        prior_digest = deqir.prior_digest(job.result.prior)
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
+    mask = read_mask(job)
+    mask_digest = hashlib.sha256(mask).hexdigest() if mask is not None else None
+    opened = Job(
+        config=job,
+        id=job.job_id(prior_digest=prior_digest, mask_digest=mask_digest),
+        prior_digest=prior_digest,
+    )
+    destination = open_store(job.destination, writable=True)
+    if mask is not None:
+        destination.create(opened.layout.mask(), mask)
+    record = {
+        "job_id": opened.id,
+        "prior_digest": prior_digest,
+        "mask_digest": mask_digest,
+        "job": job.model_dump(mode="json"),
+    }
+    destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
+    return opened
+
+
+def plan_job(job: Job, /) -> JobPlan:
+    """Return what there is to do, after adding what is new in the source to the job's plan."""
+    source = open_store(job.config.source, writable=False)
+    destination = open_store(job.config.destination, writable=True)
+    shards = plan(
+        source,
+        destination,
+        job.layout,
+        shard_size=job.config.runtime.shard_size,
+        output_format=job.config.result.output_format,
+    )
+    parts = {info.key for info in destination.list(job.layout.parts)}
+    pending = tuple(shard for shard in shards if job.layout.part(shard.id) not in parts)
+    inputs = sum(len(shard.images) for shard in shards)
+    return JobPlan(
+        shards=shards,
+        pending=pending,
+        inputs=inputs,
+        done=inputs - sum(len(shard.images) for shard in pending),
+    )
+
+
+def run_shards(
+    job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress
+) -> Generator[ShardReport, None, None]:
+    """Run shards where the job's settings say and yield each report as its shard is committed.
+
+    Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
+
+    Args:
+        job: The job that the shards belong to.
+        shards: What to run, such as a plan's `pending`.
+        on_progress: Called by the thread that iterates, about every second and after each shard.
+
+    Raises:
+        ConfigurationError: At once: the job cannot run here.
+        StoreUnavailableError: A store answers nobody.
+        ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
+    """
+    build = partial(make_worker, job.config, job.layout, job.prior_digest)
+    with closing(executor_of(job.config.runtime).run(shards, build, on_progress)) as reports:
+        for report in reports:
+            log(job, report)
+            yield report
+
+
+def summarise(destination: str, job_id: str, /) -> JobSummary:
+    """Return a job in numbers, from its manifest alone.
+
+    Raises:
+        ConfigurationError: No such job.
+    """
+    store, layout = open_store(destination, writable=False), Layout(job_id)
+    if store.head(layout.job()) is None:
+        known = ", ".join(find_jobs(destination)) or "none"
+        raise ConfigurationError(f"no job {job_id!r} in {store.url}; there: {known}")
+    return summary_of(job_id, store.url, read_rows(store, layout))
+
+
+def find_jobs(destination: str, /) -> tuple[str, ...]:
+    """Return the ids of the jobs that wrote to a destination, in order."""
+    store = open_store(destination, writable=False)
+    ids = (job_id_of(info.key) for info in store.list(INTERNAL))
+    return tuple(sorted(id for id in ids if id is not None))
+
+
+def executor_of(runtime: RuntimeConfig) -> Executor:
+    """Return what runs the shards."""
+    if runtime.executor == "local":
+        return LocalExecutor(attempts=runtime.attempts)
+    from .ray_executor import RayExecutor  # takes a third of a second to import
+
+    return RayExecutor(
+        actors=runtime.actors,
+        gpus_per_actor=runtime.gpus_per_actor,
+        cpus_per_actor=runtime.cpus_per_actor,
+        attempts=runtime.attempts,
+        device=runtime.device,
+        address=runtime.ray_address,
+    )
+
+
+def log(job: Job, report: ShardReport) -> None:
+    """Write the one line of a shard."""
+    logger.info(
+        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d rounds=%d nfe=%d "
+        "seconds=%.1f images_per_s=%.3g",
+        "already committed" if report.already_committed else "committed",
+        job.id,
+        report.shard_id,
+        report.restored,
+        report.failed,
+        report.skipped,
+        report.conflicts,
+        report.rounds,
+        report.nfe,
+        report.seconds,
+        report.images / report.seconds if report.seconds else 0.0,
+    )
+
+
+def with_places(job: RestoreJob) -> RestoreJob:
+    """Return the job with its places named in the one way that holds in every process: absolute, no links."""
+    places = {"source": place(job.source), "destination": place(job.destination)}
+    if job.reference is not None:
+        places["reference"] = place(job.reference)
+    result = job.result
+    if isinstance(result.degradation, config.Inpainting):
+        mask = result.degradation.model_copy(update={"mask": place(result.degradation.mask)})
+        result = result.model_copy(update={"degradation": mask})
+    if "/" in result.prior or result.prior.startswith("."):  # a path, not a name
+        result = result.model_copy(update={"prior": place(result.prior)})
+    return job.model_copy(update={**places, "result": result})
+
+
+def place(url: str) -> str:
+    """Return the one name of a folder or of a bucket's prefix."""
+    return url.rstrip("/") if url.startswith("s3://") else str(Path(url).expanduser().resolve())
+
+
+def refuse_overlap(name: str, place: str, destination: str) -> None:
+    """Raise ConfigurationError if one of two places lies in the other: outputs would become inputs."""
+    inner, outer = f"{place.rstrip('/')}/", f"{destination.rstrip('/')}/"
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise ConfigurationError(
+            f"the destination {destination} and the {name} {place} must lie apart, but one contains the "
+            "other: choose another destination"
+        )
+
+
+def check_device(runtime: RuntimeConfig) -> None:
+    """Raise ConfigurationError for a device that there is not, or that is not ours to choose."""
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", runtime.device) is None:
+        raise ConfigurationError(f"device must be auto, cpu, cuda or cuda:N, got {runtime.device!r}")
+    if runtime.executor == "ray" and ":" in runtime.device:
+        raise ConfigurationError(
+            f"device={runtime.device} with executor=ray: Ray gives each actor its GPU; say device=cuda, or "
+            "executor=local"
+        )
+
+
+def read_mask(job: RestoreJob) -> bytes | None:
+    """Return the bytes of an inpainting job's mask, after making sure that they are an image.
+
+    Raises:
+        ConfigurationError: There is no mask there, or it is not an image.
+    """
+    degradation = job.result.degradation
+    if not isinstance(degradation, config.Inpainting):
+        return None
+    folder, _, name = degradation.mask.rpartition("/")
+    try:
+        data = open_store(folder or ".", writable=False).get(name, limit=job.runtime.max_bytes)
+        decode_mask(data)
+    except (FileNotFoundError, ImageError, ConfigurationError) as error:
+        raise ConfigurationError(f"the mask {degradation.mask} cannot be used: {error}") from error
+    return data

@@ -1,0 +1,69 @@
+"""The originals to measure against, where a job has them: for tests only."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .errors import ImageError
+from .images import decode
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A store of originals under the sources' keys, whatever their extension.
+
+    Attributes:
+        store: Where they are.
+        keys: Their keys by key without extension.
+        max_bytes, max_pixels: As for sources.
+    """
+
+    store: Store
+    keys: Mapping[str, str]
+    max_bytes: int
+    max_pixels: int
+    _told: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def original_of(self, source_key: str, shape: tuple[int, ...]) -> Tensor | None:
+        """Return a source's original, shape (3, H, W), in [-1, 1]; None if there is none of shape (C, H, W).
+
+        One that is there but cannot be used never stops a restoration: it is logged, after the
+        first time at level DEBUG.
+        """
+        key = self.keys.get(stem(source_key))
+        if key is None:
+            return None
+        try:
+            pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
+        except (FileNotFoundError, ImageError) as error:
+            self._tell(key, f"{type(error).__name__}: {error}")
+            return None
+        if pixels.shape[-2:] != shape[-2:]:
+            self._tell(
+                key, f"it is {tuple(pixels.shape[-2:])} (height, width), the restored image {shape[-2:]}"
+            )
+            return None
+        return pixels.expand(3, -1, -1)
+
+    def _tell(self, key: str, reason: str) -> None:
+        level = logging.DEBUG if self._told else logging.WARNING
+        self._told.append(key)
+        logger.log(level, "reference not used key=%s reason=%s; further ones at level DEBUG", key, reason)
+
+
+def stem(key: str) -> str:
+    """Return the key without its extension."""
+    return posixpath.splitext(key)[0]
+
+
+def index(store: Store) -> dict[str, str]:
+    """Return the keys of all originals by key without extension; of several the first in order."""
+    return {stem(key): key for key in sorted((info.key for info in store.list()), reverse=True)}

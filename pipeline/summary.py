@@ -1,0 +1,124 @@
+"""A job in numbers, from its manifest alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from .manifest import ManifestRow, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An input that was not restored though it should have been.
+
+    Attributes:
+        key: Its source key.
+        status: failed or conflict.
+        error_type, error: Class name and message.
+    """
+
+    key: str
+    status: Status
+    error_type: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """What became of the inputs that have a row.
+
+    Attributes:
+        job_id, destination: Which job, and the URL of its destination.
+        restored, failed, skipped, conflicts: Rows by status.
+        failures: Every failed or conflicting input, by key.
+        fallbacks: Restored images whose parallel solve ran out of rounds.
+        rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
+        seconds: Sum over the restored images of the solver's time.
+        psnr, psnr_start, ssim: Means over the restored images that were measured; None if none was.
+        measured: How many those are.
+        started_at, finished_at: UTC; first start and last end of any row, None without rows.
+    """
+
+    job_id: str
+    destination: str
+    restored: int
+    failed: int
+    skipped: int
+    conflicts: int
+    failures: tuple[Failure, ...]
+    fallbacks: int
+    rounds: int
+    nfe: int
+    seconds: float
+    psnr: float | None
+    psnr_start: float | None
+    ssim: float | None
+    measured: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def images(self) -> int:
+        """Rows in all."""
+        return self.restored + self.failed + self.skipped + self.conflicts
+
+    @property
+    def mean_rounds(self) -> float | None:
+        """Serial network passes of a restored image."""
+        return self.rounds / self.restored if self.restored else None
+
+    @property
+    def mean_nfe(self) -> float | None:
+        """Network evaluations of a restored image."""
+        return self.nfe / self.restored if self.restored else None
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Solver's time of a restored image."""
+        return self.seconds / self.restored if self.restored else None
+
+
+def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> JobSummary:
+    """Return a job's rows in numbers."""
+    rows = list(rows)
+    count = Counter(row.status for row in rows)
+    restored = [row for row in rows if row.status == Status.RESTORED]
+    bad = [row for row in rows if row.status in (Status.FAILED, Status.CONFLICT)]
+    return JobSummary(
+        job_id=job_id,
+        destination=destination,
+        restored=len(restored),
+        failed=count[Status.FAILED],
+        skipped=count[Status.SKIPPED],
+        conflicts=count[Status.CONFLICT],
+        failures=tuple(_failure(row) for row in sorted(bad, key=lambda row: row.source_key)),
+        fallbacks=sum(row.fallback is True for row in restored),
+        rounds=sum(row.rounds or 0 for row in restored),
+        nfe=sum(row.nfe or 0 for row in restored),
+        seconds=sum(row.solve_seconds or 0.0 for row in restored),
+        psnr=_mean([row.psnr for row in restored]),
+        psnr_start=_mean([row.psnr_start for row in restored]),
+        ssim=_mean([row.ssim for row in restored]),
+        measured=sum(row.psnr is not None for row in restored),
+        started_at=min((row.started_at for row in rows), default=None),
+        finished_at=max((row.finished_at for row in rows), default=None),
+    )
+
+
+def _failure(row: ManifestRow) -> Failure:
+    return Failure(
+        key=row.source_key,
+        status=Status(row.status),
+        error_type=row.error_type or "",
+        error=row.error or "",
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of those that there are."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

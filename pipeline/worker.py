@@ -1,0 +1,141 @@
+"""One shard from start to commit: read ahead, restore in batches, write behind, and the part last."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from .batches import batches
+from .delivery import ConflictError, Delivery
+from .errors import ImageError
+from .intake import Limits, Prepared, fetch, observe, read_picture
+from .keys import Layout
+from .manifest import ManifestRow, Status, encode_part
+from .rows import JobFacts, conflicting, failed, refused, report_of
+from .shards import ImageRef, Shard, ShardReport
+from .solving import Restored, Solver, Unsolved
+from .store import Store
+from .threads import map_ahead, threads
+
+OnRow = Callable[[Status], None]
+Settle = Callable[[ManifestRow], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWorker:
+    """Runs shards of one job, one at a time. Holds no state between them.
+
+    Attributes:
+        source: Where the inputs are.
+        destination: Where the parts go; outputs go there through `delivery`.
+        layout: Keys of the parts.
+        facts: What every row of the job repeats.
+        limits: What an input may be at most.
+        solver: Restores batches, on the calling thread.
+        delivery: Writes results, on threads behind the solver.
+        batch_size: Most images of one shape solved together.
+        prefetch: Images read, checked and decoded ahead of the solver.
+        writers: Threads that encode and write.
+    """
+
+    source: Store
+    destination: Store
+    layout: Layout
+    facts: JobFacts
+    limits: Limits
+    solver: Solver
+    delivery: Delivery
+    batch_size: int
+    prefetch: int
+    writers: int
+
+    def run(self, shard: Shard, on_row: OnRow, /) -> ShardReport:
+        """Give every image of a shard its row, commit the shard by creating its part, return the counts.
+
+        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output that an
+        earlier attempt left is recognised. Whatever is raised leaves the shard uncommitted.
+
+        Args:
+            shard: What to do.
+            on_row: Called by the calling thread, with the status of each image that is done.
+
+        Raises:
+            JobError: The job is at fault, not an image.
+        """
+        began = time.monotonic()
+        part = self.layout.part(shard.id)
+        if self.destination.head(part) is not None:
+            return ShardReport(shard_id=shard.id, already_committed=True)
+        rows: list[ManifestRow] = []
+
+        def settle(row: ManifestRow) -> None:
+            rows.append(row)
+            on_row(Status(row.status))
+
+        with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
+            self._restore(shard, readers, writers, settle)
+        ours = self.destination.create(part, encode_part(rows))
+        seconds = time.monotonic() - began
+        if not ours:
+            return ShardReport(shard_id=shard.id, already_committed=True, seconds=seconds)
+        return report_of(shard.id, rows, seconds=seconds)
+
+    def _restore(
+        self, shard: Shard, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, settle: Settle
+    ) -> None:
+        """Bring every image to its end; `settle` gets each row, in the order in which they come."""
+        prepare = partial(self._prepare, shard_id=shard.id)
+        inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)
+        writing: deque[Future[ManifestRow]] = deque()
+        for batch in batches(_prepared(inputs, settle), shape=_shape, size=self.batch_size):
+            for result in self.solver(batch):
+                if isinstance(result, Unsolved):
+                    settle(failed(result.row, result.error))
+                else:
+                    writing.append(writers.submit(self._deliver, result))
+            while writing and (writing[0].done() or len(writing) > self.batch_size + self.writers):
+                settle(writing.popleft().result())
+        for future in writing:
+            settle(future.result())
+
+    def _prepare(self, ref: ImageRef, *, shard_id: str) -> Prepared | ManifestRow:
+        """Return an image ready to be restored, or its row where that is already the end."""
+        row = self.facts.begin(ref, shard_id=shard_id)
+        if ref.refusal is not None:
+            return refused(row, ref.refusal_type, ref.refusal)
+        try:
+            data, row = fetch(self.source, ref, row, self.limits)
+            self.delivery.check_free(str(ref.output_key), str(row.source_sha256))
+            picture, row = read_picture(data, row, self.limits)
+            y, row = observe(picture, self.solver.operator, row, self.limits)
+        except ImageError as error:
+            return failed(row, error)
+        except ConflictError as error:
+            return conflicting(row, error)
+        return Prepared(ref=ref, row=row, picture=picture, y=y)
+
+    def _deliver(self, restored: Restored) -> ManifestRow:
+        """Return the row of an image that was restored, after writing it."""
+        try:
+            return self.delivery(restored)
+        except ImageError as error:
+            return failed(restored.row, error)
+        except ConflictError as error:
+            return conflicting(restored.row, error)
+
+
+def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:
+    """Yield those to be restored; the others are settled in passing."""
+    for item in inputs:
+        if isinstance(item, Prepared):
+            yield item
+        else:
+            settle(item)
+
+
+def _shape(prepared: Prepared) -> tuple[int, ...]:
+    return tuple(prepared.y.shape)

@@ -1,0 +1,123 @@
+"""Every operator against linear algebra."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from deqir import operators
+from deqir.operators import Colorization, Inpainting, SuperResolution
+from deqir.protocols import LinearOperator
+
+GREYS = (1 / 3, 1 / 3, 1 / 3)
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
+    """An operator and the shape of an image it takes."""
+    height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    kind = draw(st.sampled_from(operators.__all__))
+    if kind == "SuperResolution":
+        scale = draw(st.integers(1, 4))
+        channels = draw(st.sampled_from([1, 3]))
+        return SuperResolution(scale=scale), (channels, height * scale, width * scale)
+    if kind == "Inpainting":
+        kept = draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width).filter(any))
+        return Inpainting(keep=torch.tensor(kept).view(height, width)), (draw(st.sampled_from([1, 3])), height, width)
+    assert kind == "Colorization", f"{kind} is exported but has no strategy here: add one"
+    return Colorization(weights=draw(st.sampled_from([operators.colorization.REC_601, GREYS]))), (3, height, width)
+
+
+def dense(A: LinearOperator, shape: tuple[int, int, int]) -> Tensor:
+    """A as a matrix, one column a basis image."""
+    size = shape[0] * shape[1] * shape[2]
+    return A(torch.eye(size, dtype=torch.float64).view(size, *shape)).flatten(1).mT
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems())
+def test_adjoint_and_pinv_are_those_of_the_dense_matrix(problem: tuple[LinearOperator, tuple[int, int, int]]) -> None:
+    A, shape = problem
+    matrix = dense(A, shape)
+    y = A(rand(2, *shape))
+    v = rand(*y.shape, seed=1)
+    torch.testing.assert_close(A.adjoint(v).flatten(1), v.flatten(1) @ matrix)
+    torch.testing.assert_close(A.pinv(v).flatten(1), v.flatten(1) @ torch.linalg.pinv(matrix).mT)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems())
+def test_the_four_penrose_conditions_hold(problem: tuple[LinearOperator, tuple[int, int, int]]) -> None:
+    A, shape = problem
+    x, u = rand(2, *shape), rand(2, *shape, seed=2)
+    y, v = A(x), rand(*A(x).shape, seed=1)
+    torch.testing.assert_close(A(A.pinv(y)), y)
+    torch.testing.assert_close(A.pinv(A(A.pinv(v))), A.pinv(v))
+    torch.testing.assert_close((A(A.pinv(v)) * y).sum(), (v * A(A.pinv(y))).sum())
+    torch.testing.assert_close((A.pinv(A(x)) * u).sum(), (x * A.pinv(A(u))).sum())
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems())
+def test_the_start_agrees_with_the_data_and_has_the_stated_shape(
+    problem: tuple[LinearOperator, tuple[int, int, int]],
+) -> None:
+    A, shape = problem
+    y = A(rand(2, *shape))
+    assert A.image_shape(tuple(y.shape)) == shape
+    start = A.start(y)
+    assert start.shape[1:] == shape
+    torch.testing.assert_close(A(start), y)
+
+
+def test_a_smooth_image_is_its_own_start() -> None:
+    """A plane is what bicubic interpolation reproduces away from borders and what Laplace's equation leaves alone."""
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    x = ((rows + 2 * columns) / 96 - 0.5).double().expand(1, 3, -1, -1)
+    inside = (..., slice(8, -8), slice(8, -8))
+    upscale = SuperResolution(scale=2)
+    error = (upscale.start(upscale(x)) - x)[inside].abs().max()
+    assert error < 1 / 255  # the usual cubic kernel (a = -0.75) reproduces a plane only nearly
+    keep = torch.rand(32, 32, generator=torch.Generator().manual_seed(0)) > 0.5
+    gaps = Inpainting(keep=keep)
+    error = (gaps.start(gaps(x)) - x)[inside].abs().max()
+    assert error < 1 / 255  # away from the image's border, where neighbours are missing
+
+
+def test_a_large_hole_is_filled_from_its_border_without_the_masked_values() -> None:
+    keep = torch.ones(64, 64, dtype=torch.bool)
+    keep[16:48, 16:48] = False
+    x = torch.full((1, 3, 64, 64), 0.25, dtype=torch.float64)
+    x[..., ~keep] = -1.0
+    torch.testing.assert_close(Inpainting(keep=keep).start(x), torch.full_like(x, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("A", "shape", "says"),
+    [
+        (SuperResolution(scale=4), (1, 3, 10, 12), "divisible by 4"),
+        (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 4, 5), "must have its image's size"),
+        (Colorization(), (1, 1, 4, 4), "3 channels"),
+    ],
+)
+def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[int, ...], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        A(torch.zeros(shape))
+
+
+def test_settings_that_make_no_operator_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        SuperResolution(scale=0)
+    with pytest.raises(ValueError, match="inverted"):
+        Inpainting(keep=torch.zeros(4, 4, dtype=torch.bool))
+    with pytest.raises(ValueError, match="sum to 1"):
+        Colorization(weights=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="1 grey channel"):
+        Colorization().pinv(torch.zeros(1, 3, 4, 4))

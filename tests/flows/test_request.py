@@ -1,0 +1,118 @@
+"""Options of the command line against the configuration that they describe."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from flows import options
+from flows.cli import app
+from flows.request import degradation_of, option_name, restore_job
+from pipeline.config import Inpainting, RestoreJob, ResultConfig, RuntimeConfig, SuperResolution
+from pipeline.errors import ConfigurationError
+
+
+def job(**changes: Any) -> RestoreJob:
+    groups = {"degradation": {"task": None, "scale": None, "mask": None}, "result": {}, "runtime": {}}
+    for group, values in groups.items():
+        values.update(changes.get(group, {}))
+    return restore_job(source="in", destination="s3://bucket/out", reference=changes.get("reference"), **groups)
+
+
+def test_no_option_means_the_configurations_own_defaults() -> None:
+    assert job() == RestoreJob(source=str(Path("in").absolute()), destination="s3://bucket/out")
+
+
+def test_options_reach_the_configuration() -> None:
+    result = {"steps": 7, "output_format": "webp", "quality": 80, "prior": None}
+    asked = job(degradation={"task": "inpaint", "mask": "m.png"}, result=result, runtime={"executor": "local"})
+    assert asked.result.degradation == Inpainting(mask=str(Path("m.png").absolute()))
+    assert (asked.result.steps, asked.result.output_format, asked.result.quality) == (7, "webp", 80)
+    assert asked.runtime.executor == "local"
+
+
+def test_degrading_and_restoring_name_the_same_degradation() -> None:
+    for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
+        assert degradation_of(wanted) == job(degradation=wanted).result.degradation
+    assert degradation_of({"task": "sr", "scale": 3, "mask": None}) == SuperResolution(scale=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"result": {"steps": 0}}, "--steps 0: Input should be greater than or equal to 1"),
+        ({"result": {"eta": 1.5}}, "--eta 1.5: "),
+        ({"result": {"eta": float("nan")}}, "--eta nan: "),
+        ({"runtime": {"shard_size": 0}}, "--shard-size 0: "),
+        ({"degradation": {"scale": 1}}, "--scale 1: Input should be greater than or equal to 2"),
+        ({"result": {"output_format": "jpeg", "quality": 101}}, "--quality 101: "),
+        ({"degradation": {"task": "colorize", "scale": 4}}, "--scale needs --task sr"),
+        ({"degradation": {"mask": "m.png"}}, "--mask needs --task inpaint"),
+        ({"degradation": {"task": "inpaint"}}, "--task inpaint needs --mask FILE"),
+        ({"result": {"quality": 90}}, "--quality needs --format jpeg or webp"),
+        ({"runtime": {"executor": "local", "actors": 2}}, "--actors needs --executor ray"),
+        ({"runtime": {"executor": "local", "ray_address": "auto"}}, "--ray-address needs --executor ray"),
+    ],
+)
+def test_a_wrong_option_is_named_as_the_user_wrote_it(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        job(**changes)
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_wrong_options_are_all_named_in_one_line() -> None:
+    with pytest.raises(ConfigurationError, match=r"^--steps 0: .*; --eta 2\.0: [^\n]*$"):
+        job(result={"steps": 0, "eta": 2.0})
+
+
+def fields() -> dict[str, Any]:
+    """Every field that an option sets, by the option's name."""
+    models = (SuperResolution, Inpainting, ResultConfig, RuntimeConfig)
+    found = {option_name((name,)): field for model in models for name, field in model.model_fields.items()}
+    return found | {"--task": SuperResolution.model_fields["task"]}
+
+
+CONFIGURED = (options.WHAT, options.HOW, options.OUT, options.RUN)
+SHOWN: dict[str, Any] = {
+    parameter.opts[0]: parameter.show_default
+    for parameter in typer.main.get_command(app).commands["restore"].params  # type: ignore[attr-defined]
+    if getattr(parameter, "rich_help_panel", None) in CONFIGURED
+}
+
+
+def test_there_are_options_to_compare() -> None:
+    assert {"--steps", "--eta", "--tolerance", "--shard-size", "--format"} <= SHOWN.keys()
+
+
+IN_WORDS = {"--reference", "--mask", "--start-noise", "--actors", "--ray-address", "--batch-size"}
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN.keys() - IN_WORDS))
+def test_the_default_that_the_help_shows_is_the_real_one(name: str) -> None:
+    default = fields()[name].get_default()
+    assert SHOWN[name] == str(getattr(default, "value", default))
+
+
+@pytest.mark.parametrize(
+    ("choices", "real"),
+    [
+        (options.Mode, ResultConfig.model_fields["mode"].annotation),
+        (options.Surrogate, ResultConfig.model_fields["surrogate"].annotation),
+        (options.Executor, RuntimeConfig.model_fields["executor"].annotation),
+    ],
+)
+def test_the_choices_that_the_help_shows_are_the_real_ones(choices: Any, real: Any) -> None:
+    assert typing.get_args(choices) == typing.get_args(real)
+
+
+def test_the_tasks_and_formats_that_the_help_shows_are_the_real_ones() -> None:
+    from pipeline.config import Degradation, OutputFormat
+
+    tasks = typing.get_args(typing.get_args(Degradation)[0])
+    assert set(typing.get_args(options.Task)) == {model.model_fields["task"].default for model in tasks}
+    assert set(typing.get_args(options.Format)) == {each.value for each in OutputFormat}

@@ -1,0 +1,58 @@
+"""What is written for grey and colour images, and what is measured of it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pipeline.archive import image_bytes, pixels, put
+from tests.pipeline.shard_runs import run
+
+
+def test_psnr_is_that_of_the_written_file_against_the_original(source, destination, tmp_path, opened) -> None:
+    original = image_bytes(5, size=(32, 32), kind="JPEG")
+    put(tmp_path / "reference", "a.jpg", original)
+    truth = np.asarray(Image.open(io.BytesIO(original))).astype(float)
+    small = truth.reshape(16, 2, 16, 2, 3).mean((1, 3)).round().astype(np.uint8)
+    Image.fromarray(small).save(source / "a.png")
+    put(source, "b.png", image_bytes(1))  # has no original
+    put(source, "c.png", image_bytes(2))
+    put(tmp_path / "reference", "c.png", image_bytes(2, size=(33, 32)))
+    _, worker, shards = opened(
+        reference=tmp_path / "reference", result={"output_format": "jpeg", "quality": 70}
+    )
+    rows = {row.source_key: row for row in run(worker, shards[0])}
+    written = pixels(destination / "a.jpg")
+    expected = 10 * np.log10(255**2 / np.mean((written - truth) ** 2))
+    assert rows["a.png"].psnr == pytest.approx(expected, abs=1e-3)
+    assert rows["a.png"].psnr_start is not None
+    assert rows["a.png"].psnr_start > 15
+    assert rows["a.png"].ssim is not None
+    assert 0 < rows["a.png"].ssim <= 1
+    assert all(rows[key].status == "restored" and rows[key].psnr is None for key in ("b.png", "c.png"))
+
+
+def test_a_grey_image_stays_grey_and_colorization_makes_it_colour(source, destination, opened) -> None:
+    put(source, "grey.png", image_bytes(2, mode="L"))
+    _, worker, shards = opened()
+    (row,) = run(worker, shards[0])
+    assert row.image_mode == "L"
+    assert pixels(destination / "grey.png").shape == (32, 32)
+
+
+def test_colorization_starts_from_grey_whatever_its_file_says(source, destination, opened) -> None:
+    put(source, "grey.png", image_bytes(2, mode="L"))
+    grey = Image.open(io.BytesIO(image_bytes(2, mode="L"))).convert("RGB")
+    grey.save(source / "grey_in_rgb.png")
+    _, worker, shards = opened(degradation={"task": "colorize"})
+    rows = run(worker, shards[0])
+    assert [row.status for row in rows] == ["restored"] * 2
+    for name in ("grey", "grey_in_rgb"):
+        found = pixels(destination / f"{name}.png")
+        assert found.shape == (16, 16, 3)
+        luma = found @ np.array([0.299, 0.587, 0.114])
+        # the luma of the result is the input's, up to the rounding of three channels to 8 bits
+        assert np.abs(luma - np.asarray(grey)[..., 0]).max() <= 1.5

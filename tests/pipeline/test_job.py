@@ -1,0 +1,207 @@
+"""A job from its settings to its summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import RestoreJob
+from pipeline.errors import ConfigurationError
+from pipeline.executors import LocalExecutor
+from pipeline.job import Job, executor_of, find_jobs, open_job, plan_job, run_shards, summarise
+from pipeline.progress import Progress
+from pipeline.shards import ShardReport
+from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_prior: str) -> RestoreJob:
+    write_archive(tmp_path / "source", 6)
+    put(tmp_path / "source", "album/notes.txt", b"taken in 1931")
+    put(tmp_path / "source", "album/torn.jpg", b"not an image")
+    return restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior)
+
+
+def run(job: Job) -> list[ShardReport]:
+    return list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
+
+
+def changed(job: RestoreJob, **result: object) -> RestoreJob:
+    return RestoreJob.model_validate({**job.model_dump(), "result": {**job.result.model_dump(), **result}})
+
+
+def test_a_job_is_restored_and_summed_up_from_its_manifest(settings, tmp_path) -> None:
+    job = open_job(settings)
+    planned = plan_job(job)
+    assert (planned.inputs, planned.done, planned.waiting) == (8, 0, 8)
+    assert planned.pending == planned.shards
+    told: list[Progress] = []
+    reports = list(run_shards(job, planned.pending, on_progress=told.append))
+    assert told[-1] == Progress(restored=6, failed=1, skipped=1)
+    summary = summarise(settings.destination, job.id)
+    assert (summary.restored, summary.failed, summary.skipped, summary.conflicts) == (6, 1, 1, 0)
+    assert summary.images == 8
+    (failure,) = summary.failures
+    assert (failure.key, failure.status, failure.error_type) == ("album/torn.jpg", "failed", "DecodeError")
+    assert summary.rounds == sum(report.rounds for report in reports) == 6 * 3
+    assert (summary.mean_rounds, summary.mean_nfe) == (3, 3)
+    assert summary.seconds > 0
+    assert summary.psnr is None
+    assert summary.started_at is not None
+    planned = plan_job(job)
+    assert (planned.pending, planned.done, planned.waiting) == ((), 8, 0)
+
+
+def test_running_a_job_again_changes_no_byte(settings, tmp_path) -> None:
+    run(open_job(settings))
+    before = snapshot(tmp_path / "destination")
+    assert run(open_job(settings)) == []
+    assert snapshot(tmp_path / "destination") == before
+
+
+def test_new_inputs_are_added_to_the_plan_and_nothing_else_is_touched(settings, tmp_path) -> None:
+    job = open_job(settings)
+    run(job)
+    before = snapshot(tmp_path / "destination")
+    put(tmp_path / "source", "later/00.png", image_bytes(60))
+    planned = plan_job(job)
+    assert (planned.inputs, planned.done, len(planned.pending)) == (9, 8, 1)
+    run(job)
+    after = snapshot(tmp_path / "destination")
+    assert {path: after[path] for path in before} == before
+    assert summarise(settings.destination, job.id).restored == 7
+
+
+def test_every_committed_shard_is_one_line_at_info(settings, caplog) -> None:
+    job = open_job(settings)
+    with caplog.at_level(logging.INFO, logger="pipeline.job"):
+        reports = run(job)
+    lines = [record.getMessage() for record in caplog.records if record.name == "pipeline.job"]
+    assert len(lines) == len(reports) == 2
+    for line, report in zip(lines, reports, strict=True):
+        assert (
+            f"job={job.id} shard={report.shard_id} restored={report.restored} failed={report.failed}" in line
+        )
+        assert re.search(r"rounds=\d+ nfe=\d+ seconds=\d+\.\d images_per_s=\d", line)
+
+
+def test_a_job_is_named_by_what_decides_its_pixels_and_by_nothing_else(
+    settings, tmp_path, monkeypatch
+) -> None:
+    job = open_job(settings)
+    faster = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch_size": 2})})
+    assert open_job(faster).id == job.id
+    measured = settings.model_copy(update={"reference": settings.source})
+    assert open_job(measured).id == job.id
+    monkeypatch.chdir(tmp_path)
+    assert (
+        open_job(settings.model_copy(update={"source": "source", "destination": "destination"})).id == job.id
+    )
+    others = {
+        open_job(changed(settings, **change)).id for change in ({"seed": 1}, {"steps": 4}, {"eta": 0.5})
+    }
+    assert len(others | {job.id}) == 4
+    assert find_jobs(settings.destination) == tuple(sorted(others | {job.id}))
+
+
+def test_the_record_of_a_job_gives_the_job_back(settings, tmp_path) -> None:
+    job = open_job(settings)
+    (path,) = (tmp_path / "destination").glob(".deqir/*/job.json")
+    record = json.loads(path.read_text())
+    assert (record["job_id"], record["prior_digest"]) == (job.id, job.prior_digest)
+    assert RestoreJob.model_validate(record["job"]) == job.config
+
+
+def test_places_that_contain_each_other_are_refused(settings, tmp_path) -> None:
+    inside = tmp_path / "source" / "restored"
+    before = snapshot(tmp_path / "source")
+    for source, destination, reference in (
+        (tmp_path / "source", inside, None),
+        (tmp_path / "source", tmp_path, None),
+        (tmp_path / "source", tmp_path / "source", None),
+        (tmp_path / "source", tmp_path / "elsewhere" / ".." / "source" / "restored", None),
+        (tmp_path / "source", tmp_path / "originals" / "restored", tmp_path / "originals"),
+    ):
+        (tmp_path / "originals").mkdir(exist_ok=True)
+        places = {"source": str(source), "destination": str(destination)}
+        places["reference"] = str(reference) if reference else None
+        with pytest.raises(ConfigurationError, match="must lie apart"):
+            open_job(settings.model_copy(update=places))
+    assert snapshot(tmp_path / "source") == before
+    assert not inside.exists()
+
+
+def test_a_neighbour_whose_name_starts_alike_is_no_overlap(settings, tmp_path) -> None:
+    assert open_job(settings.model_copy(update={"destination": str(tmp_path / "source-restored")}))
+
+
+def test_a_missing_source_is_named_and_nothing_is_written(settings, tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        open_job(settings.model_copy(update={"source": str(tmp_path / "nowhere")}))
+    assert not (tmp_path / "destination").exists()
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"prior": "./no-such-prior"}, "no-such-prior"),
+        ({"degradation": {"task": "inpaint", "mask": "/no/such/mask.png"}}, "mask"),
+        ({"degradation": {"task": "inpaint", "mask": __file__}}, "mask"),
+    ],
+)
+def test_what_a_job_needs_and_is_not_there_is_named(settings, result, text) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        open_job(changed(settings, **result))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "text"),
+    [
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"device": "cuda:1", "executor": "ray"}, "Ray gives each actor its GPU"),
+    ],
+)
+def test_a_device_that_is_not_to_be_had_is_refused(settings, runtime, text) -> None:
+    wrong = settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
+    with pytest.raises(ConfigurationError, match=text):
+        open_job(wrong)
+
+
+def test_noise_that_the_prior_does_not_know_is_refused(settings) -> None:
+    with pytest.raises(ConfigurationError, match="start noise"):
+        run(open_job(changed(settings, start_noise=5.0)))
+
+
+def test_a_mask_is_part_of_the_jobs_name_and_kept_beside_its_manifest(settings, tmp_path) -> None:
+    ids = set()
+    for left in (3, 5):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[2:9, left:12] = 255
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        job = open_job(changed(settings, degradation={"task": "inpaint", "mask": str(tmp_path / "mask.png")}))
+        stored = tmp_path / "destination" / job.layout.mask()
+        assert np.array_equal(np.asarray(Image.open(stored).convert("L")) > 127, mask > 0)
+        ids.add(job.id)
+    assert len(ids) == 2
+
+
+def test_a_summary_of_no_such_job_names_those_that_there_are(settings) -> None:
+    job = open_job(settings)
+    with pytest.raises(ConfigurationError, match=job.id):
+        summarise(settings.destination, "0" * 16)
+
+
+def test_the_settings_choose_the_executor(settings) -> None:
+    from pipeline.ray_executor import RayExecutor
+
+    assert executor_of(settings.runtime) == LocalExecutor(attempts=3)
+    runtime = settings.runtime.model_copy(
+        update={"executor": "ray", "actors": 2, "attempts": 1, "ray_address": "auto"}
+    )
+    assert executor_of(runtime) == RayExecutor(actors=2, attempts=1, device="cpu", address="auto")
