@@ -1,4 +1,7 @@
-"""The noise levels of a sampling chain and the weights of fresh and predicted noise in each step."""
+"""The noise levels of a sampling chain and the weights of fresh and predicted noise in each step.
+
+Equation numbers here and in the modules beside it are those of docs/algorithm.md.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from .shapes import Float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chain:
-    """Coefficients of x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde_i + c1_i z_i + c2_i e_i, i = 0..T-1, in float64.
+    """Coefficients of x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde_i + c1_i z_i + c2_i e_i, i < T, in float64.
 
-    The index is the position along the chain: position 0 holds the initial noise (the field's x_T), position T
-    the restored image (the field's x_0), so alpha_bar[T] = 1.
+    The index is the position along the chain: position 0 holds the initial noise (the field's x_T), position
+    T the restored image (the field's x_0), so alpha_bar[T] = 1.
 
     Attributes:
         alpha_bar: Level of each position, rising to exactly 1, shape (T + 1,).
@@ -39,12 +42,12 @@ class Chain:
             raise ValueError("a chain's alpha_bar must rise strictly from above 0 to exactly 1")
         if not len(self.c1) == len(self.c2) == len(a) - 1:
             raise ValueError(
-                f"a chain of {len(a) - 1} steps needs as many c1 and c2, got {len(self.c1)} and {len(self.c2)}"
+                f"a chain of {len(a) - 1} steps needs as many c1 and c2, got {len(self.c1)}, {len(self.c2)}"
             )
 
     @classmethod
     def with_eta(cls, alpha_bar: Float[Tensor, " positions"], eta: float) -> Chain:
-        """Return the chain whose noise is fresh to the share eta: c1 = eta s, c2 = sqrt(1 - eta^2) s.
+        """Return the chain (3) whose noise is fresh to the share eta: c1 = eta s, c2 = sqrt(1 - eta^2) s.
 
         s = sqrt(1 - alpha_bar_{i+1}), so the level after a step is right whatever eta: 0 is DDIM's
         deterministic step, 1 draws all noise anew (DDNM, https://arxiv.org/abs/2212.00490, algorithm 1).
@@ -64,7 +67,7 @@ class Chain:
         eta: float,
         spacing: Literal["geometric", "linear"] = "geometric",
     ) -> Chain:
-        """Return a chain from noise `start_noise` down to `end_noise`, then to the clean image.
+        """Return a chain from noise `start_noise` down to `end_noise`, then to the clean image (2).
 
         Args:
             start_noise: Noise at position 0, as a standard deviation of images in [0, 1].

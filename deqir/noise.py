@@ -20,7 +20,7 @@ def image_seed(seed: int, content_sha256: str) -> int:
 def chain_noise(
     seeds: Sequence[int], shape: Sequence[int], steps: int, *, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "B positions C H W"]:
-    """Return standard normal noise of every image, one CPU generator an image: the start's, then z_0..z_{T-1}.
+    """Return standard normal noise of each image, from a CPU generator each: the start's, then z_0..z_{T-1}.
 
     Drawn on the CPU in float32 whatever the device, so that every machine draws the same.
     """

@@ -31,8 +31,8 @@ class LinearOperator(Protocol):
     Every method raises ValueError where a shape does not fit.
 
     Attributes:
-        start_noise: Default noise of the chain's start, as a standard deviation of images in [0, 1]; it has to
-            cover the error of `start`.
+        start_noise: Default noise of the chain's start, as a standard deviation of images in [0, 1]; it has
+            to cover the error of `start`.
     """
 
     @property
@@ -70,8 +70,8 @@ class FixedPoint:
 
     Attributes:
         value: The last F(x) of each element, shape (B, K, ...).
-        residual: ||F(x)_k - x_k|| / ||F(x)_k|| of each of the K blocks after each round, in the Euclidean norm,
-            shape (rounds, B, K); nan once an element has stopped.
+        residual: ||F(x)_k - x_k|| / ||F(x)_k|| of each of the K blocks after each round, in the Euclidean
+            norm, shape (rounds, B, K); nan once an element has stopped.
         rounds: Calls of F each element took part in, shape (B,).
         outcome: Why each element stopped, length B.
     """

@@ -46,9 +46,7 @@ class NoiseSchedule:
         return cls(torch.cat([torch.ones(1, dtype=torch.float64), kept]))
 
     @classmethod
-    def linear(
-        cls, train_steps: int = 1000, *, beta_start: float = 1e-4, beta_end: float = 0.02
-    ) -> NoiseSchedule:
+    def linear(cls, train_steps: int = 1000, *, beta_start: float = 1e-4, beta_end: float = 0.02) -> NoiseSchedule:
         """Return the schedule of DDPM (Ho et al., 2020, https://arxiv.org/abs/2006.11239, section 4)."""
         return cls.from_betas(torch.linspace(beta_start, beta_end, train_steps, dtype=torch.float64))
 

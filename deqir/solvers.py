@@ -35,7 +35,7 @@ class Picard:
 class Anderson:
     """Anderson mixing over the last `memory` rounds, with weights of its own for each element.
 
-    The next x is sum_i w_i F(x_i), where w minimises ||sum_i w_i (F(x_i) - x_i)||^2 subject to sum_i w_i = 1.
+    The next x (14) is sum_i w_i F(x_i), where w minimises ||sum_i w_i (F(x_i) - x_i)||^2 subject to sum_i w_i = 1.
     Safeguarded: where the residual rose, the element forgets its history and takes the plain step.
     If it does not converge: raise `ridge` when the residual jumps about, `memory` when it creeps.
 
@@ -90,7 +90,7 @@ class _Mixer:
         scale = (diagonal.sum(1) / held.sum(1)).clamp(min=torch.finfo(gram.dtype).tiny)
         empty = (~held).to(gram)  # an empty slot gets a one on the diagonal and no share of the weights
         gram = gram / scale[:, None, None] + torch.diag_embed(self._anderson.ridge + empty)
-        weights = torch.linalg.solve(gram, held.to(gram)[..., None])[..., 0]
+        weights: Tensor = torch.linalg.solve(gram, held.to(gram)[..., None])[..., 0]
         return weights / weights.sum(1, keepdim=True)
 
 
@@ -125,7 +125,7 @@ def _iterate(F: FixedPointMap, init: Tensor, *, tol: float, max_rounds: int, mix
 
 
 def block_residual(new: Float[Tensor, "b K ..."], old: Float[Tensor, "b K ..."]) -> Float[Tensor, "b K"]:
-    """Return ||new_k - old_k|| / ||new_k|| of each block k, Euclidean norms; nan where new is not finite."""
+    """Return ||new_k - old_k|| / ||new_k|| of each block k (15), Euclidean norms; nan where new is not finite."""
     gap = torch.linalg.vector_norm((new - old).flatten(2), dim=2)
     size = torch.linalg.vector_norm(new.flatten(2), dim=2)
     return torch.where(gap == 0, gap, gap / size.clamp(min=torch.finfo(size.dtype).tiny))

@@ -1,4 +1,4 @@
-"""Stand-ins for the Jacobian of the data prediction: what a change of a state does to it, without the network."""
+"""Stand-ins for the Jacobian of the data prediction: what a change of a state does to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .dct import analyse, synthesise
 from .protocols import Linearization
@@ -15,7 +14,7 @@ from .protocols import Linearization
 
 @dataclass(frozen=True, slots=True)
 class FrozenEps:
-    """The predicted noise stays as it is, so the data prediction takes the whole change: the published form."""
+    """The predicted noise stays, so the data prediction takes the whole change: the published form (11)."""
 
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization:
         return lambda i, rows, u, x0_hat, du: du
@@ -31,7 +30,7 @@ class FrozenData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiener:
-    """The change passes through a shrinkage in an overlapping 8 x 8 DCT with gains p / (p + kappa sigma^2).
+    """The change passes through a shrinkage in an overlapping 8 x 8 DCT with gains p / (p + kappa sigma^2) (12).
 
     p is the squared coefficient of the data prediction itself.
 
@@ -53,14 +52,14 @@ class Wiener:
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization:
         def jacobian(i: int, rows: Tensor, u: Tensor, x0_hat: Tensor, du: Tensor, /) -> Tensor:
             gain = self.gain(x0_hat, sigma[i]).clamp_(max=self.cap)
-            return synthesise(analyse(du) * gain, du.shape)
+            return synthesise(analyse(du).mul_(gain), du.shape)
 
         return jacobian
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secant:
-    """The gain of each DCT coefficient is what past rounds showed: <T du, T dx0_hat> / <T du, T du>.
+    """The gain of each DCT coefficient is what past rounds showed (13): <D du, D dx0_hat> / <D du, D du>.
 
     Sums run over 3 x 3 neighbours and over past rounds with weight `memory` each; where there is little
     evidence the gain is pulled to the Wiener gain. Costs no network evaluation and depends on no prior.
@@ -78,23 +77,14 @@ class Secant:
     cap: float = 0.9
 
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization:
-        return _SecantMemory(self, sigma, batch)
-
-
-class _Evidence:
-    """What past rounds showed at one position, for every image of the batch."""
-
-    __slots__ = ("den", "num", "u", "x0_hat")
-
-    def __init__(self, u: Tensor, x0_hat: Tensor, batch: int) -> None:
-        self.u, self.x0_hat = u.new_zeros(batch, *u.shape[1:]), x0_hat.new_zeros(batch, *u.shape[1:])
-        self.num: Tensor | None = None
-        self.den: Tensor | None = None
+        return _SecantMemory(self, sigma)
 
 
 class _SecantMemory:
-    def __init__(self, secant: Secant, sigma: Sequence[float], batch: int) -> None:
-        self._secant, self._sigma, self._batch = secant, sigma, batch
+    """The evidence of every position; works in place, as its tensors have 16 times an image's size."""
+
+    def __init__(self, secant: Secant, sigma: Sequence[float]) -> None:
+        self._secant, self._sigma = secant, sigma
         self._evidence: dict[int, _Evidence] = {}
 
     def __call__(self, i: int, rows: Tensor, u: Tensor, x0_hat: Tensor, du: Tensor, /) -> Tensor:
@@ -102,31 +92,58 @@ class _SecantMemory:
         gain = secant.wiener.gain(x0_hat, self._sigma[i])
         known = self._evidence.get(i)
         if known is None:
-            known = self._evidence[i] = _Evidence(u, x0_hat, self._batch)
+            self._evidence[i] = _Evidence(rows, u, x0_hat)
         else:
-            gain = self._observed(known, rows, u - known.u[rows], x0_hat - known.x0_hat[rows], gain)
-        known.u[rows], known.x0_hat[rows] = u, x0_hat
-        return synthesise(analyse(du) * gain.clamp_(0, secant.cap), du.shape)
+            known.keep(rows)
+            known.see(u, x0_hat, secant.memory)
+            gain = known.pull(gain, secant.pull)
+        return synthesise(analyse(du).mul_(gain.clamp_(0, secant.cap)), du.shape)
 
-    def _observed(self, known: _Evidence, rows: Tensor, du: Tensor, dx0_hat: Tensor, gain: Tensor) -> Tensor:
-        secant, b = self._secant, len(rows)
-        before, after = analyse(du), analyse(dx0_hat)
-        num, den = _around(before * after), _around(before.square())
-        if known.num is None or known.den is None:
-            known.num, known.den = _whole(num, self._batch, b), _whole(den, self._batch, b)
-        per_image = (b, -1, *num.shape[1:])
-        num = secant.memory * known.num[rows] + num.view(per_image)
-        den = secant.memory * known.den[rows] + den.view(per_image)
-        known.num[rows], known.den[rows] = num, den
-        trust = secant.pull * den.flatten(1).mean(1) + torch.finfo(den.dtype).tiny
+
+class _Evidence:
+    """What past rounds showed at one position, for the images `rows`."""
+
+    __slots__ = ("_den", "_num", "_rows", "_u", "_x0_hat")
+
+    def __init__(self, rows: Tensor, u: Tensor, x0_hat: Tensor) -> None:
+        self._rows, self._u, self._x0_hat = rows, u, x0_hat
+        self._num: Tensor | None = None
+        self._den: Tensor | None = None
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget the images that have left since; none comes back."""
+        if len(rows) == len(self._rows):
+            return
+        places = torch.searchsorted(self._rows, rows)
+        self._rows, self._u, self._x0_hat = rows, self._u[places], self._x0_hat[places]
+        if self._num is not None and self._den is not None:
+            self._num, self._den = self._num[places], self._den[places]
+
+    def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> None:
+        """Add this round's changes to what is known, of which the share `memory` is kept."""
+        before, after = analyse(u - self._u), analyse(x0_hat - self._x0_hat)
+        self._u, self._x0_hat = u, x0_hat
+        num, den = _around(after.mul_(before)), _around(before.square_())
+        num, den = (c.view(len(u), -1, *c.shape[1:]) for c in (num, den))
+        self._num = num if self._num is None else self._num.mul_(memory).add_(num)
+        self._den = den if self._den is None else self._den.mul_(memory).add_(den)
+
+    def pull(self, gain: Tensor, weight: float) -> Tensor:
+        """Return the observed gain, pulled to `gain`, which is overwritten, where evidence is little."""
+        if self._num is None or self._den is None:
+            return gain
+        trust = weight * self._den.flatten(1).mean(1) + torch.finfo(gain.dtype).tiny
         trust = trust.view(-1, 1, 1, 1, 1)
-        return ((num + trust * gain.view(per_image)) / (den + trust)).flatten(0, 1)
+        observed = gain.view_as(self._num).mul_(trust).add_(self._num).div_(self._den + trust)
+        return observed.view_as(gain)
 
 
 def _around(c: Tensor) -> Tensor:
-    return functional.avg_pool2d(c, 3, 1, 1, count_include_pad=False)
-
-
-def _whole(c: Tensor, batch: int, b: int) -> Tensor:
-    """Zeros like c, an entry for every image of the batch where c has only b."""
-    return c.new_zeros(batch, len(c) // b, *c.shape[1:])
+    """Sum over the 3 x 3 neighbours that there are; 7 x avg_pool2d's speed on a CPU."""
+    rows = c.clone()
+    rows[..., 1:, :] += c[..., :-1, :]
+    rows[..., :-1, :] += c[..., 1:, :]
+    both = rows.clone()
+    both[..., 1:] += rows[..., :-1]
+    both[..., :-1] += rows[..., 1:]
+    return both

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .chain import Chain
-from .protocols import Denoiser, LinearOperator, Linearization, Surrogate
+from .protocols import Denoiser, Linearization, LinearOperator, Surrogate
 from .shapes import Float, Int
 
 
@@ -17,7 +17,7 @@ from .shapes import Float, Int
 class Sampler:
     """The chain of a batch of images: everything a step needs but the state.
 
-    One step from position i to i + 1, with e_i = eps_theta(x_i):
+    One step from position i to i + 1, with e_i = eps_theta(x_i), equations (4) to (6):
         x0_hat  = (x_i - sqrt(1 - alpha_bar_i) e_i) / sqrt(alpha_bar_i)
         x_tilde = A^+ y + (I - A^+ A) x0_hat
         x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde + c1_i z_i + c2_i e_i
@@ -51,7 +51,7 @@ class Sampler:
         return replace(self, pinv_y=self.pinv_y[rows], start=self.start[rows], noise=self.noise[rows])
 
     def initial(self) -> Float[Tensor, "B C H W"]:
-        """Return the state at position 0: the start plus noise of the first level."""
+        """Return the state at position 0 (7): the start plus noise of the first level."""
         alpha_bar = self.chain.alpha_bar[0]
         return float(alpha_bar.sqrt()) * self.start + float((1 - alpha_bar).sqrt()) * self.noise[:, 0]
 
@@ -60,7 +60,8 @@ class Sampler:
         B, K = x.shape[:2]
         alpha_bar = self.chain.alpha_bar[first : first + K].to(x.device)
         rows, levels = x.flatten(0, 1), alpha_bar.repeat(B)
-        parts = zip(rows.split(self.denoiser_batch), levels.split(self.denoiser_batch), strict=True)
+        batch = self.denoiser_batch
+        parts = zip(torch.split(rows, batch), torch.split(levels, batch), strict=True)
         eps = torch.cat([self.denoiser(part, level) for part, level in parts]).view_as(x)
         return (x - _column((1 - alpha_bar).sqrt(), x) * eps) / _column(alpha_bar.sqrt(), x)
 
@@ -88,8 +89,14 @@ class Sampler:
             x = self.step(here, self.x0_hat(here, i), i)[:, 0]
             yield x
 
+    def end(self, x: Float[Tensor, "B C H W"], first: int = 0) -> Float[Tensor, "B C H W"]:
+        """Return the last state of the chain whose state at position `first` is x."""
+        for state in self.sequential(x, first):
+            x = state
+        return x
+
     def frozen(self) -> Float[Tensor, "B T C H W"]:
-        """Return positions 1..T of the chain whose data prediction is the start throughout: no network call."""
+        """Return positions 1..T of the chain whose data prediction is the start throughout, without the network."""
         x, states = self.initial(), list[Tensor]()
         for i in range(self.chain.steps):
             here, there = self.chain.alpha_bar[i], self.chain.alpha_bar[i + 1]
@@ -103,16 +110,17 @@ class Sampler:
 class JointMap:
     """F over the states at positions 1..T of every image; its fixed point is the sequential chain.
 
-    One call evaluates the step f_i at all states at once, then carries the changes along the chain in one scan
-    that calls no network:
+    One call evaluates the step f_i at all states at once, then carries the changes along the chain in one
+    scan that calls no network, equations (8) and (9):
         x_{i+1}^new = f_i(x_i) + M_i (x_i^new - x_i),
         M_i = sqrt(alpha_bar_{i+1}) N J_i / sqrt(alpha_bar_i) + (c2_i / sqrt(1 - alpha_bar_i)) (I - J_i)
-    with N = I - A^+ A and J_i the surrogate's stand-in for the Jacobian of the data prediction with respect to
-    x_i / sqrt(alpha_bar_i). M_i would be the step's Jacobian, and the map a Newton step, were J_i exact.
+    with N = I - A^+ A and J_i the surrogate's stand-in for the Jacobian of the data prediction with respect
+    to x_i / sqrt(alpha_bar_i). M_i would be the step's Jacobian, and the map a Newton step, were J_i exact.
 
     State k depends on states before it only, so each call makes one more leading state exact. F keeps those,
-    whatever a caller hands in for them, and evaluates the network only behind them; call k costs T - k network
-    evaluations an image. A map therefore serves one solve: images may leave between calls but not pause.
+    whatever a caller hands in for them, and evaluates the network only behind them; call k = 0, 1, ... costs
+    T - k network evaluations an image (10). A map therefore serves one solve: images may leave between calls,
+    but not pause.
 
     Attributes:
         calls: Calls so far, which is also the number of exact states.
@@ -129,9 +137,7 @@ class JointMap:
         sigma = sampler.chain.sigma.tolist()
         self._jacobian: Linearization = surrogate.linearize(sigma, len(sampler.start))
 
-    def __call__(
-        self, X: Float[Tensor, "b T C H W"], rows: Int[Tensor, " b"], /
-    ) -> Float[Tensor, "b T C H W"]:
+    def __call__(self, X: Float[Tensor, "b T C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, "b T C H W"]:
         """X: states 1..T of the images `rows`. Returns their next values."""
         sampler, k = self._sampler.take(rows), self.calls
         if k == sampler.chain.steps:

@@ -24,31 +24,24 @@ Name: TypeAlias = Annotated[
 @models.command("list")
 def list_models() -> None:
     """List the networks that are known or in the cache."""
-    with exit_status(Console(stderr=True)), prior_errors():
-        from deqir.priors import available_priors
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir.models import available_models
 
         table = Table("name", "use", "here", "licence", "source")
-        for name, card in available_priors().items():
-            if card is None:
-                table.add_row(name, "prior", "no", "", f"run: deqir models fetch {name}")
-            else:
-                table.add_row(name, "prior", "yes", card.licence, card.source)
+        for model in available_models():
+            here, source = ("yes", model.source) if model.here else ("no", f"run: deqir models fetch {model.name}")
+            table.add_row(model.name, model.use, here, model.licence, source)
         Console().print(table)
 
 
 @models.command("show")
 def show_model(name: Name) -> None:
-    """Show what is known of one prior, after checking that its weights are whole."""
-    with exit_status(Console(stderr=True)), prior_errors():
-        from dataclasses import asdict
+    """Show what is known of one network, after checking that its weights are whole."""
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir.models import describe_model
 
-        from deqir.priors import prior_digest, prior_directory, read_card
-
-        prior_digest(name)
-        directory = prior_directory(name)
         table = Table(show_header=False, box=None)
-        table.add_row("directory", str(directory))
-        for field, value in asdict(read_card(directory)).items():
+        for field, value in describe_model(name).items():
             table.add_row(field, str(value))
         Console().print(table)
 
@@ -56,26 +49,25 @@ def show_model(name: Name) -> None:
 @models.command("fetch")
 def fetch_model(name: Name) -> None:
     """Download a network into the cache, unless it is there, and check it."""
-    with exit_status(Console(stderr=True)), prior_errors():
-        from deqir.priors import fetch_prior
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir import models as known
 
-        Console().print(f"{name} is in {fetch_prior(name)}", markup=False, highlight=False, soft_wrap=True)
+        Console().print(f"{name} is in {known.fetch_model(name)}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def prior_errors() -> Iterator[None]:
-    """Turn what deqir says of a prior or a download into our own errors.
+def model_errors() -> Iterator[None]:
+    """Turn what deqir says of a network or a download into our own errors.
 
     Raises:
-        ConfigurationError: No such prior, or it is not whole.
+        ConfigurationError: No such network, or it is not whole.
         JobError: It could not be downloaded.
     """
-    from deqir.download import DownloadError
-    from deqir.priors import PriorError
+    from deqir.download import DownloadError, ModelError
 
     try:
         yield
-    except PriorError as error:
+    except ModelError as error:
         raise ConfigurationError(str(error)) from error
     except DownloadError as error:
         raise JobError(str(error)) from error

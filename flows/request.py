@@ -69,8 +69,8 @@ def given(options: Given) -> dict[str, Any]:
 
 
 def location(text: str) -> str:
-    """Return an s3:// URL as it is, and a local path as an absolute one: the same place in every process."""
-    return text if text.startswith("s3://") else str(Path(text).expanduser().absolute())
+    """Return a URL as it is, and a local path as an absolute one: the same place in every process."""
+    return text if "://" in text else str(Path(text).expanduser().absolute())
 
 
 def check_companions(degradation: Given, result: Given, runtime: Given) -> None:

@@ -8,20 +8,19 @@ from importlib.metadata import version
 import torch
 
 import deqir
-from deqir.operators import Colorization, Inpainting, SuperResolution
 from deqir.protocols import LinearOperator
 
 from . import config
 from .config import RestoreJob
+from .degradations import make_operator
 from .delivery import Delivery
 from .errors import ConfigurationError
-from .images import decode_mask
 from .intake import Limits
 from .keys import Layout
 from .reference import Reference, index
 from .rows import JobFacts
 from .solving import Solver
-from .store import Store, open_store
+from .store import open_store
 from .worker import ShardWorker
 
 BATCH_SIZE_ON_GPU = 8
@@ -41,7 +40,10 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     source = open_store(job.source, writable=False)
     destination = open_store(job.destination, writable=True)
     limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
-    operator = make_operator(job, destination, layout)
+    degradation = job.result.degradation
+    needs_mask = isinstance(degradation, config.Inpainting)
+    mask = destination.get(layout.mask(), limit=limits.max_bytes) if needs_mask else None  # the job's own copy
+    operator = make_operator(degradation, mask)
     prior = load_prior(job, prior_digest)
     on_gpu = prior.device.type != "cpu"
     return ShardWorker(
@@ -56,7 +58,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             job_id=layout.job_id,
             output_format=job.result.output_format,
             quality=job.result.quality,
-            reference=open_reference(job.reference, limits),
+            reference=open_reference(job, limits),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
         batch_size=job.runtime.batch_size or (BATCH_SIZE_ON_GPU if on_gpu else 1),
@@ -84,18 +86,6 @@ def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
     return prior
 
 
-def make_operator(job: RestoreJob, destination: Store, layout: Layout) -> LinearOperator:
-    """Return the job's degradation; an inpainting mask is read from its copy in the destination."""
-    match job.result.degradation:
-        case config.SuperResolution(scale=scale):
-            return SuperResolution(scale=scale)
-        case config.Inpainting():
-            damaged = decode_mask(destination.get(layout.mask(), limit=job.runtime.max_bytes))
-            return Inpainting(keep=~damaged)
-        case config.Colorization():
-            return Colorization()
-
-
 def make_restorer(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Restorer:
     """Return the method with the job's settings."""
     result = job.result
@@ -121,12 +111,18 @@ def start_noise_of(job: RestoreJob, operator: LinearOperator) -> float:
     return operator.start_noise if job.result.start_noise is None else job.result.start_noise
 
 
-def open_reference(url: str | None, limits: Limits) -> Reference | None:
+def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     """Return the originals, listed once, if the job has any."""
-    if url is None:
+    if job.reference is None:
         return None
-    store = open_store(url, writable=False)
-    return Reference(store=store, keys=index(store), max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    store, degradation = open_store(job.reference, writable=False), job.result.degradation
+    return Reference(
+        store=store,
+        keys=index(store),
+        max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
+        slack=degradation.scale - 1 if isinstance(degradation, config.SuperResolution) else 0,
+    )
 
 
 def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, operator: LinearOperator) -> JobFacts:

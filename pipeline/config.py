@@ -105,6 +105,8 @@ class RuntimeConfig(_Model):
     """Times a shard is tried before it is left for the next run."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    max_minutes: float | None = Field(None, gt=0)
+    """Longest that a run may take; what is done by then stays done, and the next run goes on. Empty: no limit."""
     max_bytes: int = Field(256 * 2**20, ge=1)
     """Largest input file read."""
     max_pixels: int = Field(64_000_000, ge=1)
@@ -121,6 +123,9 @@ class RestoreJob(_Model):
     reference: str | None = None
     """Original images to measure against, under the source's keys (any image extension): for tests only, never
     used to restore."""
+    keys: str | None = None
+    """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
+    the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from deqir import metrics
@@ -74,9 +75,15 @@ class Delivery:
             self._ours(key, source_sha256)
 
     def _encoded(self, restored: Restored, image: Tensor) -> bytes:
+        """Return the file of a result; grey that the network was given as three equal channels is grey again."""
+        prepared = restored.prepared
+        if len(prepared.y) == 1:
+            image = in_range(image, prepared.y)
+        elif len(prepared.picture.pixels) == 1:
+            image = image.mean(0, keepdim=True)
         return encode(
             image,
-            like=restored.prepared.picture,
+            like=prepared.picture,
             output_format=self.output_format,
             quality=self.quality,
             provenance=provenance(self.job_id, str(restored.row.source_sha256)),
@@ -96,9 +103,7 @@ class Delivery:
             carried = read_provenance(data)
             if carried == provenance(self.job_id, source_sha256):
                 return data
-            found = (
-                f"an image of another job or input (provenance {carried})" if carried else "something else"
-            )
+            found = f"an image of another job or input (provenance {carried})" if carried else "something else"
         raise ConflictError(
             f"{self.destination.url}/{key} is taken: it holds {found}, which was left alone; "
             "restore into another destination to keep both"
@@ -118,6 +123,21 @@ class Delivery:
             psnr_start=_finite(metrics.psnr(start, original[None])),
             ssim=_finite(metrics.ssim(output, original[None])),
         )
+
+
+def in_range(image: Tensor, grey: Tensor) -> Tensor:
+    """Return an image with its colours as near to its grey as they must be to lie in [-1, 1].
+
+    Clipping them instead would change the grey, which is what is known of a picture that was coloured.
+
+    Args:
+        image: Shape (3, H, W).
+        grey: Its weighted sum over the channels, in [-1, 1], shape (1, H, W).
+    """
+    colour = image - grey
+    room = torch.where(colour > 0, 1 - grey, 1 + grey)
+    share = (room / colour.abs().clamp(min=1e-12)).clamp(max=1).amin(0)
+    return grey + share * colour
 
 
 def _values(data: bytes) -> Tensor:

@@ -17,6 +17,7 @@
     + StoreUnavailableError  the store did not answer after all retries; run again later
     + CommitStateUnknownError  a write was sent and nobody can say whether it was stored
     + ShardsAbandonedError a shard kept failing; the rest is done, run again to retry it
+    + TimeLimitError       the run took longer than it may; the rest is done, run again to go on
 """
 
 from __future__ import annotations
@@ -88,3 +89,7 @@ class CommitStateUnknownError(JobError):
 
 class ShardsAbandonedError(JobError):
     """A shard kept failing; everything else is done, and running again retries it."""
+
+
+class TimeLimitError(JobError):
+    """The run took longer than it may; everything committed stays, and running again goes on."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from .errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError
+from .errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
 from .manifest import Status
 from .progress import Progress, progress_of
 from .shards import Shard, ShardReport
@@ -77,12 +77,12 @@ class ShardQueue:
         """Put a shard back, or leave it for the next run when it has had all its attempts.
 
         Raises:
-            ConfigurationError: `error` is one.
+            ConfigurationError, TimeLimitError: `error` is one.
             StoreUnavailableError: `error` is one, like every failure for `attempts` rounds of all workers.
         """
         error.add_note(f"while running shard {shard.id} ({len(shard.images)} images)")
         self._unanswered = self._unanswered + 1 if isinstance(error, StoreUnavailableError) else 0
-        if isinstance(error, ConfigurationError) or self._unanswered >= self._patience:
+        if isinstance(error, ConfigurationError | TimeLimitError) or self._unanswered >= self._patience:
             raise error
         self._failures[shard.id] += 1
         count = self._failures[shard.id]

@@ -10,18 +10,18 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import deqir
 
-from . import config
 from .assembly import make_worker
 from .config import RestoreJob, RuntimeConfig
-from .errors import ConfigurationError, ImageError
+from .degradations import read_mask
+from .errors import ConfigurationError
 from .executors import Executor, LocalExecutor, OnProgress
-from .images import decode_mask
+from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import read_rows
+from .places import refuse_overlap, with_places
 from .plan import plan
 from .shards import Shard, ShardReport
 from .store import open_store
@@ -54,9 +54,9 @@ class JobPlan:
     """What there is to do.
 
     Attributes:
-        shards: Every shard of the job.
+        shards: Every shard of the job; with a list of keys, those that have one of its keys as it is now.
         pending: Those without a manifest part.
-        inputs: Images in all shards.
+        inputs: Images in these shards.
         done: Images with a row.
     """
 
@@ -88,7 +88,7 @@ def open_job(job: RestoreJob, /) -> Job:
         prior_digest = deqir.prior_digest(job.result.prior)
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
-    mask = read_mask(job)
+    mask = read_mask(job.result.degradation, limit=job.runtime.max_bytes)
     mask_digest = hashlib.sha256(mask).hexdigest() if mask is not None else None
     opened = Job(
         config=job,
@@ -102,7 +102,7 @@ def open_job(job: RestoreJob, /) -> Job:
         "job_id": opened.id,
         "prior_digest": prior_digest,
         "mask_digest": mask_digest,
-        "job": job.model_dump(mode="json"),
+        "job": job.model_dump(mode="json", exclude={"keys"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
     return opened
@@ -118,6 +118,7 @@ def plan_job(job: Job, /) -> JobPlan:
         job.layout,
         shard_size=job.config.runtime.shard_size,
         output_format=job.config.result.output_format,
+        keys=None if job.config.keys is None else read_key_list(job.config.keys),
     )
     parts = {info.key for info in destination.list(job.layout.parts)}
     pending = tuple(shard for shard in shards if job.layout.part(shard.id) not in parts)
@@ -209,35 +210,6 @@ def log(job: Job, report: ShardReport) -> None:
     )
 
 
-def with_places(job: RestoreJob) -> RestoreJob:
-    """Return the job with its places named in the one way that holds in every process: absolute, no links."""
-    places = {"source": place(job.source), "destination": place(job.destination)}
-    if job.reference is not None:
-        places["reference"] = place(job.reference)
-    result = job.result
-    if isinstance(result.degradation, config.Inpainting):
-        mask = result.degradation.model_copy(update={"mask": place(result.degradation.mask)})
-        result = result.model_copy(update={"degradation": mask})
-    if "/" in result.prior or result.prior.startswith("."):  # a path, not a name
-        result = result.model_copy(update={"prior": place(result.prior)})
-    return job.model_copy(update={**places, "result": result})
-
-
-def place(url: str) -> str:
-    """Return the one name of a folder or of a bucket's prefix."""
-    return url.rstrip("/") if url.startswith("s3://") else str(Path(url).expanduser().resolve())
-
-
-def refuse_overlap(name: str, place: str, destination: str) -> None:
-    """Raise ConfigurationError if one of two places lies in the other: outputs would become inputs."""
-    inner, outer = f"{place.rstrip('/')}/", f"{destination.rstrip('/')}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise ConfigurationError(
-            f"the destination {destination} and the {name} {place} must lie apart, but one contains the "
-            "other: choose another destination"
-        )
-
-
 def check_device(runtime: RuntimeConfig) -> None:
     """Raise ConfigurationError for a device that there is not, or that is not ours to choose."""
     if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", runtime.device) is None:
@@ -247,21 +219,3 @@ def check_device(runtime: RuntimeConfig) -> None:
             f"device={runtime.device} with executor=ray: Ray gives each actor its GPU; say device=cuda, or "
             "executor=local"
         )
-
-
-def read_mask(job: RestoreJob) -> bytes | None:
-    """Return the bytes of an inpainting job's mask, after making sure that they are an image.
-
-    Raises:
-        ConfigurationError: There is no mask there, or it is not an image.
-    """
-    degradation = job.result.degradation
-    if not isinstance(degradation, config.Inpainting):
-        return None
-    folder, _, name = degradation.mask.rpartition("/")
-    try:
-        data = open_store(folder or ".", writable=False).get(name, limit=job.runtime.max_bytes)
-        decode_mask(data)
-    except (FileNotFoundError, ImageError, ConfigurationError) as error:
-        raise ConfigurationError(f"the mask {degradation.mask} cannot be used: {error}") from error
-    return data

@@ -1,10 +1,27 @@
-"""One row per input image, whatever became of it, in Parquet parts written once."""
+"""One row per input image, whatever became of it, in Parquet parts written once.
+
+`SCHEMA` is made from `ManifestRow`: str is string, int is int64, float is float64, bool is bool, datetime is
+timestamp[us, UTC], a list is a list and a dict a map without nulls inside; a column is nullable exactly where
+its field may be None. Name and version of the schema are in its metadata, under "deqir" and "version".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from .errors import ConfigurationError
+from .keys import Layout
+from .parquet import Table
+from .store import Store
+from .threads import map_ahead, threads
+
+READERS: Final = 8
+MAX_PART_BYTES: Final = 2**30
 
 
 class Status(StrEnum):
@@ -95,3 +112,44 @@ class ManifestRow:
     software: dict[str, str]
     started_at: datetime
     finished_at: datetime
+
+
+PARTS: Final = Table(ManifestRow, "manifest part", version=1)
+SCHEMA: Final = PARTS.schema
+
+
+def encode_part(rows: Sequence[ManifestRow]) -> bytes:
+    """Return rows as Parquet, ordered by key, so that it does not matter which image was ready first.
+
+    Raises:
+        TypeError, OverflowError, UnicodeError: A value is not of its column's type, or out of its range.
+    """
+    return PARTS.encode(sorted(rows, key=lambda row: (row.source_key, row.source_etag)))
+
+
+def decode_part(data: bytes) -> list[ManifestRow]:
+    """Return the rows of a part.
+
+    Raises:
+        ConfigurationError: It is damaged, no part, or of another version of the schema.
+    """
+    return PARTS.decode(data)
+
+
+def read_rows(store: Store, layout: Layout) -> Iterator[ManifestRow]:
+    """Yield every row of a job, part by part, in the order of the parts' keys.
+
+    Raises:
+        ConfigurationError: A part cannot be read; it is named.
+    """
+    keys = sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
+    with threads(READERS, "manifest") as pool:
+        for rows in map_ahead(pool, partial(_read_part, store), keys, ahead=READERS):
+            yield from rows
+
+
+def _read_part(store: Store, key: str) -> list[ManifestRow]:
+    try:
+        return decode_part(store.get(key, limit=MAX_PART_BYTES))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{store.url}/{key} is {error}") from error

@@ -1,20 +1,12 @@
-"""Shards on Ray actors, one on each GPU share: the only file that knows Ray."""
+"""Shards on Ray actors, one on each GPU share."""
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import shutil
-import signal
-import tempfile
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -26,6 +18,7 @@ from .executors import PROGRESS_SECONDS, OnProgress, ShardQueue, WorkerFactory
 from .manifest import Status
 from .placement import Placement, place
 from .progress import Progress
+from .ray_cluster import connected, nodes
 from .shards import Shard, ShardReport
 from .worker import ShardWorker
 
@@ -65,9 +58,9 @@ class RayExecutor:
     ) -> Generator[ShardReport, None, None]:
         if not shards:
             return
-        with _connected(self.address):
+        with connected(self.address):
             placement = place(
-                [node["Resources"] for node in ray.nodes() if node["Alive"]],
+                nodes(),
                 device=self.device,
                 actors=self.actors,
                 gpus_per_actor=self.gpus_per_actor,
@@ -170,9 +163,7 @@ class _Crew:
 
         It waits for futures, not for references: ray.get and ray.wait hold back signals in the main thread.
         """
-        awaited = [
-            seat.result or seat.started for seat in self._seats if seat.result or not seat.started.done()
-        ]
+        awaited = [seat.result or seat.started for seat in self._seats if seat.result or not seat.started.done()]
         wait(awaited, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
         reports = []
         for index, seat in enumerate(self._seats):
@@ -209,9 +200,7 @@ class _Crew:
         self._seats[index] = self._hire()
         return False
 
-    def _take_result(
-        self, index: int, shard: Shard, result: Future[Any], queue: ShardQueue
-    ) -> ShardReport | None:
+    def _take_result(self, index: int, shard: Shard, result: Future[Any], queue: ShardQueue) -> ShardReport | None:
         """Return the report of a shard that ended; None if it failed, which the queue then knows."""
         seat = self._seats[index]
         seat.shard = seat.result = None
@@ -257,60 +246,3 @@ class _Crew:
                 seat.poll = None
             if ask and seat.poll is None and seat.shard is not None:
                 seat.poll = seat.handle.running.remote().future()
-
-
-@contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    """Connect to a cluster, and afterwards leave the cluster, SIGTERM's handler and the disk as they were."""
-    if ray.is_initialized():
-        yield
-        return
-    main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
-    folder = Path(
-        tempfile.mkdtemp(prefix="deqir-", dir="/tmp")
-    )  # sockets in it: their paths may have 107 bytes
-    try:
-        if address is None:
-            _start(folder)
-        else:
-            _join(address)
-        # Ray's handler would hide the signal from whoever turns it into a clean end, as a flow run does
-        if main_thread and handler not in (signal.SIG_DFL, None):
-            signal.signal(signal.SIGTERM, handler)
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-        if main_thread and handler is not None:
-            signal.signal(signal.SIGTERM, handler)
-
-
-def _start(folder: Path) -> None:
-    """Start a cluster on this machine that serves and tells nobody else and writes to `folder` alone.
-
-    Ray's ports are open to the network and whoever gets in may run code, so the cluster asks for a token. Ray
-    would write one to the home directory; ours lives in this process and its children, one for all of a
-    process's clusters because Ray reads it once.
-    """
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else it uploads the working directory
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,  # its one warning would be that the token is asked for
-        object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
-        _temp_dir=str(folder),
-    )
-
-
-def _join(address: str) -> None:
-    """Connect to a cluster that exists already."""
-    try:
-        ray.init(address=address, logging_level=logging.WARNING)
-    except ConnectionError as error:
-        raise ConfigurationError(
-            f"no Ray cluster answers at {address}: {error}; check ray_address"
-        ) from error

@@ -24,16 +24,19 @@ class Reference:
         store: Where they are.
         keys: Their keys by key without extension.
         max_bytes, max_pixels: As for sources.
+        slack: Pixels that a side of an original may have more than the restored image: what its degradation cut
+            off at the right and the bottom, as `deqir degrade` does to make sides divisible.
     """
 
     store: Store
     keys: Mapping[str, str]
     max_bytes: int
     max_pixels: int
+    slack: int = 0
     _told: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def original_of(self, source_key: str, shape: tuple[int, ...]) -> Tensor | None:
-        """Return a source's original, shape (3, H, W), in [-1, 1]; None if there is none of shape (C, H, W).
+        """Return a source's original, shape (3, H, W), in [-1, 1]; None if there is none for shape (C, H, W).
 
         One that is there but cannot be used never stops a restoration: it is logged, after the
         first time at level DEBUG.
@@ -46,12 +49,11 @@ class Reference:
         except (FileNotFoundError, ImageError) as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None
-        if pixels.shape[-2:] != shape[-2:]:
-            self._tell(
-                key, f"it is {tuple(pixels.shape[-2:])} (height, width), the restored image {shape[-2:]}"
-            )
+        (height, width), found = shape[-2:], tuple(pixels.shape[-2:])
+        if not (0 <= found[0] - height <= self.slack and 0 <= found[1] - width <= self.slack):
+            self._tell(key, f"it is {found} (height, width), the restored image {(height, width)}")
             return None
-        return pixels.expand(3, -1, -1)
+        return pixels[:, :height, :width].expand(3, -1, -1)
 
     def _tell(self, key: str, reason: str) -> None:
         level = logging.DEBUG if self._told else logging.WARNING

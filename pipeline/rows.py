@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -113,9 +114,10 @@ def _ended(row: ManifestRow, status: Status, error_type: str, error: str) -> Man
     return replace(row, status=status, error_type=error_type, error=error, finished_at=datetime.now(UTC))
 
 
-def report_of(shard_id: str, rows: Iterable[ManifestRow], *, seconds: float) -> ShardReport:
+def report_of(shard_id: str, rows: Iterable[ManifestRow], *, worker: str, seconds: float) -> ShardReport:
     """Return the counts of a shard's rows."""
     rows = list(rows)
+    errors = Counter(row.error_type for row in rows if row.error_type)
     count = {status: sum(row.status == status for row in rows) for status in Status}
     return ShardReport(
         shard_id=shard_id,
@@ -125,5 +127,7 @@ def report_of(shard_id: str, rows: Iterable[ManifestRow], *, seconds: float) -> 
         conflicts=count[Status.CONFLICT],
         rounds=sum(row.rounds or 0 for row in rows),
         nfe=sum(row.nfe or 0 for row in rows),
+        errors=tuple(sorted(errors.items())),
+        worker=worker,
         seconds=seconds,
     )

@@ -49,6 +49,8 @@ class ShardReport:
         already_committed: The part existed before; another run or actor did this shard.
         rounds: Sum over the shard's images of serial network passes.
         nfe: Sum over the shard's images of network evaluations.
+        errors: Class names of what images failed of or were in conflict for, with how many of each.
+        worker: Machine, device and process that did it.
         seconds: Wall time of the shard.
     """
 
@@ -60,6 +62,8 @@ class ShardReport:
     already_committed: bool = False
     rounds: int = 0
     nfe: int = 0
+    errors: tuple[tuple[str, int], ...] = ()
+    worker: str = ""
     seconds: float = 0.0
 
     @property

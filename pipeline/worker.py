@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +55,11 @@ class ShardWorker:
     prefetch: int
     writers: int
 
+    @property
+    def name(self) -> str:
+        """Machine, device and process, for people who watch."""
+        return f"{platform.node()} {self.facts.device} process {os.getpid()}"
+
     def run(self, shard: Shard, on_row: OnRow, /) -> ShardReport:
         """Give every image of a shard its row, commit the shard by creating its part, return the counts.
 
@@ -82,7 +89,7 @@ class ShardWorker:
         seconds = time.monotonic() - began
         if not ours:
             return ShardReport(shard_id=shard.id, already_committed=True, seconds=seconds)
-        return report_of(shard.id, rows, seconds=seconds)
+        return report_of(shard.id, rows, worker=self.name, seconds=seconds)
 
     def _restore(
         self, shard: Shard, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, settle: Settle

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
@@ -17,6 +20,9 @@ from deqir.priors import FFDNet, PriorCard, write_prior  # noqa: E402
 
 torch.set_num_threads(1)
 
+if TYPE_CHECKING:
+    from tests.servers import S3Server
+
 
 @pytest.fixture(scope="session")
 def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -28,3 +34,27 @@ def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> str:
     directory: Path = tmp_path_factory.mktemp("priors") / "tiny"
     write_prior(directory, card, network.state_dict())
     return str(directory)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on loopback; mark the tests that use it `s3`."""
+    from tests.servers import weed
+
+    with weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_server: S3Server) -> str:
+    """The name of a bucket on that server that all tests share."""
+    return s3_server.make_bucket()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place on that server, s3://bucket/prefix; boto3 finds it by the environment, here and in child
+    processes."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3_bucket}/{secrets.token_hex(6)}"

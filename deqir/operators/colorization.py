@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..shapes import Float
+from deqir.shapes import Float
 
 REC_601 = (0.299, 0.587, 0.114)
 
@@ -47,7 +47,8 @@ class Colorization:
         return self.adjoint(y) / sum(w**2 for w in self.weights)
 
     def start(self, y: Float[Tensor, "B c H W"], /) -> Float[Tensor, "B 3 H W"]:
-        """Return the grey image: the same value in all channels, which agrees with y as the weights sum to 1."""
+        """Return the grey image, the same value in all channels: the weights sum to 1, so it agrees with y."""
+        self.image_shape(y.shape)
         return y.expand(-1, 3, -1, -1).clone()
 
     def _column(self, like: Tensor) -> Tensor:

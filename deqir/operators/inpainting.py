@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..shapes import Bool, Float
+from deqir.shapes import Bool, Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,8 +28,7 @@ class Inpainting:
     def __post_init__(self) -> None:
         if self.keep.dtype != torch.bool or self.keep.ndim != 2:
             raise ValueError(
-                f"Inpainting needs a mask of booleans of shape (H, W), got {self.keep.dtype} "
-                f"{tuple(self.keep.shape)}"
+                f"Inpainting needs a mask of booleans of shape (H, W), got {self.keep.dtype} {tuple(self.keep.shape)}"
             )
         if not bool(self.keep.any()):
             raise ValueError("the mask keeps no pixel at all: nothing to restore from; is it inverted?")

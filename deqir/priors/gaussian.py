@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..shapes import Float
+from deqir.shapes import Float
 
 
 class GaussianPrior:
     """The exact noise predictor of x_0 ~ N(mean, covariance), a `Denoiser`.
 
-    E[x_0 | x_t] = mean + sqrt(a) C (a C + (1 - a) I)^-1 (x_t - sqrt(a) mean) with a = alpha_bar, and
-    eps = (x_t - sqrt(a) E[x_0 | x_t]) / sqrt(1 - a). Any chain over it is affine in its noise, and the posterior
-    of a linear measurement is known, so samplers can be checked against mathematics instead of a network.
+    E[x_0 | x_t] = mean + sqrt(a) C (a C + (1 - a) I)^-1 (x_t - sqrt(a) mean), equation (16), with a = alpha_bar, and
+    eps = (x_t - sqrt(a) E[x_0 | x_t]) / sqrt(1 - a). Any chain over it is affine in its noise, and the
+    posterior of a linear measurement is known, so samplers can be checked against mathematics instead of a network.
 
     Args:
         mean: Mean image, shape (C, H, W).
@@ -33,15 +33,14 @@ class GaussianPrior:
         if float(variance[0]) < -1e-9 * float(variance[-1]):
             raise ValueError(f"the covariance has a negative eigenvalue, {float(variance[0]):.3g}")
         self.mean, self.covariance = mean, covariance
-        self._variance, self._basis = variance.clamp(min=0), basis
+        self._variance: Tensor = variance.clamp(min=0)
+        self._basis: Tensor = basis
 
-    def __call__(
-        self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /
-    ) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         a = alpha_bar.to(x_t)[:, None]
         centred = (x_t - a.sqrt()[..., None, None] * self.mean).flatten(1) @ self._basis
         # (x_t - sqrt(a) x0_hat) / sqrt(1 - a), simplified so that nothing cancels as a -> 1
-        eps = (1 - a).sqrt() * centred / (a * self._variance + 1 - a)
+        eps: Tensor = (1 - a).sqrt() * centred / (a * self._variance + 1 - a)
         return (eps @ self._basis.mT).view_as(x_t)
 
     def posterior(

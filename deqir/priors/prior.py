@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..protocols import Denoiser
-from ..shapes import Float
+from deqir.download import ModelError
+from deqir.protocols import Denoiser
+from deqir.shapes import Float
 
 
-class PriorError(ValueError):
+class PriorError(ModelError):
     """A prior is missing, altered, or not what the caller needs; the text says what to do."""
 
 
@@ -36,9 +37,7 @@ class Prior:
     multiple: int
     max_noise: float
 
-    def __call__(
-        self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /
-    ) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         height, width = x_t.shape[-2:]
         wide = _reflect(x_t, -height % self.multiple, -width % self.multiple)
         return self.denoiser(wide, alpha_bar)[..., :height, :width]
@@ -47,13 +46,13 @@ class Prior:
         """Raise PriorError if the prior was not trained for noise this strong."""
         if noise > self.max_noise * (1 + 1e-6):
             raise PriorError(
-                f"prior {self.name!r} knows noise up to {self.max_noise:.3f} (images in [0, 1]), but the chain "
-                f"would start at {noise:.3f}; choose a smaller start noise or another prior"
+                f"prior {self.name!r} knows noise up to {self.max_noise:.3f} (images in [0, 1]), but the "
+                f"chain would start at {noise:.3f}; choose a smaller start noise or another prior"
             )
 
 
 def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H1 W1"]:
-    """Extend by reflection, so that noise keeps its statistics; sides shorter than the pad repeat their edge."""
+    """Extend by reflection, as noise keeps its statistics so; sides shorter than the pad repeat their edge."""
     if not down and not right:
         return x
     mode = "reflect" if down < x.shape[-2] and right < x.shape[-1] else "replicate"

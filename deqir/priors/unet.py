@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..schedule import NoiseSchedule
-from ..shapes import Float
+from deqir.schedule import NoiseSchedule
+from deqir.shapes import Float
 
 
 class UNetPrior:
@@ -23,9 +23,7 @@ class UNetPrior:
         self.network = network
         self.schedule = schedule
 
-    def __call__(
-        self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /
-    ) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         timestep = self.schedule.t_of(alpha_bar).to(x_t) - 1
         output: Tensor = self.network(x_t, timestep).sample
         return output[:, : x_t.shape[1]]

@@ -25,8 +25,8 @@ class ObjectInfo:
 class Store(Protocol):
     """A flat set of objects below one prefix. Every key is relative to it.
 
-    Each verb raises `StoreAccessError` where the store refuses us (credentials, permission, missing bucket) and
-    `StoreUnavailableError` where it did not answer after bounded retries.
+    Each verb raises `StoreAccessError` where the store refuses us (credentials, permission, missing bucket)
+    and `StoreUnavailableError` where it did not answer after bounded retries.
     """
 
     @property
@@ -35,7 +35,7 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object below `prefix`, in no particular order; an odd name never stops it."""
+        """Every object whose key starts with `prefix`, in no particular order; an odd name never stops it."""
         ...
 
     def get(self, key: str, /, *, limit: int) -> bytes:
@@ -52,6 +52,7 @@ class Store(Protocol):
         was taken by somebody else. Our own write whose answer was lost counts as ours.
 
         Raises:
+            UnsafeKeyError: The key would leave the prefix, or the store cannot hold it.
             CommitStateUnknownError: The write was sent and nobody can say whether it was stored.
         """
         ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from deqir.protocols import LinearOperator
-
 from tests.deqir.problems import OPERATORS
 
 

@@ -30,9 +30,7 @@ def test_the_real_valued_timestep_of_a_level_is_the_index_it_came_from() -> None
     t = torch.tensor([1, 2, 500, 999, 1000])
     torch.testing.assert_close(schedule.t_of(schedule.alpha_bar[t]), t.double())
     between = (schedule.sigma[10] * schedule.sigma[11]).sqrt()
-    torch.testing.assert_close(
-        schedule.t_of(alpha_bar_of(between)[None]), torch.tensor([10.5], dtype=torch.float64)
-    )
+    torch.testing.assert_close(schedule.t_of(alpha_bar_of(between)[None]), torch.tensor([10.5], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("alpha_bar", [[1.0], [0.9, 0.5], [1.0, 0.5, 0.5], [1.0, 0.0]])

@@ -7,7 +7,6 @@ import torch
 from skimage import metrics as reference
 
 from deqir.metrics import psnr, ssim
-
 from tests.deqir.problems import rand
 
 

@@ -30,9 +30,17 @@ def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
         return SuperResolution(scale=scale), (channels, height * scale, width * scale)
     if kind == "Inpainting":
         kept = draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width).filter(any))
-        return Inpainting(keep=torch.tensor(kept).view(height, width)), (draw(st.sampled_from([1, 3])), height, width)
+        return Inpainting(keep=torch.tensor(kept).view(height, width)), (
+            draw(st.sampled_from([1, 3])),
+            height,
+            width,
+        )
     assert kind == "Colorization", f"{kind} is exported but has no strategy here: add one"
-    return Colorization(weights=draw(st.sampled_from([operators.colorization.REC_601, GREYS]))), (3, height, width)
+    return Colorization(weights=draw(st.sampled_from([operators.colorization.REC_601, GREYS]))), (
+        3,
+        height,
+        width,
+    )
 
 
 def dense(A: LinearOperator, shape: tuple[int, int, int]) -> Tensor:
@@ -43,7 +51,9 @@ def dense(A: LinearOperator, shape: tuple[int, int, int]) -> Tensor:
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_adjoint_and_pinv_are_those_of_the_dense_matrix(problem: tuple[LinearOperator, tuple[int, int, int]]) -> None:
+def test_adjoint_and_pinv_are_those_of_the_dense_matrix(
+    problem: tuple[LinearOperator, tuple[int, int, int]],
+) -> None:
     A, shape = problem
     matrix = dense(A, shape)
     y = A(rand(2, *shape))
@@ -78,7 +88,7 @@ def test_the_start_agrees_with_the_data_and_has_the_stated_shape(
 
 
 def test_a_smooth_image_is_its_own_start() -> None:
-    """A plane is what bicubic interpolation reproduces away from borders and what Laplace's equation leaves alone."""
+    """Bicubic interpolation reproduces a plane away from borders, and Laplace's equation leaves it alone."""
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     x = ((rows + 2 * columns) / 96 - 0.5).double().expand(1, 3, -1, -1)
     inside = (..., slice(8, -8), slice(8, -8))
@@ -112,6 +122,21 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
         A(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("method", ["image_shape", "adjoint", "pinv", "start"])
+@pytest.mark.parametrize(
+    ("A", "shape", "says"),
+    [
+        (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 5, 4), "must have its image's size"),
+        (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass one of them"),
+    ],
+)
+def test_observations_of_a_wrong_shape_are_refused_by_every_method(
+    A: LinearOperator, shape: tuple[int, ...], says: str, method: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        getattr(A, method)(shape if method == "image_shape" else torch.zeros(shape))
+
+
 def test_settings_that_make_no_operator_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         SuperResolution(scale=0)
@@ -119,5 +144,3 @@ def test_settings_that_make_no_operator_are_refused() -> None:
         Inpainting(keep=torch.zeros(4, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="sum to 1"):
         Colorization(weights=(1.0, 1.0, 1.0))
-    with pytest.raises(ValueError, match="1 grey channel"):
-        Colorization().pinv(torch.zeros(1, 3, 4, 4))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +14,6 @@ from torch import Tensor
 from deqir import Outcome, PriorError, Restorer, load_prior
 from deqir.operators import Colorization, SuperResolution
 from deqir.protocols import LinearOperator
-
 from tests.deqir.problems import HEIGHT, WIDTH, rand, toy_denoiser
 
 MODES = ["throughput", "latency"]
@@ -51,7 +53,14 @@ def test_counted_evaluations_are_those_that_the_network_saw(mode: str, tolerance
         return toy_denoiser(x_t, alpha_bar)
 
     A = SuperResolution(scale=2)
-    restorer = Restorer(counting, steps=5, mode=mode, tolerance=tolerance, start_noise=0.2)  # type: ignore[arg-type]
+    restorer = Restorer(
+        counting,
+        steps=5,
+        mode=mode,  # type: ignore[arg-type]
+        tolerance=tolerance,
+        start_noise=0.2,
+        denoiser_batch=5,
+    )
     stats = restorer(observations(A, 1), A).stats[0]
     assert (len(seen), sum(seen)) == (stats.rounds, stats.nfe)
     assert stats.rounds <= 5
@@ -70,18 +79,29 @@ def test_an_image_that_runs_out_of_rounds_is_finished_step_by_step_and_flagged(A
 
 
 def test_only_the_late_images_of_a_batch_fall_back() -> None:
-    """One image is its own fixed point; for the other the denoiser is far from what the chain starts with."""
+    """For the grey image the denoiser says what the chain starts from, so that the first round is the last."""
     A = SuperResolution(scale=2)
 
     def denoiser(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        flat = x_t.flatten(1).std(1)[:, None, None, None] < 1e-3
-        return torch.where(flat, torch.zeros_like(x_t), toy_denoiser(x_t, alpha_bar))
+        a = alpha_bar[:, None, None, None]
+        grey = x_t.flatten(1).std(1)[:, None, None, None] < 1e-3
+        return torch.where(grey, (x_t - a.sqrt() * 0.5) / (1 - a).sqrt(), toy_denoiser(x_t, alpha_bar))
 
-    y = torch.stack([torch.zeros(3, 4, 6, dtype=torch.float64), rand(3, 4, 6)])
-    restorer = Restorer(denoiser, steps=6, eta=0.0, start_noise=1e-4, end_noise=1e-5, mode="latency", max_rounds=2)
+    y = torch.stack([torch.full((3, 4, 6), 0.5, dtype=torch.float64), rand(3, 4, 6)])
+    restorer = Restorer(
+        denoiser,
+        steps=6,
+        eta=0.0,
+        start_noise=1e-4,
+        end_noise=1e-5,
+        mode="latency",
+        tolerance=1e-9,
+        max_rounds=2,
+    )
     stats = restorer(y, A).stats
-    assert (stats[0].converged, stats[0].fallback) == (True, False)
-    assert (stats[1].converged, stats[1].fallback) == (False, True)
+    assert [(one.converged, one.fallback) for one in stats] == [(True, False), (False, True)]
+    assert [one.rounds for one in stats] == [1, 6]
+    assert [one.nfe for one in stats] == [6, 6 + 5 + 4]
 
 
 def test_histories_tell_how_the_solve_went() -> None:
@@ -135,6 +155,37 @@ def test_calls_that_cannot_be_answered_say_why(tiny_prior: str) -> None:
         Restorer(toy_denoiser)(y * float("nan"), A)
     with pytest.raises(PriorError, match=r"knows noise up to 0\.294"):
         Restorer(load_prior(tiny_prior), start_noise=0.5)(y, A)
+
+
+def test_settings_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_rounds must be at least 1 or None, got 0"):
+        Restorer(toy_denoiser, max_rounds=0)
+    with pytest.raises(ValueError, match="denoiser_batch must be at least 1 or None, got 0"):
+        Restorer(toy_denoiser, denoiser_batch=0)
+
+
+MISTAKES = """
+import torch, deqir
+A, denoiser = deqir.operators.SuperResolution(scale=2), lambda x, a: x
+for said, mistake in {
+    "y[None]": lambda: deqir.Restorer(denoiser)(torch.zeros(3, 8, 8), A),
+    "auto, throughput, latency, paper, got 'fast'": lambda: deqir.Restorer(denoiser, mode="fast"),
+    "eps, data, wiener, secant, got 'newton'": lambda: deqir.Restorer(denoiser, surrogate="newton"),
+}.items():
+    try:
+        mistake()
+    except ValueError as error:
+        assert said in str(error), error
+    else:
+        raise SystemExit(f"no word about {said}")
+"""
+
+
+def test_mistakes_are_named_in_words_where_nothing_checks_types_at_run_time() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKES], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_loaded_prior_restores_in_single_precision_any_size(tiny_prior: str) -> None:

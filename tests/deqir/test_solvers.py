@@ -85,7 +85,6 @@ def test_the_safeguard_forgets_a_history_that_made_things_worse() -> None:
         _, F = jumping()
         solver = Anderson(tol=1e-12, memory=8, ridge=1e-14, safeguard=safeguard, max_rounds=60)
         rounds[safeguard] = int(solver(F, start(1, 1, 6)).rounds)  # type: ignore[arg-type]
-    print(rounds)
     assert rounds[True] < rounds[False]
 
 

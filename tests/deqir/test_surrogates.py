@@ -11,7 +11,6 @@ from torch import Tensor
 from deqir.dct import BLOCK, STRIDE, analyse, synthesise
 from deqir.restore import SURROGATES
 from deqir.surrogates import Secant, Wiener
-
 from tests.deqir.problems import rand
 
 SIGMA = (0.4, 0.2, 0.1)

@@ -12,7 +12,6 @@ from deqir import Anderson, Chain, Outcome, Picard
 from deqir.protocols import FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.trajectory import JointMap, Sampler
-
 from tests.deqir.problems import KEEP, OPERATORS, make_sampler, rand, toy_denoiser
 
 ROUNDING = 1e-9  # float64, chains of a few steps whose published form amplifies rounding by up to 1e3
@@ -41,9 +40,7 @@ def test_after_k_calls_the_first_k_states_are_the_sequential_ones(
     torch.testing.assert_close(F(X, rows), exact, rtol=ROUNDING, atol=ROUNDING)
 
 
-def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(
-    A: LinearOperator, surrogate: str
-) -> None:
+def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(A: LinearOperator, surrogate: str) -> None:
     sampler = make_sampler(A)
     exact = states(sampler)
     found = JointMap(sampler, SURROGATES[surrogate])(exact, torch.arange(2))
@@ -51,9 +48,7 @@ def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(
 
 
 @pytest.mark.parametrize("solver", [Picard(tol=1e-11), Anderson(tol=1e-11)], ids=["picard", "anderson"])
-def test_every_solver_finds_the_sequential_chain(
-    solver: FixedPointSolver, A: LinearOperator, surrogate: str
-) -> None:
+def test_every_solver_finds_the_sequential_chain(solver: FixedPointSolver, A: LinearOperator, surrogate: str) -> None:
     sampler = make_sampler(A)
     found = solver(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
     assert set(found.outcome) == {Outcome.CONVERGED}

@@ -6,8 +6,10 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from pipeline.delivery import in_range
 from tests.pipeline.archive import image_bytes, pixels, put
 from tests.pipeline.shard_runs import run
 
@@ -20,10 +22,8 @@ def test_psnr_is_that_of_the_written_file_against_the_original(source, destinati
     Image.fromarray(small).save(source / "a.png")
     put(source, "b.png", image_bytes(1))  # has no original
     put(source, "c.png", image_bytes(2))
-    put(tmp_path / "reference", "c.png", image_bytes(2, size=(33, 32)))
-    _, worker, shards = opened(
-        reference=tmp_path / "reference", result={"output_format": "jpeg", "quality": 70}
-    )
+    put(tmp_path / "reference", "c.png", image_bytes(2, size=(34, 32)))
+    _, worker, shards = opened(reference=tmp_path / "reference", result={"output_format": "jpeg", "quality": 70})
     rows = {row.source_key: row for row in run(worker, shards[0])}
     written = pixels(destination / "a.jpg")
     expected = 10 * np.log10(255**2 / np.mean((written - truth) ** 2))
@@ -56,3 +56,18 @@ def test_colorization_starts_from_grey_whatever_its_file_says(source, destinatio
         luma = found @ np.array([0.299, 0.587, 0.114])
         # the luma of the result is the input's, up to the rounding of three channels to 8 bits
         assert np.abs(luma - np.asarray(grey)[..., 0]).max() <= 1.5
+
+
+def test_colours_out_of_range_give_way_and_the_grey_stays() -> None:
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    image = torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    grey = (weights * image).sum(0, keepdim=True)
+    image = (image - grey) + grey.clamp(-1, 1)
+    grey = grey.clamp(-1, 1)
+    found = in_range(image, grey)
+    # float32 rounding of sums of three numbers of about 1
+    assert found.abs().max() <= 1 + 1e-6
+    assert ((weights * found).sum(0) - grey[0]).abs().max() < 1e-6
+    inside = image.abs().amax(0) <= 1
+    assert 0.1 < inside.float().mean() < 0.9
+    assert torch.equal((found - image).abs().amax(0) > 1e-6, ~inside)

@@ -1,0 +1,35 @@
+"""`deqir degrade`: a test archive out of good images."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from .exits import Exit
+from .request import location
+from .summary import plain
+
+if TYPE_CHECKING:
+    from pipeline.config import Degradation
+
+
+def run_degrade(source: str, destination: str, degradation: Degradation) -> None:
+    """Degrade every image and say how many were, and which were not; with status 3 if any was not.
+
+    Raises:
+        ConfigurationError: A place or the mask cannot be used, or there is no image.
+    """
+    from pipeline.degrade import degrade
+
+    console, done, failed = Console(), 0, 0
+    for image in degrade(location(source), location(destination), degradation):
+        if image.error is None:
+            done += 1
+        else:
+            failed += 1
+            console.print(plain(f"{image.key}: {image.error}"), soft_wrap=True)
+    console.print(plain(f"{done:,} images degraded into {location(destination)}, {failed:,} not"), soft_wrap=True)
+    if failed:
+        sys.exit(Exit.SOME_FAILED)

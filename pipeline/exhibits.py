@@ -1,0 +1,98 @@
+"""A few images before and after, small enough for a page, read back from the stores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor
+from torch.nn import functional
+
+from .config import OutputFormat, RestoreJob
+from .errors import ImageError, JobError
+from .images import Picture, decode, encode
+from .manifest import ManifestRow, Status
+from .metadata import Metadata
+from .store import Store, open_store
+
+SIDE: Final = 256
+MOST_PIXELS: Final = 16_000_000
+MOST_BYTES: Final = 64 * 2**20
+LARGEST_PROFILE: Final = 4096
+QUALITY: Final = 85
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """One image before and after: the part of it, at its full resolution, that changed most.
+
+    Attributes:
+        key: Its source key.
+        before, after: JPEG files of the same size; what was smaller is enlarged smoothly.
+    """
+
+    key: str
+    before: bytes
+    after: bytes
+
+
+def exhibits(job: RestoreJob, rows: Sequence[ManifestRow], *, count: int) -> tuple[Exhibit, ...]:
+    """Return some of a job's restored images, evenly out of all of them.
+
+    One that cannot be read any more, or would take long, is left out: a page is no reason for a job to fail.
+    """
+    restored = [row for row in rows if row.status == Status.RESTORED and _quick(row)]
+    some = [restored[len(restored) * place // count] for place in range(count)] if restored else []
+    try:
+        source, destination = (open_store(url, writable=False) for url in (job.source, job.destination))
+        return tuple(_shown(source, destination, {row.source_key: row for row in some}.values()))
+    except (JobError, OSError) as error:
+        logger.warning("no pictures for the summary error=%s: %s", type(error).__name__, error)
+        return ()
+
+
+def _quick(row: ManifestRow) -> bool:
+    return (row.width or 0) * (row.height or 0) <= MOST_PIXELS
+
+
+def _shown(source: Store, destination: Store, rows: Iterable[ManifestRow]) -> Iterator[Exhibit]:
+    for row in rows:
+        try:
+            before = decode(source.get(row.source_key, limit=MOST_BYTES), max_pixels=MOST_PIXELS)
+            after = decode(destination.get(str(row.output_key), limit=MOST_BYTES), max_pixels=MOST_PIXELS)
+            yield _exhibit(row.source_key, before, after)
+        except (FileNotFoundError, ImageError) as error:
+            logger.warning("image not shown key=%r error=%s: %s", row.source_key, type(error).__name__, error)
+
+
+def _exhibit(key: str, before: Picture, after: Picture) -> Exhibit:
+    one, other = _colour(before), _colour(after)
+    if one.shape != other.shape:
+        one = functional.interpolate(one[None], other.shape[-2:], mode="bicubic", align_corners=False)[0].clamp(-1, 1)
+    top, left = _busiest((one - other).abs().mean(0))
+    part = (slice(None), slice(top, top + SIDE), slice(left, left + SIDE))
+    return Exhibit(key=key, before=_jpeg(one[part], before), after=_jpeg(other[part], after))
+
+
+def _colour(picture: Picture) -> Tensor:
+    return picture.pixels.expand(3, -1, -1)
+
+
+def _busiest(change: Tensor) -> tuple[int, int]:
+    """Return top and left of the square that changed most."""
+    height, width = change.shape
+    window = (min(SIDE, height), min(SIDE, width))
+    step = max(1, SIDE // 4)
+    means = functional.avg_pool2d(change[None, None], window, step)[0, 0]
+    top, left = divmod(int(means.argmax()), means.shape[1])
+    return top * step, left * step
+
+
+def _jpeg(part: Tensor, like: Picture) -> bytes:
+    icc = like.metadata.icc if len(like.metadata.icc or b"") <= LARGEST_PROFILE else None
+    plain = Picture(pixels=part, mode="RGB", bit_depth=8, metadata=Metadata(icc=icc))
+    return encode(part, like=plain, output_format=OutputFormat.JPEG, quality=QUALITY, provenance="preview")

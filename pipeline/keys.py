@@ -1,0 +1,195 @@
+"""The one place where object keys are built: a job's own records, and the keys of its outputs.
+
+A destination holds the restored images as a mirror of the source's tree, and below `.deqir/` the records of
+every job that wrote there:
+
+    .deqir/<job id>/job.json                    the settings
+    .deqir/<job id>/mask                        the copy of an inpainting mask
+    .deqir/<job id>/plan/000000.parquet         what is to be done, and 000001 and on: what came later
+    .deqir/<job id>/manifest/<shard id>.parquet what became of it, one part a shard
+    .deqir/events/<batch id>.jsonl              the keys of one batch of storage events
+
+**Letters that look alike.** Keys are compared as they are stored: `A.jpg` and `a.jpg`, or one name in two
+Unicode normal forms, are two inputs with two outputs. In a folder that cannot hold both (some file systems
+ignore case) the output that comes second finds its key taken and ends as a `conflict` row; nothing is
+overwritten.
+
+**Names that are not UTF-8** can exist in folders. Such an input is refused, and its row shows its name as
+`escaped` writes it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from .errors import UnsafeKeyError
+
+INTERNAL: Final = ".deqir/"
+WRITE_PROBE: Final = f"{INTERNAL}doctor"  # what `deqir doctor` writes to see whether it can
+MAX_KEY_BYTES: Final = 1024
+MAX_PART_BYTES: Final = 255
+IMAGE_EXTENSIONS: Final = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"))
+EXTENSIONS: Final = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # of each `OutputFormat`
+ESCAPED: Final = "bytes://"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ESCAPE: Final = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Keys of one job's records in its destination."""
+
+    job_id: str
+
+    def job(self) -> str:
+        """Key of the settings; a job exists where this does."""
+        return f"{INTERNAL}{self.job_id}/job.json"
+
+    def mask(self) -> str:
+        """Key of the copy of an inpainting job's mask, in whatever format it was given."""
+        return f"{INTERNAL}{self.job_id}/mask"
+
+    @property
+    def plans(self) -> str:
+        """What the keys of all plan generations begin with."""
+        return f"{INTERNAL}{self.job_id}/plan/"
+
+    def plan(self, generation: int) -> str:
+        """Key of one generation of the plan, from 0 on."""
+        return f"{self.plans}{generation:06d}.parquet"
+
+    @property
+    def parts(self) -> str:
+        """What the keys of all manifest parts begin with."""
+        return f"{INTERNAL}{self.job_id}/manifest/"
+
+    def manifest_prefix(self) -> str:
+        """Where a reader of Parquet is to look for the manifest."""
+        return self.parts
+
+    def part(self, shard_id: str) -> str:
+        """Key of a shard's rows; the shard is done exactly when it exists."""
+        return f"{self.parts}{shard_id}.parquet"
+
+
+def job_id_of(key: str) -> str | None:
+    """Return the job whose settings are at this key; None for every other key."""
+    match key.split("/"):
+        case [".deqir", job_id, "job.json"] if job_id:
+            return job_id
+    return None
+
+
+def event_list(batch_id: str) -> str:
+    """Return the key of the list of a batch's keys."""
+    return f"{INTERNAL}events/{batch_id}.jsonl"
+
+
+def provenance(job_id: str, source_sha256: str) -> str:
+    """Return what an output carries to be known again: who made it, and from which bytes."""
+    return f"{job_id}:{source_sha256}"
+
+
+def check_key(key: str) -> None:
+    """Raise UnsafeKeyError for an input's key that cannot be mirrored below any other prefix as it is."""
+    if _SURROGATE.search(key):
+        raise UnsafeKeyError(rf"the name {escaped(key)} is not UTF-8 (\xNN are its bytes); rename the file")
+    if _CONTROL.search(key):
+        raise UnsafeKeyError(f"the key {key!r} holds control characters; rename the object")
+    parts = key.split("/")
+    if ".." in parts or "." in parts:
+        raise UnsafeKeyError(f"the key {key} has a part . or .., which leads elsewhere; rename the object")
+    if "" in parts:
+        raise UnsafeKeyError(
+            f"the key {key} has an empty part (// or a / at an end), which no folder holds; rename the object"
+        )
+    if key.startswith(INTERNAL):
+        raise UnsafeKeyError(f"the key {key} is where the destination keeps its records; rename the object")
+
+
+def check_output_key(key: str) -> None:
+    """Raise UnsafeKeyError for an output key that is longer than folders and S3 allow."""
+    if (size := len(key.encode())) > MAX_KEY_BYTES:
+        raise UnsafeKeyError(
+            f"its output's key would have {size} bytes of UTF-8, S3 allows {MAX_KEY_BYTES}; shorten its name"
+        )
+    if (size := max(len(part.encode()) for part in key.split("/"))) > MAX_PART_BYTES:
+        raise UnsafeKeyError(
+            f"a part of its output's key would have {size} bytes of UTF-8, folders allow {MAX_PART_BYTES}; "
+            "shorten its name"
+        )
+
+
+def has_image_name(key: str) -> bool:
+    """Return whether an object is to be restored, by the extension of its name."""
+    return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS
+
+
+def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -> dict[str, str]:
+    """Return the output key of each input: its own with another extension, a/b/photo.jpg -> a/b/photo.png.
+
+    Inputs that would claim the same key all keep their full names: photo.jpg and photo.png become
+    photo.jpg.png and photo.png.png. Whoever would be in the way of such a name (a source photo.jpg.png) keeps
+    its full name, too. Where even that is taken, a number comes in: photo.jpg.2.png. No two inputs get the
+    same key, and the result does not depend on their order.
+
+    Args:
+        keys: Inputs' keys, each once, all with image names.
+        extension: The outputs', with its dot.
+        taken: What is not to be given away, such as the output keys of an earlier plan.
+    """
+    names = {key: posixpath.splitext(key)[0] + extension for key in keys}
+    claims = Counter(names.values())
+    settled = {name: key for key, name in names.items() if claims[name] == 1 and name not in taken}
+    moving = [key for key, name in names.items() if name not in settled]
+    while moving:
+        key = moving.pop()
+        names[key] = next(name for name in _full_names(key, extension) if name not in taken)
+        if names[key] in settled:
+            moving.append(settled.pop(names[key]))
+    return names
+
+
+def _full_names(key: str, extension: str) -> Iterator[str]:
+    """Yield an input's full names; those of different inputs differ, as no input ends in a number."""
+    yield key + extension
+    for number in count(2):
+        yield f"{key}.{number}{extension}"
+
+
+def escaped(key: str) -> str:
+    r"""Return a key as text that every format can hold: itself, unless its name is not UTF-8.
+
+    Such a name becomes bytes://album/caf\xe9.jpg, with each stray byte as \xNN and each backslash doubled.
+    No two keys become the same: no file's key has an empty part, and the few objects in S3 whose keys begin
+    with bytes:// (refused for their empty part) are written this way as well. `unescaped` gives the key back.
+    """
+    if not _SURROGATE.search(key) and not key.startswith(ESCAPED):
+        return key
+    return ESCAPED + _SURROGATE.sub(_escape, key.replace("\\", r"\\"))
+
+
+def unescaped(text: str) -> str:
+    """Return the key that `escaped` was given, as Python names files."""
+    if not text.startswith(ESCAPED):
+        return text
+    return _ESCAPE.sub(_unescape, text.removeprefix(ESCAPED))
+
+
+def _escape(stray: re.Match[str]) -> str:
+    code = ord(stray[0])
+    return rf"\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else rf"\u{code:04x}"
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    byte, code = escape.groups()
+    if byte is not None:
+        return chr(0xDC00 + int(byte, 16))
+    return "\\" if code is None else chr(int(code, 16))

@@ -1,0 +1,76 @@
+"""A Ray cluster to be connected to: the one at an address, or one of our own on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from .errors import ConfigurationError
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to a cluster, and afterwards leave the cluster, SIGTERM's handler and the disk as they were."""
+    if ray.is_initialized():
+        yield
+        return
+    main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = Path(tempfile.mkdtemp(prefix="deqir-", dir="/tmp"))  # sockets in it: their paths may have 107 bytes
+    try:
+        if address is None:
+            _start(folder)
+        else:
+            _join(address)
+        # Ray's handler would hide the signal from whoever turns it into a clean end, as a flow run does
+        if main_thread and handler not in (signal.SIG_DFL, None):
+            signal.signal(signal.SIGTERM, handler)
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+        if main_thread and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def nodes() -> list[Mapping[str, float]]:
+    """Return the resources of each living node of the connected cluster, as Ray names them: "CPU", "GPU"."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _start(folder: Path) -> None:
+    """Start a cluster on this machine that serves and tells nobody else and writes to `folder` alone.
+
+    Ray's ports are open to the network and whoever gets in may run code, so the cluster asks for a token. Ray
+    would write one to the home directory; ours lives in this process and its children, one for all of a
+    process's clusters because Ray reads it once.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else it uploads the working directory
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,  # its one warning would be that the token is asked for
+        object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
+        _temp_dir=str(folder),
+    )
+
+
+def _join(address: str) -> None:
+    """Connect to a cluster that exists already."""
+    try:
+        ray.init(address=address, logging_level=logging.WARNING)
+    except ConnectionError as error:
+        raise ConfigurationError(f"no Ray cluster answers at {address}: {error}; check ray_address") from error

@@ -1,0 +1,186 @@
+"""What the errors of boto3 and the codes of S3 servers mean to the pipeline, and what the user can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.parsers import ResponseParserError
+
+from pipeline.errors import (
+    ImageTooLargeError,
+    StoreAccessError,
+    StoreUnavailableError,
+    UnsafeKeyError,
+)
+
+_CREDENTIALS: Final = (
+    "the credentials were not accepted; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+    "AWS_SESSION_TOKEN, or the profile in AWS_PROFILE"
+)
+_UNREACHABLE: Final = (
+    "no answer after all retries; check the network and AWS_ENDPOINT_URL, or run again when the store answers"
+)
+_TLS: Final = (
+    "no secure connection; if the server's certificate is of your own authority, give that in AWS_CA_BUNDLE"
+)
+_BUCKET: Final = "there is no such bucket; create it or correct its name"
+_PERMISSION: Final = (
+    "no permission; the credentials need s3:ListBucket, s3:GetObject and, to write, s3:PutObject there"
+)
+_REGION: Final = "the bucket is in another region; set AWS_REGION to it"
+_UNCONDITIONAL: Final = "the server does not know this request; it has to support If-None-Match on PUT"
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "AccessDenied": _PERMISSION,
+    "AllAccessDisabled": _PERMISSION,
+    "403": _PERMISSION,
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "301": _REGION,
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
+    "InvalidObjectState": "the object is in an archive tier; bring it back from there first",
+    "NotImplemented": _UNCONDITIONAL,
+    "MethodNotAllowed": _UNCONDITIONAL,
+}
+"""For each code that refuses us: what is wrong, and the remedy."""
+
+KEY_AT_FAULT: Final = frozenset(
+    {
+        "KeyTooLongError",
+        "ExistingObjectIsFile",  # SeaweedFS
+        "ExistingObjectIsDirectory",
+        "XMinioInvalidObjectName",
+        "XMinioParentIsObject",
+        "XMinioObjectExistsAsDirectory",
+    }
+)
+"""Codes by which a server that keeps objects as files says that it cannot hold this key."""
+
+TRANSIENT: Final = frozenset(
+    {
+        "RequestTimeout",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "BadDigest",  # and the following: the body was damaged on its way
+        "IncompleteBody",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
+    }
+)
+"""Codes that are worth another attempt whatever the HTTP status."""
+
+
+class NobodyThereError(Exception):
+    """A key is said to be taken, but nothing is there: the write that took it came to nothing."""
+
+
+FAILURES: Final = (BotoCoreError, ClientError, ResponseParserError, NobodyThereError)
+"""Whatever a request may raise."""
+
+_BROKEN: Final = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError)
+_NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+_NO_CREDENTIALS: Final = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    SSOError,
+)
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of an answer."""
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def _code_of(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", status_of(error)))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same request may succeed a little later."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, (*_BROKEN, NobodyThereError))
+    code, status = _code_of(error), status_of(error)
+    return code in TRANSIENT or status == 429 or (status >= 500 and code not in REMEDIES)
+
+
+def is_taken(error: Exception) -> bool:
+    """Return whether an answer to a conditional PUT says that the key exists, or is being written to."""
+    return (
+        isinstance(error, ClientError)
+        and status_of(error) in (409, 412)
+        and _code_of(error) not in KEY_AT_FAULT
+    )
+
+
+def may_be_stored(error: Exception) -> bool:
+    """Return whether an object may be there although its PUT failed; 503 says that it was not taken."""
+    if isinstance(error, ClientError):
+        return is_taken(error) or (status_of(error) >= 500 and status_of(error) != 503)
+    return not isinstance(error, _NEVER_SENT)
+
+
+def failure(error: Exception, doing: str) -> Exception:
+    """Return what to raise for one of `FAILURES`, whose own text may hold more than a log should.
+
+    Args:
+        error: What was raised.
+        doing: What was tried, with which object, where: "read 's3://bucket/key' at https://...".
+    """
+    if isinstance(error, ClientError):
+        return _answered(error, doing)
+    name = type(error).__name__
+    if isinstance(error, SSLError):
+        return StoreUnavailableError(f"cannot {doing}: {_TLS} ({name})")
+    if is_transient(error):
+        return StoreUnavailableError(f"cannot {doing}: {_UNREACHABLE} ({name})")
+    if isinstance(error, _NO_CREDENTIALS):
+        return StoreAccessError(f"cannot {doing}: {_CREDENTIALS} ({name})")
+    return StoreAccessError(
+        f"cannot {doing}: check the AWS configuration, and that AWS_ENDPOINT_URL is an S3 server ({name})"
+    )
+
+
+def _answered(error: ClientError, doing: str) -> Exception:
+    """Return what to raise for a server's answer."""
+    code = _code_of(error)
+    if code == "NoSuchKey":
+        return FileNotFoundError(f"cannot {doing}: no such object")
+    if code in REMEDIES:
+        return StoreAccessError(f"cannot {doing}: {REMEDIES[code]} ({code})")
+    if code in KEY_AT_FAULT:
+        return UnsafeKeyError(f"cannot {doing}: the server takes no such key; rename the object ({code})")
+    if code == "EntityTooLarge":
+        return ImageTooLargeError(f"cannot {doing}: more bytes than the server takes ({code})")
+    if is_transient(error):
+        return StoreUnavailableError(f"cannot {doing}: {_UNREACHABLE} ({code})")
+    message = str(error.response["Error"].get("Message", ""))[:200]
+    return StoreAccessError(f"cannot {doing}: the server refuses, saying {message!r} ({code})")

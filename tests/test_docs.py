@@ -1,0 +1,51 @@
+"""What the documents say of the program is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from flows.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
+
+
+def commands(group: object, path: str = "deqir") -> list[str]:
+    """Every command of the command line, as one types it."""
+    found = list[str]()
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        here = f"{path} {name}"
+        found += commands(command, here) if hasattr(command, "commands") else [here]
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme_or_a_document(command: str) -> None:
+    assert any(command in document.read_text() for document in DOCUMENTS)
+
+
+def test_every_command_that_a_document_shows_exists() -> None:
+    groups = {command.split()[1] for command in COMMANDS}
+    for document in DOCUMENTS:
+        for shown in re.findall(r"^ {4}deqir (\w+)", document.read_text(), re.MULTILINE):
+            assert shown in groups, f"{document.name} shows deqir {shown}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.ffdnet
+def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "torch.Size([2, 3, 128, 128]) 20 20\n"
