@@ -47,7 +47,7 @@ def main() -> None:
 
     lpips = load_lpips() if lpips_path().exists() else None
     measures = {"PSNR": psnr} | ({"LPIPS": lpips} if lpips else {})
-    table = Table("image", *(f"{name} {of}" for name in measures for of in ("bicubic", "restored")))
+    table = Table("image", *(f"{name}\n{of}" for name in measures for of in ("bicubic", "restored")))
     rows, strips = list[list[float]](), list[Image.Image]()
     for path in sorted(options.restored.rglob("*.png")):
         key = path.relative_to(options.restored)
@@ -63,17 +63,22 @@ def main() -> None:
             for image in (bicubic, restored)
         ]
         rows.append(row)
-        table.add_row(str(key.with_suffix("")), *(f"{value:.3g}" if value < 1 else f"{value:.2f}" for value in row))
+        table.add_row(str(key.with_suffix("")), *map(shown, row))
         strips.append(side_by_side([bicubic, restored, original]))
     if not rows:
         raise SystemExit(f"{options.restored} holds no PNG that {options.originals} has too")
     means = torch.tensor(rows).mean(0).tolist()
     table.add_section()
-    table.add_row("mean", *(f"{value:.3g}" if value < 1 else f"{value:.2f}" for value in means))
+    table.add_row("mean", *map(shown, means))
     console = Console()
     console.print(table)
     stacked(strips[:: max(1, len(strips) // SHOWN)][:SHOWN]).save(options.picture)
     console.print(f"before (bicubic), after, original: {options.picture}", soft_wrap=True)
+
+
+def shown(value: float) -> str:
+    """Return a PSNR with two decimals, an LPIPS, which is below 1, with three."""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
 
 
 def side_by_side(images: list[Image.Image]) -> Image.Image:

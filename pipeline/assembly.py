@@ -71,9 +71,7 @@ def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
     """Return the job's prior on this machine's device, after making sure that it is the one of `open_job`."""
     device = job.runtime.device
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigurationError(
-            f"device={device} needs CUDA, which torch does not find here; say device=auto or cpu"
-        )
+        raise ConfigurationError(f"device={device} needs CUDA, which torch does not find here; say device=auto or cpu")
     try:
         prior = deqir.load_prior(job.result.prior, device=device)
     except deqir.PriorError as error:

@@ -123,9 +123,11 @@ class RestoreJob(_Model):
     reference: str | None = None
     """Original images to measure against, under the source's keys (any image extension): for tests only, never
     used to restore."""
-    keys: str | None = None
+    key_list: str | None = None
     """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
     the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
+    retry: bool = False
+    """Try again the images that failed or were in conflict in earlier runs of this job, and nothing else."""
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -7,6 +7,7 @@
     + DecodeError          the bytes are not an image we read
     + UnsupportedImageError  an image, but of a kind that would lose something
     + ImageTooLargeError   more bytes or pixels than the job allows
+    + UnreadableError      the store keeps this one object from us
     + SourceChangedError   the object is not the one that was planned
     + OperatorMismatchError  the job's degradation does not fit this image
     + NonFiniteError       the restoration produced nan or inf
@@ -14,6 +15,7 @@
   x JobError               the job is at fault: stops the run
     + ConfigurationError   a setting, a folder, a bucket or credentials to be corrected by the user
       - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
+        . ObjectAccessError  it refuses one object: a file's permission, an archive tier
     + StoreUnavailableError  the store did not answer after all retries; run again later
     + CommitStateUnknownError  a write was sent and nobody can say whether it was stored
     + ShardsAbandonedError a shard kept failing; the rest is done, run again to retry it
@@ -51,6 +53,10 @@ class ImageTooLargeError(ImageError):
     """More bytes or pixels than the job allows."""
 
 
+class UnreadableError(ImageError):
+    """The store keeps this one object from us."""
+
+
 class SourceChangedError(ImageError):
     """The object is gone, or is not the one that was planned."""
 
@@ -77,6 +83,10 @@ class ConfigurationError(JobError):
 
 class StoreAccessError(ConfigurationError):
     """The store refuses us: credentials, permission, a missing bucket or folder."""
+
+
+class ObjectAccessError(StoreAccessError):
+    """The store refuses one object, not us: a file's permission, an archive tier."""
 
 
 class StoreUnavailableError(JobError):

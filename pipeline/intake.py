@@ -11,7 +11,13 @@ from torch import Tensor
 from deqir.operators import Colorization
 from deqir.protocols import LinearOperator
 
-from .errors import ImageTooLargeError, OperatorMismatchError, SourceChangedError
+from .errors import (
+    ImageTooLargeError,
+    ObjectAccessError,
+    OperatorMismatchError,
+    SourceChangedError,
+    UnreadableError,
+)
 from .images import Picture, decode
 from .manifest import ManifestRow
 from .shards import ImageRef
@@ -53,6 +59,7 @@ def fetch(source: Store, ref: ImageRef, row: ManifestRow, limits: Limits) -> tup
 
     Raises:
         SourceChangedError: It is gone, or is not the version that was planned.
+        UnreadableError: The store keeps it from us.
         ImageTooLargeError: More bytes than `limits` allows.
     """
     began = time.perf_counter()
@@ -62,6 +69,8 @@ def fetch(source: Store, ref: ImageRef, row: ManifestRow, limits: Limits) -> tup
         raise SourceChangedError(
             f"{ref.key} was listed with {ref.size} bytes but is gone; list it again by running the job again"
         ) from error
+    except ObjectAccessError as error:
+        raise UnreadableError(str(error)) from error
     now = source.head(ref.key)
     if len(data) != ref.size or now is None or now.etag != ref.etag:
         raise SourceChangedError(
@@ -88,9 +97,7 @@ def read_picture(data: bytes, row: ManifestRow, limits: Limits) -> tuple[Picture
     )
 
 
-def observe(
-    picture: Picture, operator: LinearOperator, row: ManifestRow, limits: Limits
-) -> tuple[Tensor, ManifestRow]:
+def observe(picture: Picture, operator: LinearOperator, row: ManifestRow, limits: Limits) -> tuple[Tensor, ManifestRow]:
     """Return y of a picture, and the row with the size that its restoration will have.
 
     The network knows three channels: grey becomes three equal ones, except where grey is the degradation.

@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import deqir
 
@@ -20,12 +21,15 @@ from .errors import ConfigurationError
 from .executors import Executor, LocalExecutor, OnProgress
 from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
-from .manifest import read_rows
+from .manifest import ManifestRow, read_rows
 from .places import refuse_overlap, with_places
-from .plan import plan
+from .plan import plan, stored_plan
+from .retrying import open_retry
 from .shards import Shard, ShardReport
 from .store import open_store
 from .summary import JobSummary, summary_of
+
+MAX_RECORD_BYTES: Final = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +81,11 @@ def open_job(job: RestoreJob, /) -> Job:
     Raises:
         ConfigurationError: A setting that the user has to correct.
     """
+    if job.retry and job.key_list is not None:
+        raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
     job = with_places(job)
     refuse_overlap("source", job.source, job.destination)
-    open_store(job.source, writable=False)
+    source = open_store(job.source, writable=False)
     if job.reference is not None:
         refuse_overlap("reference", job.reference, job.destination)
         open_store(job.reference, writable=False)
@@ -90,36 +96,39 @@ def open_job(job: RestoreJob, /) -> Job:
         raise ConfigurationError(str(error)) from error
     mask = read_mask(job.result.degradation, limit=job.runtime.max_bytes)
     mask_digest = hashlib.sha256(mask).hexdigest() if mask is not None else None
-    opened = Job(
-        config=job,
-        id=job.job_id(prior_digest=prior_digest, mask_digest=mask_digest),
-        prior_digest=prior_digest,
-    )
     destination = open_store(job.destination, writable=True)
+    job_id = job.job_id(prior_digest=prior_digest, mask_digest=mask_digest)
+    if job.retry:
+        job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
+    opened = Job(config=job, id=job_id, prior_digest=prior_digest)
     if mask is not None:
         destination.create(opened.layout.mask(), mask)
     record = {
         "job_id": opened.id,
         "prior_digest": prior_digest,
         "mask_digest": mask_digest,
-        "job": job.model_dump(mode="json", exclude={"keys"}),  # those are one run's
+        "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
     return opened
 
 
 def plan_job(job: Job, /) -> JobPlan:
-    """Return what there is to do, after adding what is new in the source to the job's plan."""
+    """Return what there is to do, after adding what is new in the source to the job's plan; not to a retry's."""
     source = open_store(job.config.source, writable=False)
     destination = open_store(job.config.destination, writable=True)
-    shards = plan(
-        source,
-        destination,
-        job.layout,
-        shard_size=job.config.runtime.shard_size,
-        output_format=job.config.result.output_format,
-        keys=None if job.config.keys is None else read_key_list(job.config.keys),
-    )
+    key_list = job.config.key_list
+    if job.config.retry:
+        shards = stored_plan(destination, job.layout)
+    else:
+        shards = plan(
+            source,
+            destination,
+            job.layout,
+            shard_size=job.config.runtime.shard_size,
+            output_format=job.config.result.output_format,
+            keys=None if key_list is None else read_key_list(key_list),
+        )
     parts = {info.key for info in destination.list(job.layout.parts)}
     pending = tuple(shard for shard in shards if job.layout.part(shard.id) not in parts)
     inputs = sum(len(shard.images) for shard in shards)
@@ -131,9 +140,7 @@ def plan_job(job: Job, /) -> JobPlan:
     )
 
 
-def run_shards(
-    job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress
-) -> Generator[ShardReport, None, None]:
+def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress) -> Generator[ShardReport, None, None]:
     """Run shards where the job's settings say and yield each report as its shard is committed.
 
     Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
@@ -161,11 +168,37 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
     Raises:
         ConfigurationError: No such job.
     """
+    store = open_store(destination, writable=False)
+    return summary_of(job_id, store.url, read_manifest(destination, job_id))
+
+
+def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
+    """Return every row of a job.
+
+    Raises:
+        ConfigurationError: No such job.
+    """
     store, layout = open_store(destination, writable=False), Layout(job_id)
     if store.head(layout.job()) is None:
         known = ", ".join(find_jobs(destination)) or "none"
         raise ConfigurationError(f"no job {job_id!r} in {store.url}; there: {known}")
-    return summary_of(job_id, store.url, read_rows(store, layout))
+    return list(read_rows(store, layout))
+
+
+def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
+    """Return the settings of a job as they were recorded.
+
+    Raises:
+        ConfigurationError: No such job, or one that this version cannot read.
+    """
+    store, key = open_store(destination, writable=False), Layout(job_id).job()
+    try:
+        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
+    except FileNotFoundError as error:
+        known = ", ".join(find_jobs(destination)) or "none"
+        raise ConfigurationError(f"no job {job_id!r} in {store.url}; there: {known}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{store.url}/{key} is no job of this version: {error}") from error
 
 
 def find_jobs(destination: str, /) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ def with_places(job: RestoreJob) -> RestoreJob:
     places = {"source": place(job.source), "destination": place(job.destination)}
     if job.reference is not None:
         places["reference"] = place(job.reference)
-    if job.keys is not None:
-        places["keys"] = place(job.keys)
+    if job.key_list is not None:
+        places["key_list"] = place(job.key_list)
     result = job.result
     if isinstance(result.degradation, config.Inpainting):
         mask = result.degradation.model_copy(update={"mask": place(result.degradation.mask)})

@@ -121,6 +121,28 @@ def _heads(source: Store, keys: Iterable[str]) -> Iterator[ObjectInfo]:
                 yield info
 
 
+def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
+    """Return the shards of a job's plan as it is written, whatever is new in the source.
+
+    Raises:
+        ConfigurationError: A stored generation cannot be read.
+    """
+    shards = list[Shard]()
+    for generation in count():
+        stored = _read(destination, layout.plan(generation))
+        if stored is None:
+            break
+        shards += stored
+    return tuple(shards)
+
+
+def create_plan(destination: Store, layout: Layout, refs: Sequence[ImageRef], *, shard_size: int) -> None:
+    """Write the one generation of a job's plan, out of inputs that another plan knows; the plan that is there stays."""
+    shards = [Shard(tuple(refs[at : at + shard_size])) for at in range(0, len(refs), shard_size)]
+    if destination.create(layout.plan(0), GENERATIONS.encode([row for shard in shards for row in _rows(shard)])):
+        _tell(layout.job_id, 0, shards)
+
+
 def _read(destination: Store, key: str) -> list[Shard] | None:
     """Return the shards of a generation; None if there is none of that number."""
     try:

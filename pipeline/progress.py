@@ -55,6 +55,4 @@ def progress_of(shard: Shard, report: ShardReport) -> Progress:
     """Return what a finished shard adds."""
     if report.already_committed:
         return Progress(elsewhere=len(shard.images))
-    return Progress(
-        restored=report.restored, failed=report.failed, skipped=report.skipped, conflicts=report.conflicts
-    )
+    return Progress(restored=report.restored, failed=report.failed, skipped=report.skipped, conflicts=report.conflicts)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -45,7 +46,8 @@ def connected(address: str | None) -> Iterator[None]:
 
 def nodes() -> list[Mapping[str, float]]:
     """Return the resources of each living node of the connected cluster, as Ray names them: "CPU", "GPU"."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call, unused-ignore]  # ray has no types
+    return [node["Resources"] for node in found if node["Alive"]]
 
 
 def _start(folder: Path) -> None:

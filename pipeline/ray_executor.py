@@ -229,7 +229,7 @@ class _Crew:
             START_SECONDS,
             self._placement.cpus,
             self._placement.gpus,
-            ray.available_resources(),
+            ray.available_resources(),  # type: ignore[no-untyped-call, unused-ignore]  # ray has no types
         )
 
     def _poll(self) -> None:

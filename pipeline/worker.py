@@ -91,9 +91,7 @@ class ShardWorker:
             return ShardReport(shard_id=shard.id, already_committed=True, seconds=seconds)
         return report_of(shard.id, rows, worker=self.name, seconds=seconds)
 
-    def _restore(
-        self, shard: Shard, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, settle: Settle
-    ) -> None:
+    def _restore(self, shard: Shard, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, settle: Settle) -> None:
         """Bring every image to its end; `settle` gets each row, in the order in which they come."""
         prepare = partial(self._prepare, shard_id=shard.id)
         inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)

@@ -29,9 +29,7 @@ def open_store(url: str, /, *, writable: bool) -> Store:
 
         return S3Store.open(url)
     if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", url):
-        raise ConfigurationError(
-            f"{scheme[0]}/... is not supported; give a folder's path or s3://bucket/prefix"
-        )
+        raise ConfigurationError(f"{scheme[0]}/... is not supported; give a folder's path or s3://bucket/prefix")
     if not url:
         raise ConfigurationError("an empty place; give a folder's path or s3://bucket/prefix")
     return FolderStore.open(url, writable=writable)

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError, ImageTooLargeError, StoreUnavailableError, UnsafeKeyError
 
-from .folder_errors import NOT_THERE, failure, root_failure
+from .folder_errors import NOT_THERE, failure, read_failure, root_failure
 from .names import parts_of, parts_of_new
 from .protocol import ObjectInfo
 from .publish import check_writable, is_temporary, publish
@@ -157,7 +157,7 @@ class FolderStore:
         except OSError as error:
             if error.errno in NOT_THERE:
                 raise FileNotFoundError(errno.ENOENT, f"no object {key!r} in {self.url}") from error
-            raise failure(error, "read", f"{self.url}/{key}") from error
+            raise read_failure(error, f"{self.url}/{key}") from error
 
     @contextmanager
     def _folder(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:

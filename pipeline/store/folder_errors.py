@@ -7,6 +7,7 @@ from typing import Final
 
 from pipeline.errors import (
     ImageTooLargeError,
+    ObjectAccessError,
     PipelineError,
     StoreAccessError,
     StoreUnavailableError,
@@ -33,6 +34,13 @@ def root_failure(error: OSError, doing: str, path: str) -> PipelineError:
         return failure(error, doing, path)
     wrong = "there is no such folder" if error.errno == errno.ENOENT else "this is not a folder"
     return StoreAccessError(f"{path}: {wrong}; give the path of a folder, and see that its disk is mounted")
+
+
+def read_failure(error: OSError, path: str) -> PipelineError:
+    """Return what to raise where one file cannot be read."""
+    if error.errno in _FORBIDDEN:
+        return ObjectAccessError(f"cannot read {path!r}: {error.strerror}; give this user the permission")
+    return failure(error, "read", path)
 
 
 def failure(error: OSError, doing: str, path: str) -> PipelineError:

@@ -25,8 +25,9 @@ class ObjectInfo:
 class Store(Protocol):
     """A flat set of objects below one prefix. Every key is relative to it.
 
-    Each verb raises `StoreAccessError` where the store refuses us (credentials, permission, missing bucket)
-    and `StoreUnavailableError` where it did not answer after bounded retries.
+    Each verb raises `StoreAccessError` where the store refuses us (credentials, permission, missing bucket; as
+    `ObjectAccessError` where it refuses this object) and `StoreUnavailableError` where it did not answer after
+    bounded retries.
     """
 
     @property

@@ -26,7 +26,7 @@ from pipeline.errors import (
 from .names import parts_of_new
 from .protocol import ObjectInfo
 from .s3_client import connect
-from .s3_errors import FAILURES, NobodyThereError, failure, is_taken, is_transient, may_be_stored, status_of
+from .s3_errors import FAILURES, NobodyThereError, NotS3Error, failure, is_taken, is_transient, may_be_stored, status_of
 
 R = TypeVar("R")
 
@@ -83,18 +83,17 @@ class S3Store:
 
     def check(self) -> None:
         """Raise what a first request for the listing raises: an answer to HEAD holds no reason."""
-        ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
-        self._call("list", "", ask, attempts=min(3, self.attempts))
+        self._page({"Prefix": self.prefix, "MaxKeys": 1}, attempts=min(3, self.attempts))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in no particular order."""
-        arguments = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        arguments: dict[str, Any] = {"Prefix": self.prefix + prefix}
         while True:
-            page = self._call("list", prefix, partial(self.client.list_objects_v2, **arguments))
+            page = self._page(arguments, attempts=self.attempts)
             for found in page.get("Contents", ()):
                 if key := found["Key"].removeprefix(self.prefix):
                     yield ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             arguments["ContinuationToken"] = page["NextContinuationToken"]
 
@@ -170,6 +169,17 @@ class S3Store:
             self.check()
             return None
         return ObjectInfo(key=key, size=found["ContentLength"], etag=_etag(found))
+
+    def _page(self, arguments: dict[str, Any], *, attempts: int) -> Any:
+        """Return one page of a listing."""
+
+        def ask() -> Any:
+            page = self.client.list_objects_v2(Bucket=self.bucket, **arguments)
+            if "IsTruncated" not in page:  # boto3 takes any XML for the listing of an empty bucket
+                raise NotS3Error
+            return page
+
+        return self._call("list", "", ask, attempts=attempts)
 
     def _peek(self, key: str) -> Any:
         """Return the answer to HEAD; None if it is no, which it also is where the whole bucket is missing."""

@@ -26,6 +26,7 @@ from botocore.parsers import ResponseParserError
 
 from pipeline.errors import (
     ImageTooLargeError,
+    ObjectAccessError,
     StoreAccessError,
     StoreUnavailableError,
     UnsafeKeyError,
@@ -38,14 +39,10 @@ _CREDENTIALS: Final = (
 _UNREACHABLE: Final = (
     "no answer after all retries; check the network and AWS_ENDPOINT_URL, or run again when the store answers"
 )
-_TLS: Final = (
-    "no secure connection; if the server's certificate is of your own authority, give that in AWS_CA_BUNDLE"
-)
+_TLS: Final = "no secure connection; if the server's certificate is of your own authority, give that in AWS_CA_BUNDLE"
 _BUCKET: Final = "there is no such bucket; create it or correct its name"
-_PERMISSION: Final = (
-    "no permission; the credentials need s3:ListBucket, s3:GetObject and, to write, s3:PutObject there"
-)
-_REGION: Final = "the bucket is in another region; set AWS_REGION to it"
+_PERMISSION: Final = "no permission; the credentials need s3:ListBucket, s3:GetObject and, to write, s3:PutObject there"
+_REGION: Final = "the bucket is in another region; set AWS_DEFAULT_REGION to it"
 _UNCONDITIONAL: Final = "the server does not know this request; it has to support If-None-Match on PUT"
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -62,7 +59,6 @@ REMEDIES: Final[Mapping[str, str]] = {
     "AuthorizationHeaderMalformed": _REGION,
     "301": _REGION,
     "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
-    "InvalidObjectState": "the object is in an archive tier; bring it back from there first",
     "NotImplemented": _UNCONDITIONAL,
     "MethodNotAllowed": _UNCONDITIONAL,
 }
@@ -79,6 +75,9 @@ KEY_AT_FAULT: Final = frozenset(
     }
 )
 """Codes by which a server that keeps objects as files says that it cannot hold this key."""
+
+ARCHIVED: Final = "InvalidObjectState"
+"""Code by which a server says that an object is in a tier from which it cannot be read at once."""
 
 TRANSIENT: Final = frozenset(
     {
@@ -101,7 +100,11 @@ class NobodyThereError(Exception):
     """A key is said to be taken, but nothing is there: the write that took it came to nothing."""
 
 
-FAILURES: Final = (BotoCoreError, ClientError, ResponseParserError, NobodyThereError)
+class NotS3Error(Exception):
+    """The answer is not one of an S3 server."""
+
+
+FAILURES: Final = (BotoCoreError, ClientError, ResponseParserError, NobodyThereError, NotS3Error)
 """Whatever a request may raise."""
 
 _BROKEN: Final = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError)
@@ -134,11 +137,7 @@ def is_transient(error: BaseException) -> bool:
 
 def is_taken(error: Exception) -> bool:
     """Return whether an answer to a conditional PUT says that the key exists, or is being written to."""
-    return (
-        isinstance(error, ClientError)
-        and status_of(error) in (409, 412)
-        and _code_of(error) not in KEY_AT_FAULT
-    )
+    return isinstance(error, ClientError) and status_of(error) in (409, 412) and _code_of(error) not in KEY_AT_FAULT
 
 
 def may_be_stored(error: Exception) -> bool:
@@ -176,6 +175,8 @@ def _answered(error: ClientError, doing: str) -> Exception:
         return FileNotFoundError(f"cannot {doing}: no such object")
     if code in REMEDIES:
         return StoreAccessError(f"cannot {doing}: {REMEDIES[code]} ({code})")
+    if code == ARCHIVED:
+        return ObjectAccessError(f"cannot {doing}: it is in an archive tier; bring it back from there first ({code})")
     if code in KEY_AT_FAULT:
         return UnsafeKeyError(f"cannot {doing}: the server takes no such key; rename the object ({code})")
     if code == "EntityTooLarge":

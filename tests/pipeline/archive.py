@@ -12,9 +12,7 @@ from PIL import Image
 from pipeline.config import RestoreJob
 
 
-def image_bytes(
-    seed: int, *, size: tuple[int, int] = (16, 16), mode: str = "RGB", kind: str = "PNG"
-) -> bytes:
+def image_bytes(seed: int, *, size: tuple[int, int] = (16, 16), mode: str = "RGB", kind: str = "PNG") -> bytes:
     """A picture of smooth shapes that differs with the seed; `size` is (width, height)."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width] / 8

@@ -21,9 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path)
     parser.add_argument("--hang", type=Path, help="folder in which the process that hangs leaves its name")
-    parser.add_argument(
-        "--handle-sigterm", action="store_true", help="end by an exception, as a flow run does"
-    )
+    parser.add_argument("--handle-sigterm", action="store_true", help="end by an exception, as a flow run does")
     options = parser.parse_args()
     if options.handle_sigterm:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -52,9 +52,7 @@ class Faulty:
                 time.sleep(600)
 
 
-def faulty_worker(
-    make_worker: Callable[[], ShardWorker], fault: Fault, times: int, folder: Path
-) -> ShardWorker:
+def faulty_worker(make_worker: Callable[[], ShardWorker], fault: Fault, times: int, folder: Path) -> ShardWorker:
     """The worker that `make_worker` builds, with a `Faulty` restorer."""
     worker = make_worker()
     faulty = Faulty(worker.solver.restorer, fault, times, folder)

@@ -26,9 +26,7 @@ def start(job: RestoreJob, folder: Path, *options: str) -> subprocess.Popen[byte
     """A process of its own that runs `job`."""
     (folder / "job.json").write_text(job.model_dump_json())
     command = [sys.executable, "-m", "tests.pipeline.drive", str(folder / "job.json"), *options]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def finish(job: RestoreJob) -> dict[str, str]:
@@ -50,9 +48,7 @@ def finish(job: RestoreJob) -> dict[str, str]:
 def wait_for(folder: Path, pattern: str, process: subprocess.Popen[bytes], *, count: int = 1) -> list[Path]:
     """`count` files of this pattern, from a process that is to make them."""
     while len(found := list(folder.glob(pattern))) < count:
-        assert process.poll() is None, (
-            f"ended with {process.returncode} before there were {count} of {pattern}"
-        )
+        assert process.poll() is None, f"ended with {process.returncode} before there were {count} of {pattern}"
         time.sleep(0.01)
     return found
 
@@ -62,9 +58,7 @@ def outputs(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 @pytest.mark.parametrize("images", [1, 7], ids=["at the first output", "in the middle of a later shard"])
-def test_a_job_killed_in_the_middle_is_finished_without_writing_anything_twice(
-    tmp_path, tiny_prior, images
-) -> None:
+def test_a_job_killed_in_the_middle_is_finished_without_writing_anything_twice(tmp_path, tiny_prior, images) -> None:
     keys = write_archive(tmp_path / "source", 24)
     job = restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior, result={"steps": 60})
     process = start(job, tmp_path)
@@ -90,14 +84,10 @@ def test_a_job_ended_by_sigterm_in_this_process_is_finished_by_the_next(tmp_path
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    "handle", [True, False], ids=["SIGTERM raises, as in a flow run", "SIGTERM is not handled"]
-)
+@pytest.mark.parametrize("handle", [True, False], ids=["SIGTERM raises, as in a flow run", "SIGTERM is not handled"])
 def test_a_driver_ended_by_sigterm_takes_its_own_cluster_with_it(tmp_path, tiny_prior, handle) -> None:
     job, keys = job_that_hangs(tmp_path, tiny_prior, ray_address=None)
-    process = start(
-        job, tmp_path, "--hang", str(tmp_path / "faults"), *(["--handle-sigterm"] if handle else [])
-    )
+    process = start(job, tmp_path, "--hang", str(tmp_path / "faults"), *(["--handle-sigterm"] if handle else []))
     wait_for(tmp_path / "faults", "*", process)
     family = descendants(process.pid)
     assert len(family) >= 3  # at least Ray's two servers and an actor
@@ -110,9 +100,7 @@ def test_a_driver_ended_by_sigterm_takes_its_own_cluster_with_it(tmp_path, tiny_
 
 
 @pytest.mark.ray
-def test_a_driver_ended_by_sigterm_leaves_no_actor_on_a_cluster_of_others(
-    tmp_path, tiny_prior, ray_cluster
-) -> None:
+def test_a_driver_ended_by_sigterm_leaves_no_actor_on_a_cluster_of_others(tmp_path, tiny_prior, ray_cluster) -> None:
     job, keys = job_that_hangs(tmp_path, tiny_prior, ray_address=ray_cluster)
     process = start(job, tmp_path, "--hang", str(tmp_path / "faults"), "--handle-sigterm")
     (fault,) = wait_for(tmp_path / "faults", "*", process)

@@ -66,9 +66,7 @@ def case(tmp_path: Path, tiny_prior: str) -> Case:
     put(tmp_path / "source", "marked.png", image_bytes(50, size=(MARKED_WIDTH, 16)))
     put(tmp_path / "source", "notes.txt", b"a skipped one, in the marked shard")
     (tmp_path / "faults").mkdir()
-    job = open_job(
-        restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior, runtime={"shard_size": 2})
-    )
+    job = open_job(restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior, runtime={"shard_size": 2}))
     return Case(job=job, shards=plan_job(job).shards, faults=tmp_path / "faults")
 
 
@@ -145,18 +143,11 @@ def test_a_store_that_never_answers_stops_the_run_before_every_shard_had_its_att
     for ref in ("a", "b", "c"):
         put(Path(case.job.config.source), f"{ref}.png", image_bytes(1, size=(MARKED_WIDTH, 16)))
     shards = [
-        Shard((ref,))
-        for shard in plan_job(case.job).shards
-        for ref in shard.images
-        if len(ref.key) == len("a.png")
+        Shard((ref,)) for shard in plan_job(case.job).shards for ref in shard.images if len(ref.key) == len("a.png")
     ]
     assert len(shards) == 3
     with pytest.raises(StoreUnavailableError, match="no answer"):
-        list(
-            LocalExecutor(attempts=3).run(
-                shards, case.building("unavailable", times=99), lambda progress: None
-            )
-        )
+        list(LocalExecutor(attempts=3).run(shards, case.building("unavailable", times=99), lambda progress: None))
     assert len(list(case.faults.iterdir())) == 3
 
 
@@ -220,9 +211,7 @@ class TestRayAlone:
         assert seen.is_set()
         assert report.images == IMAGES + 2
 
-    def test_the_pixels_are_those_of_one_process_on_one_actor_or_two(
-        self, case, tmp_path, tiny_prior
-    ) -> None:
+    def test_the_pixels_are_those_of_one_process_on_one_actor_or_two(self, case, tmp_path, tiny_prior) -> None:
         from pipeline.ray_executor import RayExecutor
 
         outputs = []
@@ -232,9 +221,7 @@ class TestRayAlone:
             ("two", RayExecutor(actors=2, cpus_per_actor=1, device="cpu")),
         ):
             settings = {"shard_size": 3, "batch_size": 4 if name == "two" else 1}
-            job = open_job(
-                restore_job(Path(case.job.config.source), tmp_path / name, tiny_prior, runtime=settings)
-            )
+            job = open_job(restore_job(Path(case.job.config.source), tmp_path / name, tiny_prior, runtime=settings))
             build = partial(make_worker, job.config, job.layout, job.prior_digest)
             list(executor.run(plan_job(job).shards, build, lambda progress: None))
             assert summarise(str(tmp_path / name), job.id).restored == IMAGES + 1

@@ -85,27 +85,19 @@ def test_every_committed_shard_is_one_line_at_info(settings, caplog) -> None:
     lines = [record.getMessage() for record in caplog.records if record.name == "pipeline.job"]
     assert len(lines) == len(reports) == 2
     for line, report in zip(lines, reports, strict=True):
-        assert (
-            f"job={job.id} shard={report.shard_id} restored={report.restored} failed={report.failed}" in line
-        )
+        assert f"job={job.id} shard={report.shard_id} restored={report.restored} failed={report.failed}" in line
         assert re.search(r"rounds=\d+ nfe=\d+ seconds=\d+\.\d images_per_s=\d", line)
 
 
-def test_a_job_is_named_by_what_decides_its_pixels_and_by_nothing_else(
-    settings, tmp_path, monkeypatch
-) -> None:
+def test_a_job_is_named_by_what_decides_its_pixels_and_by_nothing_else(settings, tmp_path, monkeypatch) -> None:
     job = open_job(settings)
     faster = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"batch_size": 2})})
     assert open_job(faster).id == job.id
     measured = settings.model_copy(update={"reference": settings.source})
     assert open_job(measured).id == job.id
     monkeypatch.chdir(tmp_path)
-    assert (
-        open_job(settings.model_copy(update={"source": "source", "destination": "destination"})).id == job.id
-    )
-    others = {
-        open_job(changed(settings, **change)).id for change in ({"seed": 1}, {"steps": 4}, {"eta": 0.5})
-    }
+    assert open_job(settings.model_copy(update={"source": "source", "destination": "destination"})).id == job.id
+    others = {open_job(changed(settings, **change)).id for change in ({"seed": 1}, {"steps": 4}, {"eta": 0.5})}
     assert len(others | {job.id}) == 4
     assert find_jobs(settings.destination) == tuple(sorted(others | {job.id}))
 
@@ -201,7 +193,5 @@ def test_the_settings_choose_the_executor(settings) -> None:
     from pipeline.ray_executor import RayExecutor
 
     assert executor_of(settings.runtime) == LocalExecutor(attempts=3)
-    runtime = settings.runtime.model_copy(
-        update={"executor": "ray", "actors": 2, "attempts": 1, "ray_address": "auto"}
-    )
+    runtime = settings.runtime.model_copy(update={"executor": "ray", "actors": 2, "attempts": 1, "ray_address": "auto"})
     assert executor_of(runtime) == RayExecutor(actors=2, attempts=1, device="cpu", address="auto")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.errors import StoreUnavailableError
+from pipeline.errors import ObjectAccessError, StoreUnavailableError
 from pipeline.shards import Shard
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
 from tests.pipeline.shard_runs import assert_same_image, rows_of, run, worker_of
@@ -81,9 +81,7 @@ def test_running_a_shard_twice_changes_no_byte(source, destination, opened) -> N
     assert snapshot(destination) == before
 
 
-def test_a_crash_before_the_commit_is_undone_and_its_outputs_are_known_again(
-    source, destination, opened
-) -> None:
+def test_a_crash_before_the_commit_is_undone_and_its_outputs_are_known_again(source, destination, opened) -> None:
     write_archive(source, 3)
     _, worker, shards = opened()
     restorer = worker.solver.restorer
@@ -172,6 +170,27 @@ def test_two_workers_on_one_shard_commit_it_once(source, destination, opened) ->
     for row in rows_of(worker_of(job), shards[0]):
         assert row.status == "restored"
         assert row.output_sha256 == hashlib.sha256((destination / row.output_key).read_bytes()).hexdigest()
+
+
+def test_an_input_that_the_store_keeps_from_us_fails_alone(source, opened) -> None:
+    keys = write_archive(source, 3)
+    _, worker, shards = opened()
+
+    class Archived:
+        """A source one of whose objects is where it cannot be read from."""
+
+        def __getattr__(self, name):
+            return getattr(worker.source, name)
+
+        def get(self, key: str, /, *, limit: int) -> bytes:
+            if key == keys[1]:
+                raise ObjectAccessError(f"{key} is in an archive tier")
+            return worker.source.get(key, limit=limit)
+
+    rows = {row.source_key: row for row in run(replace(worker, source=Archived()), shards[0])}
+    assert rows[keys[1]].error_type == "UnreadableError"
+    assert "archive tier" in str(rows[keys[1]].error)
+    assert [rows[key].status for key in keys] == ["restored", "failed", "restored"]
 
 
 def test_an_input_that_changed_or_vanished_since_the_plan_is_told_apart(source, opened) -> None:
@@ -272,9 +291,7 @@ def test_an_image_too_large_once_restored_is_refused_before_any_work(source, ope
     assert rows["album/large.png"].nfe is None
 
 
-def test_a_store_that_does_not_answer_leaves_the_shard_uncommitted_and_no_thread_behind(
-    source, opened
-) -> None:
+def test_a_store_that_does_not_answer_leaves_the_shard_uncommitted_and_no_thread_behind(source, opened) -> None:
     write_archive(source, 4)
     _, worker, shards = opened()
     before = threading.active_count()

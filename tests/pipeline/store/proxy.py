@@ -110,7 +110,7 @@ def proxy(server: S3Server) -> Iterator[Proxy]:
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running = Proxy(server=replace(server, endpoint=f"http://127.0.0.1:{listener.server_port}"))
-    thread = threading.Thread(target=listener.serve_forever)
+    thread = threading.Thread(target=listener.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield running

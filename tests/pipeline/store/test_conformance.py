@@ -83,13 +83,13 @@ def test_a_place_below_a_prefix_knows_its_own_objects_only(place) -> None:
         assert store.get("a.png", limit=100) == b"photos/a.png"
 
 
-@pytest.mark.parametrize("key", ["nope", "a.png/nope", "folder", "a.png/", "", "n" * 2000, "half a pair \ud800"])
-def test_what_is_not_there_is_said_not_to_be_there(place, store, key) -> None:
+def test_what_is_not_there_is_said_not_to_be_there(place, store) -> None:
     place.put("a.png", b"x")
     place.put("folder/a.png", b"x")
-    assert store.head(key) is None
-    with pytest.raises(FileNotFoundError):
-        store.get(key, limit=100)
+    for key in ("nope", "a.png/nope", "folder", "a.png/", "", "n" * 2000, "half a pair \ud800"):
+        assert store.head(key) is None, key
+        with pytest.raises(FileNotFoundError):
+            store.get(key, limit=100)
 
 
 def test_no_more_than_the_limit_is_read(place, store) -> None:
@@ -127,10 +127,10 @@ def test_an_object_that_is_there_is_never_overwritten(place, store) -> None:
     assert place.read_all() == {"theirs/a.png": b"theirs", "ours.png": b"ours"}
 
 
-@pytest.mark.parametrize("key", [*UNSAFE_KEYS, "half a pair \ud800", "n" * 2000])
-def test_a_key_that_is_no_safe_place_is_refused_for_this_image_alone(place, store, key) -> None:
-    with pytest.raises(UnsafeKeyError, match="rename"):
-        store.create(key, b"x")
+def test_a_key_that_is_no_safe_place_is_refused_for_this_image_alone(place, store) -> None:
+    for key in (*UNSAFE_KEYS, "half a pair \ud800", "n" * 2000):
+        with pytest.raises(UnsafeKeyError, match="rename"):
+            store.create(key, b"x")
     assert place.read_all() == {}
 
 

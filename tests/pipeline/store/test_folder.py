@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ImageError, StoreAccessError, StoreUnavailableError, UnsafeKeyError
+from pipeline.errors import (
+    ImageError,
+    ImageTooLargeError,
+    ObjectAccessError,
+    StoreAccessError,
+    StoreUnavailableError,
+    UnsafeKeyError,
+)
 from pipeline.store import open_store
+from tests.pipeline.privileges import without_privileges
 from tests.pipeline.store.places import FolderPlace
 
 names = st.binary(min_size=1, max_size=80).filter(lambda name: not set(name) & {0, 47} and name not in (b".", b".."))
@@ -28,24 +34,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@contextmanager
-def without_privileges() -> Iterator[Path]:
-    """Give a folder of a user whom permissions bind, as they do not bind root, while being that user."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        user = os.geteuid()
-        if user == 0:
-            os.chown(folder, 65534, -1)
-            os.seteuid(65534)
-        try:
-            yield Path(folder)
-        finally:
-            for path in Path(folder).rglob("*"):
-                path.chmod(0o700)
-            Path(folder).chmod(0o700)
-            os.seteuid(user)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(tree=trees)
 def test_whatever_bytes_a_name_has_its_file_comes_through(tree: dict[bytes, bytes]) -> None:
     """Files written by their bytes are listed, read and written again under keys that are text."""
@@ -125,6 +114,13 @@ def test_what_is_not_a_file_is_no_object(root) -> None:
                 store.get(key, limit=100)
             with pytest.raises(UnsafeKeyError, match="not a file"):
                 store.create(key, b"x")
+
+
+def test_a_file_beyond_the_limit_is_refused_unread(root) -> None:
+    (root / "huge.png").touch()
+    os.truncate(root / "huge.png", 2**40)  # more than any memory; takes no room
+    with pytest.raises(ImageTooLargeError, match="1000 bytes"):
+        open_store(str(root), writable=False).get("huge.png", limit=1000)
 
 
 def test_a_file_where_a_folder_is_needed_is_the_fault_of_one_key(root) -> None:
@@ -212,7 +208,7 @@ def test_permissions_that_are_missing_below_the_root_are_named() -> None:
         (folder / "a.png").chmod(0)
         (folder / "locked").chmod(0o100)
         store = open_store(str(folder), writable=True)
-        with pytest.raises(StoreAccessError, match=r"a\.png"):
+        with pytest.raises(ObjectAccessError, match=r"a\.png"):
             store.get("a.png", limit=1)
         with pytest.raises(StoreAccessError, match="locked"):
             list(store.list())
