@@ -1,0 +1,160 @@
+"""`deqir watch`: sources of hints, the inbox and the starter of runs, in one process until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Final
+
+from pipeline.errors import ConfigurationError
+from pipeline.store import open_store
+from pipeline.threads import threads
+
+from .batching import BatchRule
+from .inbox import Inbox
+from .polling import Poller
+from .runs import Deployment, Runs, open_runs
+from .scope import Scope
+from .starting import Starter
+from .steps import Problems, TryLaterError, repeat
+
+Loop = Callable[[], None]
+
+LOOK_SECONDS: Final = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """What to watch and how.
+
+    Attributes:
+        deployment: "restore-archive/NAME"; its own job says which source and destination.
+        queue: URL of an SQS queue.
+        webhook: HOST:PORT to receive events at.
+        poll: Seconds between listings of the source.
+        inbox: File of the inbox.
+        rule: When hints become a batch.
+        most_runs: Runs of the deployment under way at most.
+        token, secret: What senders to the webhook show, or sign with.
+    """
+
+    deployment: str
+    queue: str | None
+    webhook: str | None
+    poll: float | None
+    inbox: Path
+    rule: BatchRule
+    most_runs: int
+    token: str | None
+    secret: str | None
+
+
+def watch(settings: WatchSettings) -> None:
+    """Start runs for new objects until SIGTERM or SIGINT comes; then finish the step in hand and return.
+
+    Raises:
+        ConfigurationError: Something the user has to correct.
+        StoreUnavailableError: A store does not answer to begin with.
+    """
+    if (settings.queue, settings.webhook, settings.poll) == (None, None, None):
+        raise ConfigurationError("nothing to watch; give --queue URL, --webhook HOST:PORT or --poll SECONDS")
+    stop, problems = Event(), Problems()
+    with stop_signals() as signals, open_runs(settings.deployment) as runs, ExitStack() as stack:
+        deployment = found(runs)
+        inbox = Inbox.open(settings.inbox, source=deployment.source, deployment=settings.deployment)
+        stack.enter_context(closing(inbox))
+        loops = list(sources(settings, deployment, inbox, stop, problems))
+        starter = Starter(
+            inbox=inbox,
+            runs=runs,
+            destination=open_store(deployment.destination, writable=True),
+            rule=settings.rule,
+            most_runs=settings.most_runs,
+        )
+        logger.info("watching source=%s deployment=%s inbox=%s", deployment.source, settings.deployment, settings.inbox)
+        if settings.webhook is not None and settings.poll is None:
+            logger.warning("what is posted while this process is down may be lost; give --poll, too, to find it")
+        run_all([*loops, partial(repeat, "starting runs", starter, stop, problems)], stop, signals)
+        logger.info("stopped waiting=%d", inbox.waiting()[0])
+
+
+def sources(
+    settings: WatchSettings, deployment: Deployment, inbox: Inbox, stop: Event, problems: Problems
+) -> Iterator[Loop]:
+    """Yield a loop for each source of hints, after making sure that it can be used.
+
+    Raises:
+        ConfigurationError: One cannot.
+    """
+    if settings.queue is not None:
+        from .sqs import Queue
+
+        queue = Queue.open(settings.queue, inbox=inbox, scope=Scope.of(deployment.source))
+        yield partial(repeat, "receiving from the queue", queue, stop, problems)
+    if settings.webhook is not None:
+        from .webhook import Guard, Receiver, listen, serve
+
+        scope = Scope.of(deployment.source)
+        guard = Guard(token=settings.token, secret=settings.secret)
+        receiver = Receiver(inbox=inbox, scope=scope, guard=guard, problems=problems)
+        yield partial(serve, receiver.app(), listen(settings.webhook), stop)
+    if settings.poll is not None:
+        poller = Poller(
+            source=open_store(deployment.source, writable=False),
+            inbox=inbox,
+            seconds=settings.poll,
+            settle=not deployment.source.startswith("s3://"),
+        )
+        yield partial(repeat, "listing the source", poller, stop, problems)
+
+
+def run_all(loops: list[Loop], stop: Event, signals: list[int]) -> None:
+    """Run loops beside each other until a signal comes or one of them ends; then stop all, and raise what it raised."""
+    with threads(len(loops), "watch") as pool:
+        running = [pool.submit(loop) for loop in loops]
+        try:
+            while not signals and not any(future.done() for future in running):
+                time.sleep(LOOK_SECONDS)
+        finally:
+            stop.set()
+    for future in running:
+        future.result()
+
+
+def found(runs: Runs) -> Deployment:
+    """Return the deployment.
+
+    Raises:
+        ConfigurationError: There is none, or the server does not answer to begin with.
+    """
+    try:
+        return runs.deployment()
+    except TryLaterError as error:
+        raise ConfigurationError(f"{error}; is PREFECT_API_URL right, and the server up?") from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Give a list to which each SIGTERM and SIGINT is added; a handler must not touch what has a lock."""
+    signals: list[int] = []
+
+    def handle(signal_number: int, frame: FrameType | None) -> None:
+        signals.append(signal_number)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield signals
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
