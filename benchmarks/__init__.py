@@ -1,0 +1,1 @@
+"""Each figure in the documentation has its command here."""

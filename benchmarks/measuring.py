@@ -1,0 +1,161 @@
+"""One chain, sequentially or by a solver, and how good its result is after each round."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor
+
+from deqir import Anderson, Chain, Picard
+from deqir.metrics import psnr
+from deqir.noise import chain_noise
+from deqir.perceptual import Lpips
+from deqir.protocols import Denoiser, FixedPointSolver, LinearOperator
+from deqir.restore import SURROGATES, Defaults, SurrogateName
+from deqir.solvers import block_residual
+from deqir.trajectory import JointMap, Sampler
+
+SOLVERS: Final = ("picard", "anderson", "paper")
+SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How good an image is.
+
+    Attributes:
+        psnr: To the original, in dB; both clamped to [-1, 1].
+        lpips: To the original.
+        fidelity: PSNR to the sequential chain's result, in dB; inf where they are equal.
+        residual: Largest relative residual over the states of the round, by which solvers stop; nan for an
+            image that no round made.
+        nfe: Network evaluations so far.
+        rounds: Serial network passes so far.
+    """
+
+    psnr: float
+    lpips: float
+    fidelity: float
+    residual: float
+    nfe: int
+    rounds: int
+
+
+def mean(scores: Sequence[Score]) -> Score:
+    """Return the mean over photographs; the mean residual is the geometric one."""
+
+    def over(name: str) -> float:
+        return math.fsum(getattr(score, name) for score in scores) / len(scores)
+
+    residual = math.exp(math.fsum(math.log(max(score.residual, 1e-30)) for score in scores) / len(scores))
+    return Score(
+        psnr=over("psnr"),
+        lpips=over("lpips"),
+        fidelity=over("fidelity"),
+        residual=residual,
+        nfe=scores[0].nfe,
+        rounds=scores[0].rounds,
+    )
+
+
+class Remembering:
+    """A denoiser that answers a question it has just been asked from memory.
+
+    Solvers of one chain share their first round, and sometimes more; counts stay those of a solver by itself.
+    """
+
+    def __init__(self, denoiser: Denoiser, *, answers: int = 300) -> None:
+        self._denoiser, self._answers = denoiser, answers
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
+        asked = hashlib.blake2b(x_t.contiguous().numpy().tobytes() + alpha_bar.numpy().tobytes()).digest()
+        answer = self._known.pop(asked, None)
+        if answer is None:
+            answer = self._denoiser(x_t, alpha_bar)
+        self._known[asked] = answer
+        if len(self._known) > self._answers:
+            self._known.popitem(last=False)
+        return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One photograph, degraded in one way, with what restores and what measures it."""
+
+    prior: Denoiser
+    lpips: Lpips
+    A: LinearOperator
+    x: Tensor
+
+    def sampler(
+        self,
+        *,
+        steps: int,
+        eta: float,
+        start_noise: float | None = None,
+        end_noise: float = Defaults.END_NOISE,
+    ) -> Sampler:
+        """Return the chain of this photograph, its noise from one seed for all."""
+        y = self.A(self.x)
+        start = self.A.start(y)
+        return Sampler(
+            denoiser=self.prior,
+            A=self.A,
+            chain=Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta),
+            pinv_y=self.A.pinv(y),
+            start=start,
+            guess=self.A.guess(y),
+            noise=chain_noise([SEED], start.shape[1:], steps, dtype=start.dtype, device=start.device),
+            denoiser_batch=1,
+        )
+
+    def score(self, image: Tensor, *, to: Tensor, rounds: int, nfe: int, residual: float = math.nan) -> Score:
+        """Measure an image against the original and the sequential chain's result `to`."""
+        image = image.clamp(-1, 1)
+        return Score(
+            psnr=float(psnr(image, self.x)),
+            lpips=float(self.lpips(image, self.x)),
+            fidelity=float(psnr(image, to.clamp(-1, 1))),
+            residual=residual,
+            nfe=nfe,
+            rounds=rounds,
+        )
+
+    def sequential(self, sampler: Sampler) -> tuple[Tensor, Score]:
+        """Return the chain's end and its score."""
+        *_, x_0 = sampler.sequential(sampler.initial())
+        T = sampler.chain.steps
+        return x_0, self.score(x_0, to=x_0, rounds=T, nfe=T)
+
+    def by_rounds(
+        self, sampler: Sampler, *, to: Tensor, surrogate: SurrogateName, solver: str, rounds: int
+    ) -> list[Score]:
+        """Return the scores of the last state after each of the first `rounds` rounds; nan once it broke."""
+        T = sampler.chain.steps
+        F, scores = JointMap(sampler, SURROGATES[surrogate]), list[Score]()
+
+        def measured(X: Tensor, rows: Tensor) -> Tensor:
+            new, k = F(X, rows), len(scores) + 1
+            nfe = sum(T - done for done in range(k))
+            residual = float(block_residual(new, X).amax())
+            scores.append(self.score(new[:, -1], to=to, rounds=k, nfe=nfe, residual=residual))
+            return new
+
+        solver_of(solver, rounds)(measured, sampler.frozen())
+        broken = Score(psnr=math.nan, lpips=math.nan, fidelity=math.nan, residual=math.nan, nfe=0, rounds=0)
+        return scores + [broken] * (rounds - len(scores))
+
+
+def solver_of(name: str, rounds: int) -> FixedPointSolver:
+    """Return picard, anderson (safeguarded) or paper (Anderson as published), each for all `rounds`."""
+    if name == "picard":
+        return Picard(tol=0, max_rounds=rounds)
+    if name == "anderson":
+        return Anderson(tol=0, max_rounds=rounds)
+    return Anderson(tol=0, max_rounds=rounds, memory=5, ridge=1e-3, safeguard=False)

@@ -1,0 +1,217 @@
+"""How well priors restore: python -m benchmarks.quality --prior ffdnet --prior bundled
+
+PSNR, SSIM and LPIPS on the ten test photographs, whole images of --size pixels, default settings. Results are
+kept in quality.json in --out: running again measures only what is missing there. quality.md has the tables of
+means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deqir import Restorer, load_prior
+from deqir.metrics import psnr, ssim
+from deqir.models import fetch_model
+from deqir.operators import Inpainting, SuperResolution
+from deqir.perceptual import Lpips, load_lpips
+from deqir.priors import FETCHABLE, Prior
+from deqir.protocols import LinearOperator
+
+from .environment import environment
+from .photographs import operator
+from .test_set import middle_square, photograph_paths
+
+RESULTS: Final = Path(__file__).parent / "results"
+HOLE: Final = 64
+
+
+def _stripes(size: int) -> LinearOperator:
+    """Every sixth row and the next two are lost: bands of 3 pixels."""
+    keep = torch.ones(size, size, dtype=torch.bool)
+    for first in range(3):
+        keep[3 + first :: 6] = False
+    return Inpainting(keep=keep)
+
+
+def _hole(size: int) -> LinearOperator:
+    keep = torch.ones(size, size, dtype=torch.bool)
+    first = (size - HOLE) // 2
+    keep[first : first + HOLE, first : first + HOLE] = False
+    return Inpainting(keep=keep)
+
+
+TASKS: Final[Mapping[str, Callable[[int], LinearOperator]]] = {
+    "sr2": lambda size: SuperResolution(scale=2),
+    "sr4": lambda size: operator("sr4", size),
+    "sr8": lambda size: SuperResolution(scale=8),
+    "text": lambda size: operator("text", size),
+    "random70": lambda size: operator("inpaint70", size),
+    "stripes": _stripes,
+    "hole": _hole,
+    "colorize": lambda size: operator("colorize", size),
+}
+PURE_NOISE: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One way of restoring.
+
+    Attributes:
+        name: "interpolation" (bicubic, diffused fill, grey), "start" (of the chain), or a prior's name.
+        digest: Of the prior's weights; empty for the others.
+        start_noise: Noise of the start for images in [0, 1]; 0: the operator's.
+        steps: Of the chain; 0: the default.
+    """
+
+    name: str
+    digest: str = ""
+    start_noise: float = 0.0
+    steps: int = 0
+
+    @property
+    def label(self) -> str:
+        noise = f", start noise {self.start_noise:g}" if self.start_noise else ""
+        return f"{self.name}{noise}{f', T = {self.steps}' if self.steps else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a method reached on one photograph."""
+
+    method: Method
+    task: str
+    photograph: str
+    size: int
+    psnr: float
+    ssim: float
+    lpips: float
+    seconds: float
+
+
+def restore(method: Method, prior: Prior | None, y: Tensor, A: LinearOperator) -> Tensor:
+    """Return the restored image of a method."""
+    if method.name == "interpolation" and isinstance(A, SuperResolution):
+        return functional.interpolate(y, scale_factor=A.scale, mode="bicubic", align_corners=False)
+    if prior is None:
+        return A.start(y)
+    restorer = Restorer(prior, start_noise=method.start_noise or None, steps=method.steps or 20)
+    return restorer(y, A).images
+
+
+def observe(A: LinearOperator, x: Tensor) -> Tensor:
+    """Return the degraded image as a file of 8 bits holds it."""
+    return (A(x) * 127.5 + 127.5).round() / 127.5 - 1
+
+
+def measure(method: Method, prior: Prior | None, task: str, name: str, x: Tensor, lpips: Lpips) -> Record:
+    """Degrade, restore and score one photograph."""
+    size = x.shape[-1]
+    A = TASKS[task](size)
+    y = observe(A, x)
+    began = time.perf_counter()
+    image = restore(method, prior, y, A)
+    seconds = time.perf_counter() - began
+    image = image.clamp(-1, 1)
+    return Record(
+        method=method,
+        task=task,
+        photograph=name,
+        size=size,
+        psnr=float(psnr(image, x)),
+        ssim=float(ssim(image, x)),
+        lpips=float(lpips(image, x)),
+        seconds=seconds,
+    )
+
+
+def tables(records: Sequence[Record]) -> str:
+    """Return one table of means over photographs: tasks down, methods across."""
+    methods = list(dict.fromkeys(record.method for record in records))
+    tasks = [task for task in TASKS if any(record.task == task for record in records)]
+    lines = ["PSNR in dB / SSIM / LPIPS to the original, mean over photographs.", ""]
+    lines += [f"| task | {' | '.join(method.label for method in methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for task in tasks:
+        cells = [_cell([r for r in records if r.task == task and r.method == method]) for method in methods]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    psnrs, ssims, distances = (
+        sum(getattr(record, field) for record in records) / len(records) for field in ("psnr", "ssim", "lpips")
+    )
+    return f"{psnrs:.2f} / {ssims:.3f} / {distances:.3f}"
+
+
+def main() -> None:
+    """Measure what is missing, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prior", action="append", default=[], help="a prior's name or folder (may be given again)")
+    parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
+    parser.add_argument(
+        "--start-noise", type=float, action="append", help="of the start, instead of the operator's (again: each)"
+    )
+    parser.add_argument("--pure-noise", action="store_true", help="also the chain of 100 steps from pure noise")
+    parser.add_argument("--photographs", type=int, default=10, help="how many of the ten")
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in ("lpips", *(name for name in options.prior if name in FETCHABLE)):
+        fetch_model(name)
+    lpips = load_lpips(device="cpu")
+    methods: list[tuple[Method, Prior | None]] = [(Method(name="interpolation"), None), (Method(name="start"), None)]
+    for name in options.prior:
+        prior = load_prior(name, device="cpu")
+        for noise in options.start_noise or [0.0]:
+            if noise <= prior.max_noise:
+                methods.append((Method(name=prior.name, digest=prior.digest, start_noise=noise), prior))
+        if options.pure_noise and prior.max_noise >= PURE_NOISE:
+            pure = Method(name=prior.name, digest=prior.digest, start_noise=PURE_NOISE, steps=100)
+            methods.append((pure, prior))
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "quality.json"
+    records = _read(path)
+    known = {(record.method, record.task, record.photograph, record.size) for record in records}
+    names = list(photograph_paths().items())[: options.photographs]
+    for task in options.task or TASKS:
+        for name, file in names:
+            x = middle_square(file, options.size)
+            for method, made_by in methods:
+                if (method, task, name, options.size) not in known:
+                    records.append(measure(method, made_by, task, name, x, lpips))
+            _write(path, records)
+        print(tables([record for record in records if record.task == task]), flush=True)
+    (options.out / "quality.md").write_text(tables(records), encoding="utf-8")
+
+
+def _read(path: Path) -> list[Record]:
+    if not path.exists():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))["records"]
+    return [Record(**(row | {"method": Method(**row["method"])})) for row in rows]
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    rows = [asdict(record) for record in records]
+    for row in rows:
+        for name in ("psnr", "ssim", "lpips", "seconds"):
+            row[name] = round(row[name], 5)
+    path.write_text(json.dumps({"environment": environment(), "records": rows}) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The ten photographs that priors are judged by: scikit-image's, scikit-learn's and OpenCV's; never trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import skimage
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deqir.download import cache_dir
+from training.packages import Package, unpack
+
+SCIKIT_IMAGE: Final = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+OTHERS: Final = (
+    (
+        Package(
+            name="python3-sklearn",
+            version="1.2.1+dfsg-1",
+            sha256="ca0c6be401d14871c7e93cfdd8d1f561595dc65e6e2ad2501d568aee7f7efc58",
+            folder="usr/lib/python3/dist-packages/sklearn/datasets/images",
+        ),
+        ("china.jpg", "flower.jpg"),
+    ),
+    (
+        Package(
+            name="opencv-doc",
+            version="4.6.0+dfsg-12",
+            sha256="4b12681df35878207ac7097dc66184b2ae552e4bf4ddd2af04a0f03ed0b8682a",
+            folder="usr/share/doc/opencv-doc/examples/data",
+        ),
+        ("baboon.jpg", "fruits.jpg", "butterfly.jpg"),
+    ),
+)
+
+
+def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
+    """Return the file of each test photograph by its name, fetching the packages that are not here.
+
+    Raises:
+        DataError: A package could not be fetched, or is not the one that is pinned.
+    """
+    folder = Path(skimage.__file__).parent / "data"
+    paths = {file.partition(".")[0]: folder / file for file in SCIKIT_IMAGE}
+    for package, files in OTHERS:
+        place = unpack(package, downloads or cache_dir() / "photographs")
+        paths |= {file.partition(".")[0]: place / file for file in files}
+    return paths
+
+
+def middle_square(path: Path, size: int) -> Tensor:
+    """Return the middle square of a photograph in [-1, 1], scaled to (1, 3, size, size)."""
+    image = Image.open(path).convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
