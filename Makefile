@@ -32,6 +32,19 @@ test: $(VENV)/.dev ## Run the tests
 	$(BIN)/deqir models fetch ffdnet
 	$(BIN)/python -m pytest -q
 
+.PHONY: test-stack
+test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; about ten minutes
+	$(BIN)/python -m pytest -q -m stack tests/stack
+
+.PHONY: stack
+stack: $(VENV)/.dev ## Start Prefect, Ray, an object store, a worker and the event receiver on this machine
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/python -m infra.stack up
+
+.PHONY: stack-down
+stack-down: $(VENV)/.dev ## End them again
+	$(BIN)/python -m infra.stack down
+
 .PHONY: check
 check: $(VENV)/.dev ## Run the linters and the type checker
 	$(BIN)/ruff check .
@@ -39,6 +52,7 @@ check: $(VENV)/.dev ## Run the linters and the type checker
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint infra/Dockerfile
+	$(BIN)/docker-compose --file infra/compose.yaml --env-file infra/compose.env.example config --quiet
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code

@@ -106,7 +106,7 @@ class _Evidence:
     __slots__ = ("_den", "_num", "_rows", "_u", "_x0_hat")
 
     def __init__(self, rows: Tensor, u: Tensor, x0_hat: Tensor) -> None:
-        self._rows, self._u, self._x0_hat = rows, u, x0_hat
+        self._rows, self._u, self._x0_hat = rows, u, x0_hat.clone()  # a view would keep its whole round
         self._num: Tensor | None = None
         self._den: Tensor | None = None
 
@@ -122,7 +122,7 @@ class _Evidence:
     def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> None:
         """Add this round's changes to what is known, of which the share `memory` is kept."""
         before, after = analyse(u - self._u), analyse(x0_hat - self._x0_hat)
-        self._u, self._x0_hat = u, x0_hat
+        self._u, self._x0_hat = u, x0_hat.clone()
         num, den = _around(after.mul_(before)), _around(before.square_())
         num, den = (c.view(len(u), -1, *c.shape[1:]) for c in (num, den))
         self._num = num if self._num is None else self._num.mul_(memory).add_(num)

@@ -1,4 +1,4 @@
-"""The command line: `deqir restore`, `degrade`, `status` and `models`.
+"""The command line: `deqir restore`, `retry`, `degrade`, `status`, `deploy`, `doctor`, `watch` and `models`.
 
 Nothing heavy is imported before a command runs, so that help comes at once.
 """
@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 
 from . import options as o
+from . import watch_options as w
 from .exits import exit_status
 from .models import models
+from .operating import deploy, doctor
 
 app = typer.Typer(
     name="deqir",
@@ -24,6 +26,8 @@ app = typer.Typer(
     epilog="Exit status: 0 all restored, 3 some images failed (they are listed), 2 bad usage or configuration, "
     "1 the job failed, 130 or 143 interrupted.",
 )
+app.command()(deploy)
+app.command()(doctor)
 app.add_typer(models, name="models")
 
 
@@ -74,6 +78,8 @@ def restore(
     shard_size: o.ShardSize = None,
     batch_size: o.BatchSize = None,
     device: o.Device = None,
+    max_pixels: o.MaxPixels = None,
+    max_minutes: o.MaxMinutes = None,
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
@@ -97,6 +103,8 @@ def restore(
         "shard_size": shard_size,
         "batch_size": batch_size,
         "device": device,
+        "max_pixels": max_pixels,
+        "max_minutes": max_minutes,
     }
     with exit_status(Console(stderr=True)):
         from .request import restore_job
@@ -111,6 +119,39 @@ def restore(
             runtime=runtime,
         )
         run_restore(job, as_json=as_json, verbose=verbose)
+
+
+@app.command()
+def retry(
+    archive: o.RestoredArchive,
+    job: o.JobToRetry = None,
+    executor: o.ExecutorOption = None,
+    actors: o.Actors = None,
+    ray_address: o.RayAddress = None,
+    shard_size: o.ShardSize = None,
+    batch_size: o.BatchSize = None,
+    device: o.Device = None,
+    max_pixels: o.MaxPixels = None,
+    max_minutes: o.MaxMinutes = None,
+    as_json: o.Json = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Try again the images that a job could not restore, with its settings, once what was wrong is set right."""
+    runtime = {
+        "executor": executor,
+        "actors": actors,
+        "ray_address": ray_address,
+        "shard_size": shard_size,
+        "batch_size": batch_size,
+        "device": device,
+        "max_pixels": max_pixels,
+        "max_minutes": max_minutes,
+    }
+    with exit_status(Console(stderr=True)):
+        from .retry import retry_job
+        from .run import run_restore
+
+        run_restore(retry_job(archive, job_id=job, runtime=runtime), as_json=as_json, verbose=verbose)
 
 
 @app.command()
@@ -137,3 +178,30 @@ def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json 
         from .status import show_status
 
         show_status(archive, job_id=job, as_json=as_json)
+
+
+@app.command()
+def watch(
+    deployment: w.Deployment,
+    queue: w.Queue = None,
+    webhook: w.Webhook = None,
+    poll: w.Poll = None,
+    inbox: w.InboxFile = None,
+    batch_size: w.BatchSize = 1000,
+    batch_seconds: w.BatchSeconds = 30.0,
+    max_runs: w.MaxRuns = 2,
+) -> None:
+    """Start runs of a deployment for new objects in its source, until SIGTERM or SIGINT."""
+    with exit_status(Console(stderr=True)):
+        from .watching import run_watch
+
+        run_watch(
+            deployment=deployment,
+            queue=queue,
+            webhook=webhook,
+            poll=poll,
+            inbox=inbox,
+            batch_size=batch_size,
+            batch_seconds=batch_seconds,
+            max_runs=max_runs,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -31,6 +32,20 @@ def log_to(console: Console, *, verbose: bool) -> None:
 
 def not_told_twice(record: logging.LogRecord) -> bool:
     """Return False for what Prefect's engine says of a run that ended badly: the command line says it in a line."""
-    return not (
-        record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR
-    )
+    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR)
+
+
+def log_jobs_and_shards() -> None:
+    """Let our information through to a run's log, whoever started the run."""
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+
+
+def log_lines() -> None:
+    """Send our information and every library's warnings to standard error, one line each with its time in UTC."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.getLogger().addHandler(handler)
+    for name in ("flows", "pipeline"):
+        logging.getLogger(name).setLevel(logging.INFO)

@@ -47,9 +47,7 @@ TaskOption: TypeAlias = Annotated[
 ]
 Scale: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--scale", help="sr: enlarge each side by this factor.", show_default="4", rich_help_panel=WHAT
-    ),
+    typer.Option("--scale", help="sr: enlarge each side by this factor.", show_default="4", rich_help_panel=WHAT),
 ]
 Mask: TypeAlias = Annotated[
     str | None,
@@ -131,15 +129,11 @@ Seed: TypeAlias = Annotated[
 
 FormatOption: TypeAlias = Annotated[
     Format | None,
-    typer.Option(
-        "--format", help="File format of the results.", show_default="png", rich_help_panel=OUT
-    ),
+    typer.Option("--format", help="File format of the results.", show_default="png", rich_help_panel=OUT),
 ]
 Quality: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--quality", help="Quality of jpeg and webp, 1 to 100.", show_default="95", rich_help_panel=OUT
-    ),
+    typer.Option("--quality", help="Quality of jpeg and webp, 1 to 100.", show_default="95", rich_help_panel=OUT),
 ]
 Reference: TypeAlias = Annotated[
     str | None,
@@ -162,9 +156,7 @@ ExecutorOption: TypeAlias = Annotated[
 ]
 Actors: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--actors", help="Ray actors.", show_default="one a GPU, or one", rich_help_panel=RUN
-    ),
+    typer.Option("--actors", help="Ray actors.", show_default="one a GPU, or one", rich_help_panel=RUN),
 ]
 RayAddress: TypeAlias = Annotated[
     str | None,
@@ -177,9 +169,7 @@ RayAddress: TypeAlias = Annotated[
 ]
 ShardSize: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--shard-size", help="Images in a shard, the unit of commit.", show_default="64", rich_help_panel=RUN
-    ),
+    typer.Option("--shard-size", help="Images in a shard, the unit of commit.", show_default="64", rich_help_panel=RUN),
 ]
 BatchSize: TypeAlias = Annotated[
     int | None,
@@ -192,8 +182,25 @@ BatchSize: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[
     str | None,
+    typer.Option("--device", help="auto, cpu, cuda or cuda:N.", show_default="auto", rich_help_panel=RUN),
+]
+
+MaxPixels: TypeAlias = Annotated[
+    int | None,
     typer.Option(
-        "--device", help="auto, cpu, cuda or cuda:N.", show_default="auto", rich_help_panel=RUN
+        "--max-pixels",
+        help="Largest restored image; larger ones fail.",
+        show_default="64000000",
+        rich_help_panel=RUN,
+    ),
+]
+MaxMinutes: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        help="Longest that a run may take; the next one goes on.",
+        show_default="no limit",
+        rich_help_panel=RUN,
     ),
 ]
 
@@ -202,6 +209,9 @@ Json: TypeAlias = Annotated[
 ]
 Verbose: TypeAlias = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show Prefect's log lines.", rich_help_panel=SHOW)
+]
+JobToRetry: TypeAlias = Annotated[
+    str | None, typer.Option("--job", metavar="ID", help="Of several jobs, this one.", show_default="the only one")
 ]
 JobOption: TypeAlias = Annotated[
     str | None, typer.Option("--job", metavar="ID", help="This job alone, with its failures.")

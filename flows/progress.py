@@ -86,17 +86,24 @@ def watchers() -> tuple[Show, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class Throttle:
-    """Lets a `show` through at most every `seconds`, and always the first and the last time."""
+    """Lets a `show` through at most every `seconds`, and always the first and the last time.
+
+    Attributes:
+        share: Part of a run's time that has to pass, too, so that a long run is not told of as often as a short one.
+        longest: Seconds between two times, at most, however long the run.
+    """
 
     show: Show
     seconds: float
+    share: float = 0.0
+    longest: float = float("inf")
     clock: Callable[[], float] = time.monotonic
     _next: float = field(default=-float("inf"), init=False)
 
     def __call__(self, standing: Standing) -> None:
         now = self.clock()
         if now >= self._next or standing.done == standing.total:
-            self._next = now + self.seconds
+            self._next = now + min(max(self.seconds, self.share * standing.seconds), self.longest)
             self.show(standing)
 
 
@@ -115,9 +122,7 @@ def display(console: Console, title: str) -> Iterator[Show]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(title, total=None, text="starting")
-        yield lambda standing: progress.update(
-            bar, total=standing.total, completed=standing.done, text=str(standing)
-        )
+        yield lambda standing: progress.update(bar, total=standing.total, completed=standing.done, text=str(standing))
 
 
 def print_line(console: Console, standing: Standing) -> None:

@@ -1,26 +1,48 @@
-"""The flow of a restoration: plan, restore, finalize."""
+"""The flow of a restoration: plan, restore in waves of shards, finalize."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
+from typing import Final, TypeVar, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import opaque
 
 from pipeline.config import RestoreJob
-from pipeline.job import Job, JobPlan, JobSummary, open_job, plan_job, run_shards, summarise
+from pipeline.errors import ShardsAbandonedError, TimeLimitError
+from pipeline.exhibits import exhibits
+from pipeline.job import Job, JobPlan, open_job, plan_job, read_manifest, run_shards
 from pipeline.progress import Progress
+from pipeline.shards import ShardReport
+from pipeline.summary import JobSummary, summary_of
 
-from .artifacts import ARTIFACT_SECONDS, ProgressArtifact, write_summary
+from .artifacts import Board
+from .credentials import credentials_from_block
+from .logs import log_jobs_and_shards
+from .pages import write_pages
+from .plots import by_round
 from .progress import Show, Standing, Throttle, watchers
+from .retries import FLOW, RETRIES, RETRY_SECONDS, retried_where_it_helps
+
+MOST_WAVES: Final = 20
+PICTURES: Final = 4
+BOARD_SECONDS: Final = 2.0
+BOARD_SHARE: Final = 0.03
+BOARD_LONGEST: Final = 120.0
+
+T = TypeVar("T")
 
 
 @flow(
-    name="restore-archive",
+    name=FLOW,
     flow_run_name="restore {job.source}, {job.result.degradation.task}",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
     persist_result=False,
     log_prints=False,
 )
@@ -37,10 +59,18 @@ def restore_archive(job: RestoreJob) -> JobSummary:
         ConfigurationError: Something the user has to correct.
         JobError: The job stopped; what is committed stays, and the next run does the rest.
     """
-    opened, planned = plan(job)
-    if planned.pending:
-        restore(opaque(opened), opaque(planned))
-    return finalize(opaque(opened))
+    started = time.monotonic()
+    log_jobs_and_shards()
+    with retried_where_it_helps():
+        credentials_from_block()
+        opened, planned = plan(job)
+        try:
+            if planned.pending:
+                restore(opened, planned, started=started)
+        except ShardsAbandonedError:
+            finalize(unseen(opened))
+            raise
+        return finalize(unseen(opened))
 
 
 @task(task_run_name="plan {job.source}", cache_policy=NO_CACHE, persist_result=False)
@@ -61,35 +91,75 @@ def plan(job: RestoreJob) -> tuple[Job, JobPlan]:
     return opened, planned
 
 
-@task(task_run_name="restore {job.id}", cache_policy=NO_CACHE, persist_result=False)
-def restore(job: Job, planned: JobPlan) -> None:
-    """Run the shards that have no manifest part yet, and tell where they stand.
+def restore(job: Job, planned: JobPlan, *, started: float) -> None:
+    """Run the shards that have no manifest part yet, in waves, and tell where they stand.
 
-    Closing the generator ends the executor's actors, however the run ends: cancelled, too.
+    The actors live as long as the generator of reports, so from the first wave to the last. Closing it ends them,
+    however the run ends: cancelled, too.
     """
-    artifact = Throttle(show=ProgressArtifact.create(job.id), seconds=ARTIFACT_SECONDS)
-    tell = telling(planned, (artifact, *watchers()))
+    shards = len(planned.pending)
+    board = Board.create(job.id, shards=shards)
+    throttled = Throttle(show=board, seconds=BOARD_SECONDS, share=BOARD_SHARE, longest=BOARD_LONGEST)
+    tell = telling(planned, (throttled, *watchers()), started=started, limit=job.config.runtime.max_minutes)
     with closing(run_shards(job, planned.pending, on_progress=tell)) as reports:
-        for report in reports:
-            get_run_logger().info("%s", report)
+        for first, last in waves(shards):
+            which = f"shard {first}" if first == last else f"shards {first} to {last}"
+            count = None if last == shards else last - first + 1
+            wave(unseen(reports), unseen(board), name=f"{which} of {shards}", count=count)
+    board.finish()
+
+
+@task(task_run_name="restore {name}", cache_policy=NO_CACHE, persist_result=False)
+def wave(reports: Iterator[ShardReport], board: Board, *, name: str, count: int | None) -> None:
+    """Go on until `count` shards are committed; None: until all are, or were given up."""
+    for report in islice(reports, count):
+        board.add(report)
 
 
 @task(task_run_name="finalize {job.id}", cache_policy=NO_CACHE, persist_result=False)
 def finalize(job: Job) -> JobSummary:
-    """Sum up the manifest and publish it."""
-    summary = summarise(job.config.destination, job.id)
-    write_summary(summary)
+    """Sum up the manifest and publish it, with some pictures."""
+    rows = read_manifest(job.config.destination, job.id)
+    summary = summary_of(job.id, job.config.destination, rows)
+    write_pages(
+        summary,
+        exhibits(job.config, rows, count=PICTURES),
+        by_round([row.residual_history for row in rows if row.residual_history]),
+        tolerance=job.config.result.tolerance,
+    )
     return summary
 
 
-def telling(planned: JobPlan, shows: tuple[Show, ...]) -> Callable[[Progress], None]:
-    """Return what tells every display where the run stands, counted from now."""
-    started = time.monotonic()
+def waves(shards: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last shard of each wave, from 1; there are at most 20 waves."""
+    size = math.ceil(shards / MOST_WAVES)
+    for first in range(1, shards + 1, size):
+        yield first, min(first + size - 1, shards)
+
+
+def telling(
+    planned: JobPlan, shows: tuple[Show, ...], *, started: float, limit: float | None
+) -> Callable[[Progress], None]:
+    """Return what tells every display where the run stands, and ends it when its time is over.
+
+    Args:
+        planned: The job's plan.
+        shows: The displays.
+        started: When the run began, on the monotonic clock.
+        limit: Minutes that it may take; None: as long as it needs.
+    """
+    began = time.monotonic()
 
     def tell(progress: Progress) -> None:
-        standing = standing_of(planned, progress, seconds=time.monotonic() - started)
+        now = time.monotonic()
+        standing = standing_of(planned, progress, seconds=now - began)
         for show in shows:
             show(standing)
+        if limit is not None and now - started > 60 * limit and standing.done < standing.total:
+            raise TimeLimitError(
+                f"the run took longer than its limit of {limit:g} minutes (max_minutes); {standing.done:,} of "
+                f"{standing.total:,} images are done or begun, and the next run goes on from there"
+            )
 
     return tell
 
@@ -104,3 +174,8 @@ def standing_of(planned: JobPlan, progress: Progress, *, seconds: float) -> Stan
         fresh=progress.done,
         seconds=seconds,
     )
+
+
+def unseen(value: T) -> T:
+    """Return an argument of a task that Prefect hands on without looking for futures in it."""
+    return cast(T, opaque(value))

@@ -53,7 +53,7 @@ def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
     with display(console, f"restoring {job.source}") as show, watching(show):
         from .restore import restore_archive
 
-        return restore_archive(job)
+        return restore_archive.with_options(retries=0)(job)  # whoever waits here decides about another try
 
 
 @dataclass(slots=True)

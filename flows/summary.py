@@ -62,9 +62,11 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 def print_summary(console: Console, summary: JobSummary) -> None:
     """Print the counts and means, then the first failures."""
     table = Table(title=f"job {summary.job_id}", show_header=False, title_justify="left")
-    for name, value in facts(summary):
+    *rows, manifest = facts(summary)
+    for name, value in rows:
         table.add_row(name, plain(value))
     console.print(table)
+    console.print(plain(": ".join(manifest)), soft_wrap=True)
     print_failures(console, summary)
 
 
@@ -85,8 +87,11 @@ def as_data(summary: JobSummary) -> dict[str, Any]:
     return {**data, "manifest": manifest_place(summary)}
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: "1 image", "1,200 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def plain(text: str) -> Text:
     """Return text that shows as it is, whatever a file was named: no markup, no control sequence."""
-    return Text(
-        "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
-    )
+    return Text("".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text))

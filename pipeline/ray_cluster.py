@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ray
 
 from .errors import ConfigurationError
+
+KNOCKS: Final = (1.0, 2.0, 0.0)
 
 
 @contextmanager
@@ -42,6 +47,21 @@ def connected(address: str | None) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         if main_thread and handler is not None:
             signal.signal(signal.SIGTERM, handler)
+
+
+def _knock(address: str) -> None:
+    """Raise ConfigurationError if nothing listens at host:port; Ray itself would try for five minutes and more."""
+    place = re.fullmatch(r"(?:ray://)?(.+):([0-9]+)", address)
+    if place is None:
+        return
+    for wait in KNOCKS:
+        try:
+            socket.create_connection((place[1].strip("[]"), int(place[2])), timeout=5).close()
+            return
+        except OSError as error:
+            refused = error
+            time.sleep(wait)
+    raise ConfigurationError(f"no Ray cluster answers at {address}: {refused}; start it, or check ray_address")
 
 
 def nodes() -> list[Mapping[str, float]]:
@@ -72,7 +92,8 @@ def _start(folder: Path) -> None:
 
 def _join(address: str) -> None:
     """Connect to a cluster that exists already."""
+    _knock(address)
     try:
-        ray.init(address=address, logging_level=logging.WARNING)
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
         raise ConfigurationError(f"no Ray cluster answers at {address}: {error}; check ray_address") from error

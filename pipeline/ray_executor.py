@@ -19,6 +19,7 @@ from .manifest import Status
 from .placement import Placement, place
 from .progress import Progress
 from .ray_cluster import connected, nodes
+from .ray_metrics import Meters
 from .shards import Shard, ShardReport
 from .worker import ShardWorker
 
@@ -87,13 +88,18 @@ class _ShardActor:
         torch.set_num_threads(threads)
         self._make_worker = make_worker
         self._worker: ShardWorker | None = None
+        self._meters: Meters | None = None
         self._running = ("", Progress())
 
     def run(self, shard: Shard) -> ShardReport:
         self._running = (shard.id, Progress())
         if self._worker is None:
             self._worker = self._make_worker()
-        return self._worker.run(shard, self._on_row)
+            self._meters = Meters.of(self._worker.facts.job_id)
+        report = self._worker.run(shard, self._on_row)
+        if self._meters is not None:
+            self._meters.shard(report)
+        return report
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator, unused-ignore]  # ray has no types
     def running(self) -> tuple[str, Progress]:
@@ -103,6 +109,8 @@ class _ShardActor:
     def _on_row(self, status: Status) -> None:
         shard_id, progress = self._running
         self._running = (shard_id, progress.counting(status))
+        if self._meters is not None:
+            self._meters.row(status)
 
 
 @dataclass(slots=True)

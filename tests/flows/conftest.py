@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.flows.live import Api
+
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,6 +59,16 @@ def wait_for_answer(url: str, server: subprocess.Popen[bytes]) -> None:
                 return
         except httpx.HTTPError:
             time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def api(prefect_environment: dict[str, str]) -> Iterator[Api]:
+    """The server of the tests, which Prefect in this process talks to, too."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    url = prefect_environment["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield Api(url)
 
 
 @pytest.fixture

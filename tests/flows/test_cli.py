@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,9 +65,7 @@ def test_bad_files_among_good_ones_are_named_and_the_rest_is_restored(tmp_path, 
     assert (summary["restored"], summary["failed"], summary["skipped"]) == (4, 3, 1)
 
 
-def test_a_second_run_restores_nothing_and_says_so_and_new_images_are_done_alone(
-    tmp_path, tiny_prior, deqir
-) -> None:
+def test_a_second_run_restores_nothing_and_says_so_and_new_images_are_done_alone(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     write_archive(source, 2)
     assert deqir("restore", source, destination, *quick(tiny_prior)).returncode == 0
@@ -109,9 +106,7 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
     original, holed = (pixels(tmp_path / name / "one.png") for name in ("originals", "holed"))
     assert np.array_equal(holed[mask == 0], original[mask == 0])
     assert len(np.unique(holed[mask > 0])) == 1
-    assert (
-        deqir("degrade", tmp_path / "originals", tmp_path / "grey", "--task", "colorize").returncode == 0
-    )
+    assert deqir("degrade", tmp_path / "originals", tmp_path / "grey", "--task", "colorize").returncode == 0
     luma = original @ np.array([0.299, 0.587, 0.114])
     assert np.abs(pixels(tmp_path / "grey/one.png") - luma).max() <= 0.51  # half a level, and float32
 

@@ -29,9 +29,7 @@ def put_pictures(server: S3Server, url: str) -> list[str]:
 
 
 @pytest.mark.ray
-def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(
-    s3_server, s3_url, tiny_prior, deqir
-) -> None:
+def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_server, s3_url, tiny_prior, deqir) -> None:
     keys = put_pictures(s3_server, f"{s3_url}/in")
     options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--shard-size", "2", "--actors", "2")
     run = deqir("restore", f"{s3_url}/in", f"{s3_url}/out", *options, **s3_server.environment)
@@ -84,4 +82,3 @@ def test_a_server_that_is_not_there_is_one_line_and_exit_status_1(tmp_path: Path
     assert run.returncode == 1
     (line,) = run.stderr.strip().splitlines()
     assert "127.0.0.1:9" in line
-

@@ -89,7 +89,7 @@ def test_there_are_options_to_compare() -> None:
     assert {"--steps", "--eta", "--tolerance", "--shard-size", "--format"} <= SHOWN.keys()
 
 
-IN_WORDS = {"--reference", "--mask", "--start-noise", "--actors", "--ray-address", "--batch-size"}
+IN_WORDS = {"--reference", "--mask", "--start-noise", "--actors", "--ray-address", "--batch-size", "--max-minutes"}
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN.keys() - IN_WORDS))

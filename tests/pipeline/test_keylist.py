@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
@@ -24,6 +24,7 @@ def keys_of(shards: object) -> set[str]:
 
 
 @given(st.sets(st.text(), max_size=20))
+@settings(deadline=None)
 def test_any_keys_come_back_from_a_list(tmp_path_factory: pytest.TempPathFactory, keys: set[str]) -> None:
     store = open_store(str(tmp_path_factory.mktemp("lists")), writable=True)
     place = write_key_list(store, "0123456789abcdef", keys)
@@ -76,7 +77,7 @@ def test_a_listed_key_that_is_planned_already_brings_its_shard(source: Path, des
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tiny_prior: str) -> RestoreJob:
+def job(tmp_path: Path, tiny_prior: str) -> RestoreJob:
     for number in range(6):
         put(tmp_path / "source", f"{number}.png", image_bytes(number))
     return restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior)
@@ -94,24 +95,21 @@ def run(job: RestoreJob) -> str:
     return opened.id
 
 
-def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(
-    settings: RestoreJob, tmp_path: Path
-) -> None:
-    id = run(with_keys(settings, "1.png", "3.png"))
-    assert summarise(settings.destination, id).restored == 2
-    planned = plan_job(open_job(with_keys(settings, "1.png", "3.png", "5.png")))
+def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(job: RestoreJob, tmp_path: Path) -> None:
+    id = run(with_keys(job, "1.png", "3.png"))
+    assert summarise(job.destination, id).restored == 2
+    planned = plan_job(open_job(with_keys(job, "1.png", "3.png", "5.png")))
     assert (planned.inputs, planned.done, len(planned.pending)) == (3, 2, 1)
     before = snapshot(tmp_path / "destination")
-    assert run(settings) == id
-    assert summarise(settings.destination, id).restored == 6
+    assert run(job) == id
+    assert summarise(job.destination, id).restored == 6
     after = snapshot(tmp_path / "destination")
     assert {path: after[path] for path in before} == before
     for record in (tmp_path / "destination").glob(".deqir/*/job.json"):
         assert "key_list" not in json.loads(record.read_text())["job"]
 
 
-def test_a_missing_list_stops_the_run_before_anything_is_planned(settings: RestoreJob, tmp_path: Path) -> None:
-    job = settings.model_copy(update={"key_list": str(tmp_path / "none.jsonl")})
+def test_a_missing_list_stops_the_run_before_anything_is_planned(job: RestoreJob, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.jsonl cannot be read"):
-        run(job)
+        run(job.model_copy(update={"key_list": str(tmp_path / "none.jsonl")}))
     assert not list((tmp_path / "destination").rglob("plan"))

@@ -1,0 +1,88 @@
+"""`deqir doctor`: does everything work that a scheduled job needs, and if not, what is to be done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+from pydantic import ValidationError
+from rich.console import Console
+
+from pipeline.config import RestoreJob
+from pipeline.errors import JobError
+
+from .check_job import check_job, check_ray
+from .check_server import (
+    check_api,
+    check_deployment,
+    check_pool,
+    check_versions,
+    check_watchdog,
+    deployments,
+)
+from .exits import Exit
+from .findings import Finding, note, show, wrong
+from .retries import FLOW
+from .server import server
+
+
+def run_doctor(name: str | None) -> None:
+    """Print what there is and what is wrong; end the process with status 2 if anything is.
+
+    What concerns stores, Ray and priors is checked from here, so it is to be run where the worker runs.
+
+    Args:
+        name: The deployment to look at; None: all of them.
+    """
+    if not show(Console(), findings(name)):
+        sys.exit(Exit.USAGE)
+
+
+def findings(name: str | None) -> Iterator[Finding]:
+    """Yield everything that is found, the server's side first."""
+    yield check_versions()
+    try:
+        with server() as client:
+            yield from with_server(client, name)
+    except JobError as error:
+        yield wrong("server", str(error), "start it or correct PREFECT_API_URL; nothing else was checked")
+
+
+def with_server(client: SyncPrefectClient, name: str | None) -> Iterator[Finding]:
+    """Yield what is found with a server that answers."""
+    yield check_api(client)
+    yield check_watchdog(client)
+    found = [each for each in deployments(client, FLOW) if name in (None, each.name)]
+    if not found:
+        yield (
+            note("deployments", "there is none", "register one: deqir deploy NAME SRC DST")
+            if name is None
+            else wrong(f"deployment {name}", "there is none of that name", f"deqir deploy {name} SRC DST")
+        )
+    for pool in sorted({each.work_pool_name for each in found if each.work_pool_name}):
+        yield from check_pool(client, pool)
+    for deployment in found:
+        yield from check_deployment(client, deployment)
+    yield from check_jobs(found)
+
+
+def check_jobs(found: list[DeploymentResponse]) -> Iterator[Finding]:
+    """Yield what is found of the jobs of deployments; each cluster is started once."""
+    clusters = set[str | None]()
+    for deployment in found:
+        try:
+            job = RestoreJob.model_validate(deployment.parameters.get("job"))
+        except ValidationError as error:
+            yield wrong(
+                f"parameters of {deployment.name}",
+                f"are not a job of this version: {error.error_count()} errors",
+                "run deqir deploy again",
+            )
+            continue
+        yield from check_job(job)
+        if job.runtime.executor == "ray":
+            clusters.add(job.runtime.ray_address)
+    for address in sorted(clusters, key=str):
+        yield check_ray(address)

@@ -1,0 +1,110 @@
+"""The commands of whoever runs deqir day by day: `deqir deploy` and `deqir doctor`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from . import deploy_options as d
+from . import options as o
+from .exits import exit_status
+
+
+def deploy(
+    name: d.Name,
+    source: o.Source,
+    destination: o.Destination,
+    task: o.TaskOption = None,
+    scale: o.Scale = None,
+    mask: o.Mask = None,
+    prior: o.Prior = None,
+    steps: o.Steps = None,
+    eta: o.Eta = None,
+    start_noise: o.StartNoise = None,
+    mode: o.ModeOption = None,
+    surrogate: o.SurrogateOption = None,
+    tolerance: o.Tolerance = None,
+    seed: o.Seed = None,
+    output_format: o.FormatOption = None,
+    quality: o.Quality = None,
+    reference: o.Reference = None,
+    executor: o.ExecutorOption = None,
+    actors: o.Actors = None,
+    ray_address: o.RayAddress = None,
+    shard_size: o.ShardSize = None,
+    batch_size: o.BatchSize = None,
+    device: o.Device = None,
+    max_pixels: o.MaxPixels = None,
+    max_minutes: o.MaxMinutes = None,
+    cron: d.Cron = None,
+    interval: d.Interval = None,
+    rrule: d.RRule = None,
+    timezone: d.Timezone = None,
+    paused: d.Paused = False,
+    work_pool: d.WorkPool = "deqir",
+    pool_limit: d.PoolLimit = None,
+    limit: d.Limit = 1,
+    tag: d.Tag = None,
+    notify: d.Notify = None,
+) -> None:
+    """Register a job with the Prefect server: its form, its schedule and where it runs. Again: change it."""
+    result = {
+        "prior": prior,
+        "steps": steps,
+        "eta": eta,
+        "start_noise": start_noise,
+        "mode": mode,
+        "surrogate": surrogate,
+        "tolerance": tolerance,
+        "seed": seed,
+        "output_format": output_format,
+        "quality": quality,
+    }
+    runtime = {
+        "executor": executor,
+        "actors": actors,
+        "ray_address": ray_address,
+        "shard_size": shard_size,
+        "batch_size": batch_size,
+        "device": device,
+        "max_pixels": max_pixels,
+        "max_minutes": max_minutes,
+    }
+    with exit_status(Console(stderr=True)):
+        from .environment import prepare_prefect
+        from .request import restore_job
+
+        job = restore_job(
+            source=source,
+            destination=destination,
+            reference=reference,
+            degradation={"task": task, "scale": scale, "mask": mask},
+            result=result,
+            runtime=runtime,
+        )
+        prepare_prefect()
+        from .deploy import Deployment, run_deploy
+        from .schedules import schedule_of
+
+        wanted = Deployment(
+            name=name,
+            job=job,
+            schedule=schedule_of(cron=cron, interval=interval, rrule=rrule, timezone=timezone),
+            pool=work_pool,
+            pool_limit=pool_limit,
+            limit=limit,
+            tags=tuple(tag or ()),
+            paused=paused,
+            notify=notify,
+        )
+        run_deploy(wanted)
+
+
+def doctor(deployment: d.Deployment = None) -> None:
+    """Check server, pool, worker, schedules, Ray, stores and prior, and say what to do about what is wrong."""
+    with exit_status(Console(stderr=True)):
+        from .environment import prepare_prefect
+
+        prepare_prefect()
+        from .doctor import run_doctor
+
+        run_doctor(None if deployment is None else deployment.removeprefix("restore-archive/"))

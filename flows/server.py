@@ -1,0 +1,57 @@
+"""The Prefect server that the settings name, and what is said when it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+
+from pipeline.errors import ConfigurationError, JobError
+
+
+def server_url() -> str:
+    """Return the URL of the server's API.
+
+    Raises:
+        ConfigurationError: None is set: one would be started that ends with this process.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise ConfigurationError(
+            "no Prefect server is set; set PREFECT_API_URL to the one that is to run the jobs, such as "
+            "http://127.0.0.1:4200/api"
+        )
+    return url
+
+
+@contextmanager
+def server() -> Iterator[SyncPrefectClient]:
+    """Give a client of the server, and turn its silence or its refusal into one line.
+
+    Raises:
+        ConfigurationError: No server is set, or nothing answers there.
+        JobError: It answers with an error.
+    """
+    url = server_url()
+    try:
+        with get_client(sync_client=True) as client:
+            client.hello()
+            yield client
+    except PrefectHTTPStatusError as error:
+        raise JobError(f"the Prefect server at {url} refused: {error}") from error
+    except httpx.HTTPError as error:
+        raise ConfigurationError(
+            f"no Prefect server answers at {url} ({error or type(error).__name__}); start it, or correct "
+            "PREFECT_API_URL"
+        ) from error
+
+
+def page(path: str) -> str:
+    """Return the address of a page of the server's user interface."""
+    settings = get_current_settings()
+    base = settings.ui_url or server_url().removesuffix("/api")
+    return f"{base.rstrip('/')}/{path}"
