@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from . import metrics, operators
 from .chain import Chain
+from .engine import Engine
 from .noise import image_seed
 from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
 from .protocols import Denoiser, LinearOperator, Outcome
+from .requests import Request, Result, Tally, TooLarge
 from .restore import ConvergenceStats, Restoration, Restorer
 from .schedule import NoiseSchedule
+from .settings import Settings
 from .solvers import Anderson, Picard
 
 __version__ = "0.1.0"
@@ -18,6 +21,7 @@ __all__ = [
     "Chain",
     "ConvergenceStats",
     "Denoiser",
+    "Engine",
     "GaussianPrior",
     "LinearOperator",
     "NoiseSchedule",
@@ -25,8 +29,13 @@ __all__ = [
     "Picard",
     "Prior",
     "PriorError",
+    "Request",
     "Restoration",
     "Restorer",
+    "Result",
+    "Settings",
+    "Tally",
+    "TooLarge",
     "__version__",
     "image_seed",
     "load_prior",

@@ -104,7 +104,8 @@ class Linearization(Protocol):
     ) -> Float[Tensor, "b C H W"]:
         """Change of x0_hat that a change du of u = x_i / sqrt(alpha_bar_i) would bring.
 
-        Called once a round for each position i along the chain, with the u and x0_hat of this round.
+        Called once a round for each position i along the chain, in rising order, with the u and x0_hat of this
+        round; a round begins where the one before did or behind it.
         """
         ...
 

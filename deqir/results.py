@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from .protocols import Outcome
+from .protocols import LinearOperator, Outcome
 from .shapes import Float
 
 
@@ -16,13 +17,13 @@ class ConvergenceStats:
 
     Attributes:
         outcome: Why it stopped; step by step it is `converged` unless a value was not finite.
-        fallback: The parallel solve ran out of rounds and the chain was finished step by step.
-        window: States solved together: 1 step by step, T for all at once.
+        fallback: Its rounds ran out or its guesses were not finite, and the chain was finished step by step.
+        window: Most states solved together: 1 step by step, T for all at once.
         rounds: Serial network passes.
         nfe: Network evaluations.
-        residual_final: Largest relative residual over the states in the last parallel round; 0 step by step,
-            where every state is exact.
-        residual_history: The same after each parallel round.
+        residual_final: Largest relative residual over the states of the window in the last round with one; 0
+            step by step, where every state is exact.
+        residual_history: The same after each of those rounds.
         frontier_history: Leading states that were exact or within the tolerance after each round.
         data_consistency: ||A x_0 - y|| / ||y||.
     """
@@ -41,6 +42,11 @@ class ConvergenceStats:
     def converged(self) -> bool:
         return self.outcome is Outcome.CONVERGED
 
+    @property
+    def useful(self) -> float:
+        """Share of the evaluations whose step was kept, 0..1; 1 step by step, where nothing is guessed."""
+        return self.frontier_history[-1] / self.nfe if self.nfe else 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
@@ -56,3 +62,10 @@ class Restoration:
     images: Float[Tensor, "B C H W"]
     start: Float[Tensor, "B C H W"]
     stats: tuple[ConvergenceStats, ...]
+
+
+def data_misfit(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
+    """Return ||A x_0 - y|| / ||y||."""
+    y = y.to(x_0)
+    size = torch.linalg.vector_norm(y).clamp(min=torch.finfo(y.dtype).tiny)
+    return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)

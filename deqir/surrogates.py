@@ -86,9 +86,14 @@ class _SecantMemory:
     def __init__(self, secant: Secant, sigma: Sequence[float]) -> None:
         self._secant, self._sigma = secant, sigma
         self._evidence: dict[int, _Evidence] = {}
+        self._last = len(sigma)
 
     def __call__(self, i: int, rows: Tensor, u: Tensor, x0_hat: Tensor, du: Tensor, /) -> Tensor:
         secant = self._secant
+        if i <= self._last:  # a round begins; what lies before it is exact by now
+            for position in [position for position in self._evidence if position < i]:
+                del self._evidence[position]
+        self._last = i
         gain = secant.wiener.gain(x0_hat, self._sigma[i])
         known = self._evidence.get(i)
         if known is None:

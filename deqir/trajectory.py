@@ -63,6 +63,13 @@ class Sampler:
         batch = self.denoiser_batch
         parts = zip(torch.split(rows, batch), torch.split(levels, batch), strict=True)
         eps = torch.cat([self.denoiser(part, level) for part, level in parts]).view_as(x)
+        return self.without_noise(x, eps, first)
+
+    def without_noise(
+        self, x: Float[Tensor, "B K C H W"], eps: Float[Tensor, "B K C H W"], first: int
+    ) -> Float[Tensor, "B K C H W"]:
+        """Return the data prediction (4) of K states at positions first..first+K-1 from their predicted noise."""
+        alpha_bar = self.chain.alpha_bar[first : first + x.shape[1]]
         return (x - _column((1 - alpha_bar).sqrt(), x) * eps) / _column(alpha_bar.sqrt(), x)
 
     def null(self, v: Float[Tensor, "B *K C H W"]) -> Float[Tensor, "B *K C H W"]:
@@ -147,7 +154,8 @@ class JointMap:
         stepped = sampler.step(old, x0_hat, k)
         new = [stepped[:, 0]]
         for j in range(1, old.shape[1]):
-            new.append(stepped[:, j] + self._carry(sampler, k + j, rows, old[:, j], x0_hat[:, j], new[-1]))
+            change = carried(sampler, self._jacobian, k + j, rows, old[:, j], x0_hat[:, j], new[-1])
+            new.append(stepped[:, j] + change)
         self._remember(new[0], rows)
         self.calls += 1
         return torch.stack([*(state[rows] for state in self._done[:-1]), *new], 1)
@@ -156,20 +164,27 @@ class JointMap:
         """Return the state at position `calls`, exact to rounding for the images of the last call."""
         return self._exact
 
-    def _carry(
-        self, sampler: Sampler, i: int, rows: Tensor, old: Tensor, x0_hat: Tensor, new: Tensor
-    ) -> Float[Tensor, "b C H W"]:
-        """M_i (new - old) at position i."""
-        chain, dx = sampler.chain, new - old
-        root = float(chain.alpha_bar[i].sqrt())
-        jd = self._jacobian(i, rows, old / root, x0_hat, dx / root)
-        q = float(chain.c2[i] / (1 - chain.alpha_bar[i]).sqrt())
-        return float(chain.alpha_bar[i + 1].sqrt()) * sampler.null(jd) + q * (dx - root * jd)
-
     def _remember(self, state: Tensor, rows: Tensor) -> None:
         self._exact = self._exact.clone()
         self._exact[rows] = state
         self._done.append(self._exact)
+
+
+def carried(
+    sampler: Sampler,
+    jacobian: Linearization,
+    i: int,
+    rows: Int[Tensor, " b"],
+    old: Float[Tensor, "b C H W"],
+    x0_hat: Float[Tensor, "b C H W"],
+    new: Float[Tensor, "b C H W"],
+) -> Float[Tensor, "b C H W"]:
+    """Return M_i (new - old), what a change of the state at position i brings to the next one, by (9)."""
+    chain, dx = sampler.chain, new - old
+    root = float(chain.alpha_bar[i].sqrt())
+    jd = jacobian(i, rows, old / root, x0_hat, dx / root)
+    q = float(chain.c2[i] / (1 - chain.alpha_bar[i]).sqrt())
+    return float(chain.alpha_bar[i + 1].sqrt()) * sampler.null(jd) + q * (dx - root * jd)
 
 
 def _column(values: Float[Tensor, " K"], like: Tensor) -> Float[Tensor, "K 1 1 1"]:

@@ -23,8 +23,6 @@ from .solving import Solver
 from .store import open_store
 from .worker import ShardWorker
 
-BATCH_SIZE_ON_GPU = 8
-
 
 def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWorker:
     """Return the worker of a job, its stores opened and its prior loaded here.
@@ -52,7 +50,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         layout=layout,
         facts=facts_of(job, layout.job_id, prior, operator),
         limits=limits,
-        solver=Solver(restorer=make_restorer(job, prior, operator), operator=operator, seed=job.result.seed),
+        solver=Solver(engine=make_engine(job, prior, operator), operator=operator, seed=job.result.seed),
         delivery=Delivery(
             destination=destination,
             job_id=layout.job_id,
@@ -61,7 +59,6 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             reference=open_reference(job, limits),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
-        batch_size=job.runtime.batch_size or (BATCH_SIZE_ON_GPU if on_gpu else 1),
         prefetch=job.runtime.prefetch,
         writers=max(2, torch.get_num_threads()) if on_gpu else 2,
     )
@@ -84,15 +81,14 @@ def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
     return prior
 
 
-def make_restorer(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Restorer:
+def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Engine:
     """Return the method with the job's settings."""
     result = job.result
     try:
         prior.check_noise(start_noise_of(job, operator))
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
-    return deqir.Restorer(
-        prior,
+    settings = deqir.Settings(
         steps=result.steps,
         eta=result.eta,
         start_noise=result.start_noise,
@@ -101,7 +97,9 @@ def make_restorer(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator)
         surrogate=result.surrogate,
         tolerance=result.tolerance,
         max_rounds=result.max_rounds,
+        denoiser_batch=job.runtime.batch_size,
     )
+    return deqir.Engine(prior, settings)
 
 
 def start_noise_of(job: RestoreJob, operator: LinearOperator) -> float:

@@ -98,7 +98,7 @@ class RuntimeConfig(_Model):
     shard_size: int = Field(64, ge=1, le=100_000)
     """Images in a shard, the unit of work and of commit."""
     batch_size: int | None = Field(None, ge=1)
-    """Images of one size solved together; empty: 1 on a CPU, 8 on a GPU."""
+    """Images of one size in one call of the network; empty: 1 on a CPU, measured on a GPU."""
     prefetch: int = Field(4, ge=1)
     """Images read and decoded ahead of the solver."""
     attempts: int = Field(3, ge=1)

@@ -228,7 +228,7 @@ def log(job: Job, report: ShardReport) -> None:
     """Write the one line of a shard."""
     logger.info(
         "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d rounds=%d nfe=%d "
-        "seconds=%.1f images_per_s=%.3g",
+        "seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
         "already committed" if report.already_committed else "committed",
         job.id,
         report.shard_id,
@@ -239,7 +239,9 @@ def log(job: Job, report: ShardReport) -> None:
         report.rounds,
         report.nfe,
         report.seconds,
-        report.images / report.seconds if report.seconds else 0.0,
+        report.images_per_second,
+        report.evaluations_per_second,
+        report.occupancy,
     )
 
 

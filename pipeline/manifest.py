@@ -48,19 +48,20 @@ class ManifestRow:
         error_type, error: Class name and message.
         task, operator_parameters: The degradation that was undone; parameters as text.
         prior, prior_digest: Name and SHA-256 of the network's weights.
-        steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the number of states solved
-            together, 1 for step by step.
+        steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the largest number of states
+            solved together, 1 for step by step.
         nfe: Network evaluations of this image.
         rounds: Serial network passes of this image.
         converged: The solve met its tolerance; always true step by step.
         fallback: The parallel solve ran out of rounds and the image was finished step by step.
         residual_final, residual_history: Largest relative residual over the states, last and per round.
         frontier_history: Leading states known after each round.
+        useful: Share of the network evaluations whose step was kept, 0..1; 1 step by step.
         data_consistency: ||A x_0 - y|| / ||y|| before rounding to 8 bits.
         psnr, psnr_start, ssim: Against the reference, in dB and 0..1: of the output, and of the chain's start
             (bicubic interpolation for super-resolution).
         fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
-            batch's solve time is divided among its images.
+            round's solve time is divided among its images.
         device, dtype, software: Where and with what it ran.
         started_at, finished_at: UTC.
     """
@@ -98,6 +99,7 @@ class ManifestRow:
     residual_final: float | None = None
     residual_history: list[float] | None = None
     frontier_history: list[int] | None = None
+    useful: float | None = None
     data_consistency: float | None = None
     psnr: float | None = None
     psnr_start: float | None = None
@@ -114,7 +116,7 @@ class ManifestRow:
     finished_at: datetime
 
 
-PARTS: Final = Table(ManifestRow, "manifest part", version=1)
+PARTS: Final = Table(ManifestRow, "manifest part", version=2)
 SCHEMA: Final = PARTS.schema
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from deqir import Tally
 from deqir.restore import ConvergenceStats
 
 from .errors import ImageError
@@ -63,7 +64,7 @@ class JobFacts:
 
 
 def with_stats(row: ManifestRow, stats: ConvergenceStats, *, seconds: float) -> ManifestRow:
-    """Return the row with how the solve went; `seconds` is the image's share of its batch's time."""
+    """Return the row with how the solve went; `seconds` is the image's share of its rounds' time."""
     return replace(
         row,
         window=stats.window,
@@ -74,6 +75,7 @@ def with_stats(row: ManifestRow, stats: ConvergenceStats, *, seconds: float) -> 
         residual_final=stats.residual_final,
         residual_history=list(stats.residual_history),
         frontier_history=list(stats.frontier_history),
+        useful=stats.useful,
         data_consistency=stats.data_consistency,
         solve_seconds=seconds,
     )
@@ -114,8 +116,8 @@ def _ended(row: ManifestRow, status: Status, error_type: str, error: str) -> Man
     return replace(row, status=status, error_type=error_type, error=error, finished_at=datetime.now(UTC))
 
 
-def report_of(shard_id: str, rows: Iterable[ManifestRow], *, worker: str, seconds: float) -> ShardReport:
-    """Return the counts of a shard's rows."""
+def report_of(shard_id: str, rows: Iterable[ManifestRow], tally: Tally, *, worker: str, seconds: float) -> ShardReport:
+    """Return the counts of a shard's rows and of its solver."""
     rows = list(rows)
     errors = Counter(row.error_type for row in rows if row.error_type)
     count = {status: sum(row.status == status for row in rows) for status in Status}
@@ -130,4 +132,8 @@ def report_of(shard_id: str, rows: Iterable[ManifestRow], *, worker: str, second
         errors=tuple(sorted(errors.items())),
         worker=worker,
         seconds=seconds,
+        solve_seconds=tally.seconds,
+        network_calls=tally.calls,
+        occupancy=tally.occupancy,
+        halvings=tally.halvings,
     )

@@ -52,6 +52,10 @@ class ShardReport:
         errors: Class names of what images failed of or were in conflict for, with how many of each.
         worker: Machine, device and process that did it.
         seconds: Wall time of the shard.
+        solve_seconds: The part of it that went into rounds of the solver.
+        network_calls: Calls of the network, each with a batch of evaluations.
+        occupancy: Share of those batches that was filled, 0..1.
+        halvings: Times that memory ran out and the batch was halved.
     """
 
     shard_id: str
@@ -65,7 +69,21 @@ class ShardReport:
     errors: tuple[tuple[str, int], ...] = ()
     worker: str = ""
     seconds: float = 0.0
+    solve_seconds: float = 0.0
+    network_calls: int = 0
+    occupancy: float = 1.0
+    halvings: int = 0
 
     @property
     def images(self) -> int:
         return self.restored + self.failed + self.skipped + self.conflicts
+
+    @property
+    def images_per_second(self) -> float:
+        """Images with a row per second of the shard's wall time; 0 where nothing was done."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def evaluations_per_second(self) -> float:
+        """Network evaluations per second of solving; 0 where nothing was solved."""
+        return self.nfe / self.solve_seconds if self.solve_seconds else 0.0

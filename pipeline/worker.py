@@ -1,4 +1,4 @@
-"""One shard from start to commit: read ahead, restore in batches, write behind, and the part last."""
+"""One shard from start to commit: read ahead, restore, write behind, and the part last."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
-from .batches import batches
+from deqir import Tally
+
 from .delivery import ConflictError, Delivery
 from .errors import ImageError
 from .intake import Limits, Prepared, fetch, observe, read_picture
@@ -22,6 +24,9 @@ from .shards import ImageRef, Shard, ShardReport
 from .solving import Restored, Solver, Unsolved
 from .store import Store
 from .threads import map_ahead, threads
+
+WRITING_AHEAD: Final = 4
+"""Images a writer that may wait to be written, before the solver waits."""
 
 OnRow = Callable[[Status], None]
 Settle = Callable[[ManifestRow], None]
@@ -37,9 +42,8 @@ class ShardWorker:
         layout: Keys of the parts.
         facts: What every row of the job repeats.
         limits: What an input may be at most.
-        solver: Restores batches, on the calling thread.
+        solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
-        batch_size: Most images of one shape solved together.
         prefetch: Images read, checked and decoded ahead of the solver.
         writers: Threads that encode and write.
     """
@@ -51,7 +55,6 @@ class ShardWorker:
     limits: Limits
     solver: Solver
     delivery: Delivery
-    batch_size: int
     prefetch: int
     writers: int
 
@@ -78,31 +81,38 @@ class ShardWorker:
         if self.destination.head(part) is not None:
             return ShardReport(shard_id=shard.id, already_committed=True)
         rows: list[ManifestRow] = []
+        tally = Tally()
 
         def settle(row: ManifestRow) -> None:
             rows.append(row)
             on_row(Status(row.status))
 
         with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
-            self._restore(shard, readers, writers, settle)
+            self._restore(shard, readers, writers, settle, tally)
         ours = self.destination.create(part, encode_part(rows))
         seconds = time.monotonic() - began
         if not ours:
             return ShardReport(shard_id=shard.id, already_committed=True, seconds=seconds)
-        return report_of(shard.id, rows, worker=self.name, seconds=seconds)
+        return report_of(shard.id, rows, tally, worker=self.name, seconds=seconds)
 
-    def _restore(self, shard: Shard, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, settle: Settle) -> None:
+    def _restore(
+        self,
+        shard: Shard,
+        readers: ThreadPoolExecutor,
+        writers: ThreadPoolExecutor,
+        settle: Settle,
+        tally: Tally,
+    ) -> None:
         """Bring every image to its end; `settle` gets each row, in the order in which they come."""
         prepare = partial(self._prepare, shard_id=shard.id)
         inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)
         writing: deque[Future[ManifestRow]] = deque()
-        for batch in batches(_prepared(inputs, settle), shape=_shape, size=self.batch_size):
-            for result in self.solver(batch):
-                if isinstance(result, Unsolved):
-                    settle(failed(result.row, result.error))
-                else:
-                    writing.append(writers.submit(self._deliver, result))
-            while writing and (writing[0].done() or len(writing) > self.batch_size + self.writers):
+        for result in self.solver(_prepared(inputs, settle), tally):
+            if isinstance(result, Unsolved):
+                settle(failed(result.row, result.error))
+            else:
+                writing.append(writers.submit(self._deliver, result))
+            while writing and (writing[0].done() or len(writing) > WRITING_AHEAD * self.writers):
                 settle(writing.popleft().result())
         for future in writing:
             settle(future.result())
@@ -140,7 +150,3 @@ def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Itera
             yield item
         else:
             settle(item)
-
-
-def _shape(prepared: Prepared) -> tuple[int, ...]:
-    return tuple(prepared.y.shape)

@@ -6,11 +6,12 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from deqir import Denoiser, Engine, Request, Tally
 from pipeline.errors import ConfigurationError, StoreUnavailableError
 from pipeline.worker import ShardWorker
 
@@ -19,24 +20,49 @@ Fault = Literal["raise", "configuration", "unavailable", "die", "hang"]
 
 
 @dataclass(frozen=True)
+class Watched:
+    """An engine whose requests are shown to `look` as it takes them."""
+
+    engine: Engine
+    look: Callable[[Request[Any]], None]
+
+    def run(self, requests: Iterable[Request[Any]], *, tally: Tally | None = None) -> Iterator[Any]:
+        def taken() -> Iterator[Request[Any]]:
+            for request in requests:
+                self.look(request)
+                yield request
+
+        return self.engine.run(taken(), tally=tally)
+
+
+def watched(worker: ShardWorker, look: Callable[[Request[Any]], None]) -> ShardWorker:
+    """The worker, with `look` called on its thread for each image that is about to be restored."""
+    engine = Watched(worker.solver.engine, look)
+    return replace(worker, solver=replace(worker.solver, engine=engine))  # type: ignore[arg-type]
+
+
+def with_denoiser(worker: ShardWorker, denoiser: Denoiser) -> ShardWorker:
+    """The worker with another network."""
+    engine = Engine(denoiser, worker.solver.engine.settings)
+    return replace(worker, solver=replace(worker.solver, engine=engine))
+
+
+@dataclass(frozen=True)
 class Faulty:
-    """A restorer that commits `fault` on images of MARKED_WIDTH, the first `times` times anywhere.
+    """Commits `fault` at images of MARKED_WIDTH, the first `times` times anywhere.
 
     Attributes:
-        restorer: The real one.
         folder: Holds one file for each time, named by the process that it happened in.
     """
 
-    restorer: Any
     fault: Fault
     times: int
     folder: Path
 
-    def __call__(self, y: Any, operator: Any, *, seeds: Sequence[int]) -> Any:
-        if y.shape[-1] == MARKED_WIDTH and len(list(self.folder.iterdir())) < self.times:
+    def __call__(self, request: Request[Any]) -> None:
+        if request.y.shape[-1] == MARKED_WIDTH and len(list(self.folder.iterdir())) < self.times:
             (self.folder / f"{os.getpid()}-{uuid.uuid4().hex}").touch()
             self.commit()
-        return self.restorer(y, operator, seeds=seeds)
 
     def commit(self) -> None:
         match self.fault:
@@ -53,7 +79,5 @@ class Faulty:
 
 
 def faulty_worker(make_worker: Callable[[], ShardWorker], fault: Fault, times: int, folder: Path) -> ShardWorker:
-    """The worker that `make_worker` builds, with a `Faulty` restorer."""
-    worker = make_worker()
-    faulty = Faulty(worker.solver.restorer, fault, times, folder)
-    return replace(worker, solver=replace(worker.solver, restorer=faulty))  # type: ignore[arg-type]
+    """The worker that `make_worker` builds, which commits a fault at marked images."""
+    return watched(make_worker(), Faulty(fault, times, folder))

@@ -17,6 +17,7 @@ from PIL import Image
 from pipeline.errors import ObjectAccessError, StoreUnavailableError
 from pipeline.shards import Shard
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
+from tests.pipeline.faults import watched, with_denoiser
 from tests.pipeline.shard_runs import assert_same_image, rows_of, run, worker_of
 
 
@@ -72,6 +73,18 @@ def test_a_row_tells_of_its_input_its_output_and_its_solve(source, destination, 
     assert pixels(destination / "a.png").shape == (24, 40, 3)
 
 
+def test_a_report_tells_how_busy_the_solver_was(source, opened) -> None:
+    write_archive(source, 5)
+    put(source, "album/other.png", image_bytes(3, size=(24, 16)))
+    _, worker, shards = opened(result={"steps": 4}, runtime={"batch_size": 2, "shard_size": 100})
+    report = worker.run(shards[0], lambda status: None)
+    # five images of one size and one of another, two a call: 3 + 1 batches of 4 steps
+    assert (report.nfe, report.network_calls, report.occupancy) == (24, 16, 24 / 32)
+    assert 0 < report.solve_seconds < report.seconds
+    assert report.evaluations_per_second > report.images_per_second > 0
+    assert {row.useful for row in rows_of(worker, shards[0])} == {1.0}
+
+
 def test_running_a_shard_twice_changes_no_byte(source, destination, opened) -> None:
     write_archive(source, 3)
     _, worker, shards = opened()
@@ -84,18 +97,16 @@ def test_running_a_shard_twice_changes_no_byte(source, destination, opened) -> N
 def test_a_crash_before_the_commit_is_undone_and_its_outputs_are_known_again(source, destination, opened) -> None:
     write_archive(source, 3)
     _, worker, shards = opened()
-    restorer = worker.solver.restorer
-    calls = []
+    taken = []
 
-    def dies_at_the_third(y, operator, *, seeds):
-        calls.append(len(y))
-        if len(calls) == 3:
+    def dies_at_the_third(request) -> None:
+        taken.append(request)
+        if len(taken) == 3:
             while not list(destination.glob("album/*.png")):
                 time.sleep(0.01)
             raise ConnectionResetError("the machine goes down")
-        return restorer(y, operator, seeds=seeds)
 
-    dying = replace(worker, solver=replace(worker.solver, restorer=dies_at_the_third))
+    dying = watched(worker, dies_at_the_third)
     before = threading.active_count()
     with pytest.raises(ConnectionResetError):
         dying.run(shards[0], lambda status: None)
@@ -132,13 +143,7 @@ def test_another_jobs_object_is_a_conflict_and_left_alone(source, destination, o
 def test_a_conflict_that_appears_during_the_solve_is_one_too(source, destination, opened) -> None:
     (key,) = write_archive(source, 1)
     _, worker, shards = opened()
-    restorer = worker.solver.restorer
-
-    def overtaken(y, operator, *, seeds):
-        put(destination, key, b"somebody was faster")
-        return restorer(y, operator, seeds=seeds)
-
-    rows = run(replace(worker, solver=replace(worker.solver, restorer=overtaken)), shards[0])
+    rows = run(watched(worker, lambda request: put(destination, key, b"somebody was faster")), shards[0])
     assert [row.status for row in rows] == ["conflict"]
     assert (destination / key).read_bytes() == b"somebody was faster"
 
@@ -150,16 +155,8 @@ def test_two_workers_on_one_shard_commit_it_once(source, destination, opened) ->
     both_ready = threading.Barrier(2)
 
     def work() -> None:
-        worker = worker_of(job)
-        restorer = worker.solver.restorer
-
-        def together(y, operator, *, seeds):
-            if not both_ready.broken:
-                both_ready.wait()
-            return restorer(y, operator, seeds=seeds)
-
-        slow = replace(worker, solver=replace(worker.solver, restorer=together))
-        reports.append(slow.run(shards[0], lambda status: None))
+        worker = watched(worker_of(job), lambda request: both_ready.wait())
+        reports.append(worker.run(shards[0], lambda status: None))
 
     pair = [threading.Thread(target=work) for _ in range(2)]
     for thread in pair:
@@ -216,19 +213,22 @@ def test_a_batch_too_large_for_memory_is_restored_image_by_image(source, opened,
     write_archive(source, 3)
     put(source, "album/huge.png", image_bytes(0, size=(17, 16)))
     _, worker, shards = opened(runtime={"batch_size": 3})
-    restorer = worker.solver.restorer
-    sizes = []
+    prior, sizes = worker.solver.engine.prior, []
 
-    def small_machine(y, operator, *, seeds):
-        sizes.append(len(y))
-        if len(y) > 1 or y.shape[-1] == 17:
+    def small_machine(x_t, alpha_bar):
+        sizes.append(len(x_t))
+        if len(x_t) > 1 or x_t.shape[-1] == 34:
             if error is None:
                 torch.empty(2**50)  # a petabyte: the real exception
             raise error
-        return restorer(y, operator, seeds=seeds)
+        return prior(x_t, alpha_bar)
 
-    rows = run(replace(worker, solver=replace(worker.solver, restorer=small_machine)), shards[0])
-    assert sorted(sizes) == [1, 1, 1, 1, 3]
+    small = with_denoiser(worker, small_machine)
+    report = small.run(shards[0], lambda status: None)
+    rows = rows_of(small, shards[0])
+    assert sizes[0] == 3
+    assert set(sizes[1:]) == {1}
+    assert report.halvings == 1
     failures = {row.source_key: row.error_type for row in rows if row.status != "restored"}
     assert failures == {"album/huge.png": "OutOfMemoryError"}
 
@@ -236,22 +236,13 @@ def test_a_batch_too_large_for_memory_is_restored_image_by_image(source, opened,
 def test_a_result_that_is_not_finite_is_a_failed_row_and_no_output(source, destination, opened) -> None:
     write_archive(source, 2)
     _, worker, shards = opened()
-    prior = worker.solver.restorer.prior
-    poison = torch.full((3, 32, 32), torch.nan)
+    prior, calls = worker.solver.engine.prior, []
 
-    def breaks_on_the_first(x_t, alpha_bar):
-        eps = prior(x_t, alpha_bar)
-        return poison[None] if not broken else eps
+    def breaks_at_first(x_t, alpha_bar):
+        calls.append(len(x_t))
+        return prior(x_t, alpha_bar) * (torch.nan if len(calls) == 1 else 1)
 
-    broken: list[int] = []
-    restorer = replace(worker.solver.restorer, prior=breaks_on_the_first)
-
-    def first_fails(y, operator, *, seeds):
-        result = restorer(y, operator, seeds=seeds)
-        broken.append(1)
-        return result
-
-    rows = run(replace(worker, solver=replace(worker.solver, restorer=first_fails)), shards[0])
+    rows = run(with_denoiser(worker, breaks_at_first), shards[0])
     assert {row.source_key: row.error_type for row in rows} == {
         "album/00.png": "NonFiniteError",
         "album/01.png": None,
@@ -330,7 +321,7 @@ def test_an_image_does_not_depend_on_its_shard_or_batch(source, destination, tmp
     for path in destination.rglob("*.png"):
         path.unlink()
     whole = Shard(tuple(ref for shard in shards for ref in shard.images))
-    crowded = replace(alone, batch_size=crowd["batch_size"], prefetch=crowd.get("prefetch", 4))
+    _, crowded, _ = opened(runtime={"shard_size": 1, **crowd})
     run(crowded, whole)
     for key in keys:
         assert_same_image(pixels(destination / key), apart[key])

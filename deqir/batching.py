@@ -1,0 +1,111 @@
+"""How many evaluations go into one call of the network: given, or measured where it runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+import torch
+
+from .protocols import Denoiser
+
+LARGEST: Final = 1024
+WORTHWHILE: Final = 1.1
+"""A batch twice as large has to be this much faster per evaluation to be chosen."""
+MEMORY_SHARE: Final = 0.5
+"""Of the device's memory, for one network call; the rest is for states."""
+
+Seconds = Callable[[int], float]
+"""Seconds of a network call with so many evaluations; raises where memory runs out."""
+
+
+class Batch:
+    """The size of a network call for images of any shape; halves when memory runs out.
+
+    Args:
+        fixed: Evaluations a call, whatever their size; None: `measure` is to be called first.
+    """
+
+    def __init__(self, fixed: int | None) -> None:
+        self._fixed = fixed
+        self._pixels: int | None = None
+
+    @property
+    def known(self) -> bool:
+        return self._fixed is not None or self._pixels is not None
+
+    def of(self, shape: tuple[int, int, int]) -> int:
+        """Return the evaluations of images of this shape in one call, at least 1."""
+        if self._fixed is not None:
+            return self._fixed
+        if self._pixels is None:
+            raise RuntimeError("the batch has not been measured")
+        return max(1, self._pixels // (shape[-2] * shape[-1]))
+
+    def measure(self, shape: tuple[int, int, int], seconds: Seconds) -> None:
+        """Find the size for this shape; those of other shapes follow from their pixels."""
+        self._pixels = saturating(seconds) * shape[-2] * shape[-1]
+
+    def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
+        """Allow half of `evaluations`, which were too many, from now on; returns False where it was but one."""
+        if evaluations < 2:
+            return False
+        if self._fixed is not None:
+            self._fixed = evaluations // 2
+        else:
+            self._pixels = evaluations // 2 * shape[-2] * shape[-1]
+        return True
+
+
+def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
+    """Return the smallest batch, of 1, 2, 4, ..., that doubling makes hardly faster or too large for memory."""
+    best, pace, size = 1, math.inf, 1
+    while size <= largest:
+        try:
+            now = seconds(size) / size
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return best
+        if now * WORTHWHILE > pace:
+            return best
+        best, pace, size = size, now, 2 * size
+    return best
+
+
+def timed_calls(
+    denoiser: Denoiser, shape: tuple[int, int, int], *, dtype: torch.dtype, device: torch.device
+) -> Seconds:
+    """Return the best time of three calls on an accelerator; more than its share of memory counts as none left."""
+    backend = torch.get_device_module(device)
+
+    def seconds(size: int) -> float:
+        x = torch.zeros(size, *shape, dtype=dtype, device=device)
+        alpha_bar = torch.full((size,), 0.9, dtype=torch.float64, device=device)
+        backend.reset_peak_memory_stats(device)
+        denoiser(x, alpha_bar)  # warms up
+        if backend.max_memory_allocated(device) > MEMORY_SHARE * backend.mem_get_info(device)[1]:
+            raise torch.OutOfMemoryError(f"{size} evaluations take more than their share of memory")
+        best = math.inf
+        for _ in range(3):
+            backend.synchronize(device)
+            began = time.perf_counter()
+            denoiser(x, alpha_bar)
+            backend.synchronize(device)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    return seconds
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out: Python's, the GPU's, or the CPU's, for which torch has no class."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give the device's cached blocks back, so that a smaller attempt finds them in one piece."""
+    if device.type != "cpu":
+        torch.get_device_module(device).empty_cache()

@@ -1,0 +1,171 @@
+"""Who takes part in the next round: requests that wait, images that are under way, and which of them go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from .flight import Flight
+from .requests import Request
+from .windows import Windows
+
+Tag = TypeVar("Tag")
+Shape = tuple[int, int, int]
+
+CHOICE: Final = 4
+"""Batches' worth of requests that may wait, so that images of one shape are found among others."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Crew(Generic[Tag]):
+    """Images of one shape: those that could take part in a round, or those that do.
+
+    Attributes:
+        shape: Of the images, (C, H, W).
+        batch: Most evaluations in one network call.
+        window: States of each image that are solved together.
+        flying: Those under way.
+        starting: Those to be started.
+        alone: The one image is to have the memory for itself.
+    """
+
+    shape: Shape
+    batch: int
+    window: int
+    flying: list[Flight[Tag]] = field(default_factory=list)
+    starting: list[Request[Tag]] = field(default_factory=list)
+    alone: bool = False
+
+    @property
+    def images(self) -> int:
+        return len(self.flying) + len(self.starting)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations that a round of all of them takes."""
+        return sum(flight.width(self.window) for flight in self.flying) + self.window * len(self.starting)
+
+    @property
+    def full(self) -> bool:
+        return self.evaluations >= self.batch
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """The fuller its batch, the sooner; among full ones, where more is under way."""
+        return min(1.0, self.evaluations / self.batch), len(self.flying)
+
+
+class Pool(Generic[Tag]):
+    """All images of a run that were asked for and are not done.
+
+    Args:
+        requests: Taken only while no batch can be filled, and never more than `CHOICE` batches ahead.
+        windows: The windows of the run.
+        batch_of: Evaluations of an image like this in one network call.
+        crowd: False gives one image at a time.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[Request[Tag]],
+        windows: Windows,
+        batch_of: Callable[[Request[Tag]], int],
+        *,
+        crowd: bool = True,
+    ) -> None:
+        self._requests, self._more = iter(requests), True
+        self._windows, self._batch_of, self._crowd = windows, batch_of, crowd
+        self._waiting: list[Request[Tag]] = []
+        self._flying: list[Flight[Tag]] = []
+        self._deferred: list[Request[Tag]] = []
+
+    def crew(self) -> Crew[Tag] | None:
+        """Return the images of the next round, after taking requests while there is room; None at the end."""
+        if self._deferred and not self._flying:
+            request = self._deferred.pop()
+            return Crew(shape=shape_of(request), batch=1, window=1, starting=[request], alone=True)
+        groups = self._groups()
+        while self._more and not self._crowded and not self._enough(groups):
+            self._take()
+            groups = self._groups()
+        return self._chosen(max(groups, key=lambda group: group.rank)) if groups else None
+
+    def start(self, crew: Crew[Tag], flight: Flight[Tag]) -> None:
+        """Move a request of a crew to those under way."""
+        self.drop(crew, flight.request)
+        crew.flying.append(flight)
+        self._flying.append(flight)
+
+    def drop(self, crew: Crew[Tag], request: Request[Tag]) -> None:
+        """Let a request go that was not started."""
+        crew.starting.remove(request)
+        if not crew.alone:
+            self._waiting.remove(request)
+
+    def end(self, flight: Flight[Tag]) -> None:
+        """Let an image go that was under way."""
+        self._flying.remove(flight)
+
+    def put_off(self, crew: Crew[Tag]) -> Request[Tag] | None:
+        """Let the only image of a crew go until all others are done; return it if it was alone already."""
+        if crew.starting:
+            request, alone = crew.starting[0], crew.alone
+            self.drop(crew, request)
+        else:
+            (flight,) = crew.flying
+            request, alone = flight.request, flight.alone
+            self.end(flight)
+        if alone:
+            return request
+        self._deferred.append(request)
+        return None
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether an image needs the memory for itself, or will once the others are done."""
+        return bool(self._deferred) or any(flight.alone for flight in self._flying)
+
+    def _groups(self) -> list[Crew[Tag]]:
+        """Return all images by shape and precision, at their least window; only those under way if it is crowded."""
+        groups = dict[Hashable, Crew[Tag]]()
+
+        def group(request: Request[Tag]) -> Crew[Tag]:
+            shape = shape_of(request)
+            empty: Crew[Tag] = Crew(shape=shape, batch=self._batch_of(request), window=self._windows.least)
+            return groups.setdefault((shape, request.y.dtype), empty)
+
+        for flight in self._flying:
+            group(flight.request).flying.append(flight)
+        for request in [] if self._crowded else self._waiting:
+            group(request).starting.append(request)
+        return list(groups.values())
+
+    def _enough(self, groups: Sequence[Crew[Tag]]) -> bool:
+        """Whether a batch can be filled, or so much waits that taking more would not help."""
+        due, room = sum(group.evaluations for group in groups), max((group.batch for group in groups), default=1)
+        return any(group.full for group in groups) or due >= CHOICE * room or (bool(groups) and not self._crowd)
+
+    def _take(self) -> None:
+        try:
+            self._waiting.append(next(self._requests))
+        except StopIteration:
+            self._more = False
+
+    def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
+        """Return those of a group that fill a batch, those under way first, at least one of them."""
+        window = self._windows.wide(group.batch, group.images)
+        crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window)
+        for flight in group.flying:
+            if not crew.images or crew.evaluations + flight.width(window) <= crew.batch:
+                crew.flying.append(flight)
+        for request in group.starting:
+            if crew.images and (not self._crowd or crew.evaluations + window > crew.batch):
+                break
+            crew.starting.append(request)
+        return crew
+
+
+def shape_of(request: Request[Any]) -> Shape:
+    """Return the shape of the image behind a request's y."""
+    return request.operator.image_shape(tuple(request.y.shape))

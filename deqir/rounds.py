@@ -1,0 +1,79 @@
+"""One round: the network at the states that are due of some images of one shape, then each image's scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .flight import Flight
+from .protocols import Denoiser
+from .requests import Tally
+from .shapes import Float
+
+
+class _Turn(NamedTuple):
+    """An image's part of a round: its states that are due and the noise that the network sees in them."""
+
+    flight: Flight[Any]
+    x: Float[Tensor, "K C H W"]
+    eps: Float[Tensor, "K C H W"]
+
+
+def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batch: int, tally: Tally) -> None:
+    """Take each image one round further, with one synchronisation with the device: the residuals of all.
+
+    Args:
+        denoiser: The network.
+        flights: Images of one shape.
+        window: States of each that are solved together.
+        batch: Most evaluations in one call.
+        tally: Where calls are counted.
+
+    Raises:
+        MemoryError, RuntimeError: Memory ran out; the images are where they were before.
+    """
+    states = [flight.due(window) for flight in flights]
+    levels = [
+        flight.sampler.chain.alpha_bar[flight.frontier : flight.frontier + len(x)]
+        for flight, x in zip(flights, states, strict=True)
+    ]
+    eps = _predicted(denoiser, torch.cat(states), torch.cat(levels), batch, tally)
+    turns = [_Turn(*turn) for turn in zip(flights, states, torch.split(eps, [len(x) for x in states]), strict=True)]
+    for flight, x, _ in turns:
+        flight.count(len(x))
+    by_operator = dict[int, list[_Turn]]()
+    for turn in turns:
+        if not turn.flight.guesses:
+            by_operator.setdefault(id(turn.flight.sampler.A), []).append(turn)
+    for alike in by_operator.values():
+        _step(alike)
+    moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.finite() for turn in turns]
+    residuals = iter(torch.cat(moved).tolist())
+    for flight, x, _ in turns:
+        flight.settle([next(residuals) for _ in range(len(x))])
+    tally.rounds += 1
+
+
+def _predicted(denoiser: Denoiser, x: Tensor, levels: Tensor, batch: int, tally: Tally) -> Float[Tensor, "N C H W"]:
+    """Return the network's answers, at most `batch` a call."""
+    answers, levels = list[Tensor](), levels.to(x.device)
+    for rows, level in zip(torch.split(x, batch), torch.split(levels, batch), strict=True):
+        answers.append(denoiser(rows, level))
+        tally.count(len(rows), batch=batch)
+    return answers[0] if len(answers) == 1 else torch.cat(answers)
+
+
+def _step(turns: Sequence[_Turn]) -> None:
+    """One step (4) to (6) of images of one operator, each at its own position."""
+    samplers, at = [turn.flight.sampler for turn in turns], [turn.flight.frontier for turn in turns]
+    x, eps = torch.cat([turn.x for turn in turns]), torch.cat([turn.eps for turn in turns])
+    weights = torch.stack([sampler.chain.weights(i) for sampler, i in zip(samplers, at, strict=True)], 1).to(x)
+    here, noise_here, there, c1, c2 = weights[..., None, None, None]
+    pinv_y = torch.cat([sampler.pinv_y for sampler in samplers])
+    z = torch.cat([sampler.noise[:, i + 1] for sampler, i in zip(samplers, at, strict=True)])
+    x_tilde = pinv_y + samplers[0].null((x - noise_here * eps) / here)
+    for turn, state in zip(turns, torch.split(there * x_tilde + c1 * z + c2 * eps, 1), strict=True):
+        turn.flight.step_to(state)

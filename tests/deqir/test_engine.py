@@ -1,0 +1,268 @@
+"""Continuous batching against the sequential chain of each image alone, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from deqir import Engine, Outcome, Request, Restorer, Result, Settings, Tally, TooLarge
+from deqir.flight import Flight
+from deqir.operators import Colorization, Inpainting, SuperResolution
+from deqir.protocols import Denoiser, LinearOperator
+from deqir.restore import SURROGATES
+from deqir.rounds import fly
+from deqir.trajectory import Sampler
+from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+
+T = 6
+STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=4)
+SIZES = ((8, 8), (8, 12), (12, 8), (16, 8), (4, 20))
+WINDOWS = ("throughput", 2, 3, "latency")
+windows = pytest.mark.parametrize("mode", WINDOWS)
+
+
+def archive(images: int) -> list[Request[int]]:
+    """Images of five sizes and three operators."""
+    requests = list[Request[int]]()
+    masks = {size: torch.rand(size, generator=torch.Generator().manual_seed(1)) > 0.4 for size in SIZES}
+    inpainting = {size: Inpainting(keep=mask) for size, mask in masks.items()}
+    for n in range(images):
+        size = SIZES[n * n % 5]
+        operators: tuple[LinearOperator, ...] = (SuperResolution(scale=2), inpainting[size], Colorization())
+        A = operators[n % 3]
+        y = A(rand(1, 3, *size, seed=n).clamp(-1, 1))[0]
+        requests.append(Request(y=y, operator=A, seed=n, tag=n))
+    return requests
+
+
+def alone(request: Request[int]) -> Tensor:
+    """The end of the request's sequential chain."""
+    restorer = Restorer(toy_denoiser, steps=T, start_noise=0.2, mode="throughput")
+    return restorer(request.y[None], request.operator, seeds=[request.seed]).images[0]
+
+
+def run(
+    requests: Iterator[Request[int]] | list[Request[int]],
+    settings: Settings,
+    *,
+    denoiser: Denoiser = toy_denoiser,
+    tally: Tally | None = None,
+) -> dict[int, Result[int]]:
+    results = dict[int, Result[int]]()
+    for result in Engine(denoiser, settings).run(requests, tally=tally):
+        assert isinstance(result, Result)
+        results[result.tag] = result
+    return results
+
+
+@windows
+def test_images_of_any_size_and_operator_side_by_side_end_as_their_own_chains(mode: str) -> None:
+    requests = archive(17)
+    results = run(requests, replace(STEPS, mode=mode, tolerance=1e-12))
+    assert len(results) == 17
+    for request in requests:
+        torch.testing.assert_close(results[request.tag].image, alone(request))
+
+
+@windows
+def test_an_image_has_the_same_result_and_the_same_counts_beside_others(mode: str) -> None:
+    requests, settings = archive(11), replace(STEPS, mode=mode, tolerance=1e-3)
+    together = run(requests, settings)
+    for request in requests:
+        by_itself = run([request], settings)[request.tag]
+        torch.testing.assert_close(by_itself.image, together[request.tag].image)
+        assert by_itself.stats.frontier_history == together[request.tag].stats.frontier_history
+        assert by_itself.stats.nfe == together[request.tag].stats.nfe
+
+
+@windows
+def test_all_evaluations_are_counted_once(mode: str) -> None:
+    seen = list[int]()
+
+    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        seen.append(len(x_t))
+        return toy_denoiser(x_t, alpha_bar)
+
+    tally = Tally()
+    results = run(archive(13), replace(STEPS, mode=mode, tolerance=1e-3), denoiser=counting, tally=tally)
+    assert sum(seen) == tally.evaluations == sum(result.stats.nfe for result in results.values())
+    assert (len(seen), max(seen)) == (tally.calls, 4)
+    assert tally.images == 13
+
+
+def test_window_1_takes_one_call_a_step_for_a_batch_of_images() -> None:
+    tally = Tally()
+    results = run(archive(37)[::5], replace(STEPS, denoiser_batch=8, mode=1), tally=tally)
+    assert {result.stats.rounds for result in results.values()} == {T}
+    assert {result.stats.useful for result in results.values()} == {1.0}
+    same_size = [replace(request, tag=n) for n, request in enumerate(archive(1) * 8)]
+    tally = Tally()
+    run(same_size, replace(STEPS, denoiser_batch=8, mode=1), tally=tally)
+    assert (tally.calls, tally.occupancy) == (T, 1.0)
+
+
+def test_a_waiting_image_takes_the_place_of_one_that_is_done_at_once() -> None:
+    """Images of different difficulty leave one by one; the batch stays full until none waits."""
+    requests, calls = archive(60)[::5], list[int]()  # of one size
+
+    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        calls.append(len(x_t))
+        return toy_denoiser(x_t, alpha_bar)
+
+    results = run(requests, replace(STEPS, mode=3, tolerance=1e-2, denoiser_batch=9), denoiser=counting)
+    assert len({result.stats.rounds for result in results.values()}) > 1
+    due = sum(result.stats.nfe for result in results.values())
+    assert len(calls) <= due // 9 + T
+
+
+def test_37_images_of_five_sizes_and_three_operators_fill_the_batches() -> None:
+    tally, until_the_last = Tally(), 1.0
+
+    def watching() -> Iterator[Request[int]]:
+        nonlocal until_the_last
+        yield from archive(37)
+        until_the_last = tally.occupancy
+
+    assert len(run(watching(), replace(STEPS, mode="throughput", denoiser_batch=8), tally=tally)) == 37
+    assert until_the_last >= 0.9
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_requests_are_taken_only_as_there_is_room(batch: int) -> None:
+    taken, done = 0, 0
+
+    def counted() -> Iterator[Request[int]]:
+        nonlocal taken
+        for request in archive(40):
+            assert taken - done <= 4 * batch
+            taken += 1
+            yield request
+
+    for _ in Engine(toy_denoiser, replace(STEPS, mode="throughput", denoiser_batch=batch)).run(counted()):
+        assert batch > 1 or taken - done == 1
+        done += 1
+    assert done == 40
+
+
+@windows
+def test_nan_ends_its_image_within_one_round_and_alone(mode: str) -> None:
+    requests = [replace(request, tag=n) for n, request in enumerate(archive(1) * 6)]
+    requests[2] = replace(requests[2], y=requests[2].y * 0 + 0.9)
+
+    def breaks(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        bright = x_t.flatten(1).mean(1) > 0.6
+        return torch.where(bright[:, None, None, None], torch.nan, toy_denoiser(x_t, alpha_bar))
+
+    results = run(requests, replace(STEPS, mode=mode), denoiser=breaks)
+    assert [n for n, result in results.items() if result.stats.outcome is Outcome.NONFINITE] == [2]
+    assert results[2].stats.rounds == 1
+
+
+def test_guesses_that_break_do_not_break_the_image() -> None:
+    """Only the state at the frontier has to be finite: the image goes on from it step by step."""
+    calls = list[int]()
+
+    def breaks_on_guesses(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        calls.append(len(x_t))
+        eps = toy_denoiser(x_t, alpha_bar)
+        if len(calls) == 1:
+            eps[1:] = torch.nan
+        return eps
+
+    (request,) = archive(1)
+    settings = replace(STEPS, mode="latency", denoiser_batch=T)
+    (result,) = run([request], settings, denoiser=breaks_on_guesses).values()
+    torch.testing.assert_close(result.image, alone(request))
+    assert (result.stats.outcome, result.stats.fallback) == (Outcome.MAX_ROUNDS, True)
+    assert calls == [T] + [1] * (T - 1)
+
+
+def test_a_batch_that_outgrows_the_memory_is_halved_and_nothing_is_lost() -> None:
+    def small_machine(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        if len(x_t) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return toy_denoiser(x_t, alpha_bar)
+
+    tally, requests = Tally(), [replace(request, tag=n) for n, request in enumerate(archive(1) * 16)]
+    results = run(requests, replace(STEPS, denoiser_batch=16), denoiser=small_machine, tally=tally)
+    assert tally.halvings == 3
+    assert len(results) == 16
+    for result in results.values():
+        torch.testing.assert_close(result.image, alone(requests[0]))
+
+
+def test_an_image_that_never_fits_is_said_so_and_the_others_are_restored() -> None:
+    def small_machine(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        if x_t.shape[-1] == 20:
+            raise MemoryError
+        return toy_denoiser(x_t, alpha_bar)
+
+    requests = archive(10)
+    results = list(Engine(small_machine, STEPS).run(requests))
+    too_large = {result.tag for result in results if isinstance(result, TooLarge)}
+    assert too_large == {request.tag for request in requests if request.y.shape[-1] == 20 or request.y.shape[-1] == 10}
+    assert len(results) == 10
+    with pytest.raises(MemoryError):
+        Restorer(small_machine, steps=2)(torch.zeros(1, 3, 8, 10), SuperResolution(scale=2))
+
+
+@windows
+def test_an_image_that_finds_no_memory_beside_others_is_restored_after_them(mode: str) -> None:
+    requests, calls = archive(6), list[int]()
+
+    def full_at_first(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        calls.append(x_t.shape[-1])
+        if calls.count(12) == 1 and x_t.shape[-1] == 12:
+            raise MemoryError
+        return toy_denoiser(x_t, alpha_bar)
+
+    results = run(requests, replace(STEPS, mode=mode, denoiser_batch=1, tolerance=1e-12), denoiser=full_at_first)
+    for request in requests:
+        torch.testing.assert_close(results[request.tag].image, alone(request))
+
+
+@settings(deadline=None, max_examples=25)
+@given(widths=st.lists(st.integers(1, 8), min_size=8, max_size=8), name=st.sampled_from(sorted(OPERATORS)))
+def test_a_window_that_widens_and_narrows_never_leaves_the_chain(widths: list[int], name: str) -> None:
+    sampler = make_sampler(OPERATORS[name], steps=8, images=1)
+    flight, states = flight_of(sampler, tolerance=0.0), list(sampler.sequential(sampler.initial()))
+    for width in widths:
+        if not flight.done:
+            before = flight.frontier
+            fly(toy_denoiser, [flight], window=width, batch=3, tally=Tally())
+            assert flight.frontier > before
+    assert flight.done  # one state a round at the least
+    torch.testing.assert_close(flight.result().image, states[-1][0])
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_the_full_window_is_the_joint_map(surrogate: str) -> None:
+    from deqir import Picard
+    from deqir.trajectory import JointMap
+
+    sampler = make_sampler(OPERATORS["sr2"], images=1)
+    flight, rounds = flight_of(sampler, tolerance=0.0, surrogate=surrogate), 4
+    for _ in range(rounds):
+        fly(toy_denoiser, [flight], window=T, batch=16, tally=Tally())
+    solver = Picard(tol=0.0, max_rounds=rounds)
+    found = solver(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
+    assert flight.frontier == rounds
+    worst = found.residual[1:, 0].amax(1)  # what the first residual is compared with differs by rounding alone
+    stats = flight.result().stats
+    torch.testing.assert_close(torch.tensor(stats.residual_history[1:], dtype=torch.float64), worst)
+
+
+def flight_of(sampler: Sampler, *, tolerance: float, surrogate: str = "secant") -> Flight[int]:
+    request = Request(y=sampler.A(sampler.start)[0], operator=sampler.A, seed=0, tag=0)
+    chosen = SURROGATES[surrogate]  # type: ignore[index]
+    return Flight(request, sampler, chosen, tolerance=tolerance, max_rounds=sampler.chain.steps)
+
+
+def test_no_requests_no_results() -> None:
+    assert list(Engine(toy_denoiser, STEPS).run([])) == []
