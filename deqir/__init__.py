@@ -8,6 +8,7 @@ from .engine import Engine
 from .noise import image_seed
 from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
 from .protocols import Denoiser, LinearOperator, Outcome
+from .replicas import ReplicatedDenoiser, replicate
 from .requests import Request, Result, Tally, TooLarge
 from .restore import ConvergenceStats, Restoration, Restorer
 from .schedule import NoiseSchedule
@@ -29,6 +30,7 @@ __all__ = [
     "Picard",
     "Prior",
     "PriorError",
+    "ReplicatedDenoiser",
     "Request",
     "Restoration",
     "Restorer",
@@ -42,4 +44,5 @@ __all__ = [
     "metrics",
     "operators",
     "prior_digest",
+    "replicate",
 ]

@@ -66,7 +66,7 @@ class Engine:
         first = next(requests, None)
         if first is None:
             return
-        windows = Windows.of(self.settings, self._device(first))
+        windows = Windows.of(self.settings, self._device(first), replicas=self._replicas)
         together = self.settings.mode != "paper"
         pool = Pool(itertools.chain([first], requests), windows, self._batch_of, crowd=together)
         while crew := pool.crew():
@@ -153,12 +153,16 @@ class Engine:
         home = self.prior.device if isinstance(self.prior, Prior) else request.y.device
         return self.settings.device or home
 
+    @property
+    def _replicas(self) -> int:
+        return self.prior.replicas if isinstance(self.prior, Prior) else 1
+
     def _batch_of(self, request: Request[Tag]) -> int:
         """Return how many evaluations of an image like this go into one network call, measured at the first."""
         shape, device = shape_of(request), self._device(request)
         if self._batch is None:
-            on_cpu = device.type == "cpu"
-            self._batch = Batch(self.settings.denoiser_batch or (1 if on_cpu else None))
+            at_home = self._replicas if device.type == "cpu" else None
+            self._batch = Batch(self.settings.denoiser_batch or at_home)
             if not self._batch.known:
                 calls = timed_calls(self.prior, shape, dtype=request.y.dtype, device=device)
                 self._batch.measure(shape, calls)

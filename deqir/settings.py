@@ -47,9 +47,9 @@ class Settings:
         tolerance: Relative residual at which a state of a window is found.
         max_rounds: Rounds with a window before an image is finished step by step; None: T.
         device: Where the chain's arithmetic runs; None: where the prior is.
-        denoiser_batch: Most images x steps in one network call; None: measured on an accelerator, 1 on a CPU,
-            where a wide batch outgrows the caches (FFDNet at 256 x 256 pixels: 0.21 s an evaluation in place of
-            0.12).
+        denoiser_batch: Most images x steps in one network call; None: measured on an accelerator, 1 a replica on
+            a CPU, where a wide batch outgrows the caches (FFDNet at 256 x 256 pixels: 0.21 s an evaluation in
+            place of 0.12).
 
     Raises:
         ValueError: There is no such mode or surrogate, or a number is below 1.

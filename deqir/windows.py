@@ -22,17 +22,18 @@ class Windows:
     most: int
 
     @classmethod
-    def of(cls, settings: Settings, device: torch.device) -> Windows:
+    def of(cls, settings: Settings, device: torch.device, *, replicas: int = 1) -> Windows:
         """Return the windows of a mode on a device.
 
         `auto` on a CPU is window 1: evaluations in one batch take as long there as one after another, so that
-        every guess would displace work.
+        every guess would displace work. Several replicas of the network do work at the same time.
         """
+        side_by_side = device.type != "cpu" or replicas > 1
         match settings.mode:
             case "latency" | "paper":
                 least = most = settings.steps
             case "auto":
-                least, most = 1, 1 if device.type == "cpu" else settings.steps
+                least, most = 1, settings.steps if side_by_side else 1
             case "throughput":
                 least = most = 1
             case number:

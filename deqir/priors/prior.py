@@ -28,6 +28,7 @@ class Prior:
         device: Where its weights are.
         multiple: The network needs sides divisible by this; others are padded, and cropped again.
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
+        replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Prior:
     device: torch.device
     multiple: int
     max_noise: float
+    replicas: int = 1
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         height, width = x_t.shape[-2:]
