@@ -1,4 +1,4 @@
-"""How well priors restore: python -m benchmarks.quality --prior ffdnet --prior bundled
+"""How well priors restore: python -m benchmarks.quality --prior ffdnet --prior .training/mine
 
 PSNR, SSIM and LPIPS on the ten test photographs, whole images of --size pixels, default settings. Results are
 kept in quality.json in --out: running again measures only what is missing there. quality.md has the tables of
@@ -139,11 +139,15 @@ def tables(records: Sequence[Record]) -> str:
     """Return one table of means over photographs: tasks down, methods across."""
     methods = list(dict.fromkeys(record.method for record in records))
     tasks = [task for task in TASKS if any(record.task == task for record in records)]
-    lines = ["PSNR in dB / SSIM / LPIPS to the original, mean over photographs.", ""]
+    lines = ["PSNR in dB / SSIM / LPIPS to the original, means over as many photographs as every method was given.", ""]
     lines += [f"| task | {' | '.join(method.label for method in methods)} |", "|---" * (len(methods) + 1) + "|"]
     for task in tasks:
-        cells = [_cell([r for r in records if r.task == task and r.method == method]) for method in methods]
-        lines.append(f"| {task} | {' | '.join(cells)} |")
+        here = [record for record in records if record.task == task]
+        given = [{record.photograph for record in here if record.method == method} for method in methods]
+        shared = set.intersection(*(names for names in given if names))
+        common = [record for record in here if record.photograph in shared]
+        cells = [_cell([record for record in common if record.method == method]) for method in methods]
+        lines.append(f"| {task} ({len(shared)}) | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet of restorations: python -m benchmarks.sheet SHEET.png --prior ffdnet --prior bundled
+"""A contact sheet of restorations: python -m benchmarks.sheet SHEET.png --prior ffdnet --prior .training/mine
 
 A row for each of some tasks and photographs: the original, what was left of it, where the chain starts, and each
 prior's restoration with default settings.
@@ -60,7 +60,7 @@ def main() -> None:
             figure = "" if column < 2 else f", {float(psnr(image.clamp(-1, 1), x)):.2f} dB"
             _paste(sheet, image, caption + figure, left=column * size, top=row * high)
     options.sheet.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(options.sheet, optimize=True)
+    sheet.save(options.sheet, quality=88, optimize=True)
 
 
 def _paste(sheet: Image.Image, image: Tensor, caption: str, *, left: int, top: int) -> None:

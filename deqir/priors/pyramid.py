@@ -101,14 +101,23 @@ class PyramidDenoiser(nn.Module):
     def forward(self, image: Float[Tensor, "N C H W"], noise: Float[Tensor, " N"]) -> Float[Tensor, "N C H W"]:
         return self.scales(image, noise)[0]
 
-    def scales(self, image: Float[Tensor, "N C H W"], noise: Float[Tensor, " N"]) -> list[Float[Tensor, "N C _H _W"]]:
-        """Return the denoised image at full size, at half of it, and so on."""
+    def scales(
+        self, image: Float[Tensor, "N C H W"], noise: Float[Tensor, " N"], *, first: int = 0
+    ) -> list[Float[Tensor, "N C _H _W"]]:
+        """Return the denoised image at full size, at half of it, and so on.
+
+        Args:
+            image: Noisy, in [0, 1].
+            noise: Its standard deviation.
+            first: Scale that `image` is at already; the finer ones are left out.
+        """
         images = [image]
-        for _ in range(len(self.correctors) - 1):
+        for _ in range(len(self.correctors) - 1 - first):
             images.append(functional.avg_pool2d(images[-1], 2))
         found = list[Scale]()
-        for level in reversed(range(len(images))):
-            found.append(self._scale(level, images[level], noise / 2**level, found[-1] if found else None))
+        for halvings in reversed(range(len(images))):
+            below = found[-1] if found else None
+            found.append(self._scale(first + halvings, images[halvings], noise / 2**halvings, below))
         return [scale.image for scale in reversed(found)]
 
     def _scale(self, level: int, noisy: Tensor, noise: Tensor, below: Scale | None) -> Scale:

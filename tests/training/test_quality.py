@@ -1,0 +1,72 @@
+"""The quality benchmark at a tiny size: its tasks, its tables, and that it measures nothing twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import skimage
+import torch
+
+from benchmarks import quality
+from benchmarks.quality import TASKS, Method, Record, observe, tables
+from benchmarks.test_set import middle_square
+from deqir.perceptual import Lpips
+
+PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One photograph out of scikit-image's wheel, and LPIPS with random weights: nothing is fetched."""
+    torch.manual_seed(0)
+    lpips = Lpips().requires_grad_(False)
+    monkeypatch.setattr(quality, "fetch_model", lambda name: None)
+    monkeypatch.setattr(quality, "load_lpips", lambda device: lpips)
+    monkeypatch.setattr(quality, "photograph_paths", lambda: {"astronaut": PICTURE})
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_task_hides_something_and_shows_something(task: str) -> None:
+    x, A = middle_square(PICTURE, 96), TASKS[task](96)
+    y = observe(A, x)
+    torch.testing.assert_close(y, A(x), atol=1.01 / 255, rtol=0)
+    start = A.start(y)
+    assert start.shape == x.shape
+    assert 0 < float((start - x).square().mean()) < float(x.square().mean())
+
+
+def test_a_second_run_measures_only_what_is_missing(
+    offline: None, tiny_prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quality", "--size", "64", "--task", "sr4", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    quality.main()
+    first = json.loads((tmp_path / "quality.json").read_text())["records"]
+    assert [row["method"]["name"] for row in first] == ["interpolation", "start"]
+    monkeypatch.setattr("sys.argv", [*command, "--prior", tiny_prior, "--start-noise", "0.1", "--start-noise", "9"])
+    quality.main()
+    second = json.loads((tmp_path / "quality.json").read_text())["records"]
+    assert second[:2] == first
+    assert [row["method"]["start_noise"] for row in second[2:]] == [0.1]
+    assert "| sr4 (1) |" in capsys.readouterr().out
+    assert "tiny, start noise 0.1" in (tmp_path / "quality.md").read_text()
+
+
+def test_tables_hold_means_over_photographs() -> None:
+    one = Record(
+        method=Method(name="start"), task="sr4", photograph="a", size=8, psnr=20, ssim=0.5, lpips=0.2, seconds=1
+    )
+    other = replace(one, photograph="b", psnr=30, ssim=0.7, lpips=0.4)
+    assert tables([one, other]).splitlines()[-1] == "| sr4 (2) | 25.00 / 0.600 / 0.300 |"
+
+
+def test_methods_are_compared_on_the_photographs_that_all_were_given() -> None:
+    easy = Record(
+        method=Method(name="start"), task="sr4", photograph="a", size=8, psnr=40, ssim=0.9, lpips=0, seconds=1
+    )
+    hard = replace(easy, photograph="b", psnr=20)
+    late = replace(hard, method=Method(name="mine"), psnr=21)
+    assert tables([easy, hard, late]).splitlines()[-1].split("|")[1:3] == [" sr4 (1) ", " 20.00 / 0.900 / 0.000 "]

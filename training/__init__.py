@@ -1,0 +1,1 @@
+"""The recipe of a pyramid prior: its photographs, its training and its evaluation."""

@@ -1,0 +1,261 @@
+"""Train a pyramid prior (python -m training.train RUN --data DIR): resumable, on a CPU, a GPU or several."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import logging
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from deqir.priors import fetch_prior, load_prior
+from deqir.priors.pyramid import PyramidDenoiser
+
+from .data import Crops
+from .objective import Objective, draw_noise
+
+log = logging.getLogger(__name__)
+
+LEVELS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
+"""Noise at which the validation photographs are denoised, as standard deviations of images in [0, 1]."""
+EMA: Final = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What decides a training run.
+
+    Attributes:
+        hours: Training time in all, resumed runs counted together; the learning rate ends there.
+        batch, size: Crops of a step on each device, and their side in pixels.
+        coarse_size: Side of the crops of every other step, which trains the coarser scales alone, in pixels before
+            pooling; 0: no such steps.
+        rate: Highest learning rate.
+        rise: Steps until the learning rate is there.
+        architecture: Arguments of `PyramidDenoiser`.
+        warm: FFDNet's own weights (MIT) in the network, as they are; only the correctors learn.
+        seed: Of weights, crops and noise.
+        every: Seconds between validations and checkpoints.
+        crop: Side of the validation crops in pixels.
+    """
+
+    hours: float
+    batch: int = 4
+    size: int = 128
+    coarse_size: int = 192
+    rate: float = 4e-4
+    rise: int = 200
+    architecture: dict[str, int] = field(default_factory=dict)
+    warm: bool = True
+    seed: int = 0
+    every: float = 300
+    crop: int = 192
+
+
+def build(recipe: Recipe) -> PyramidDenoiser:
+    """Return the network as a run begins with it."""
+    torch.manual_seed(recipe.seed)
+    network = PyramidDenoiser(**recipe.architecture)
+    if recipe.warm:
+        fetch_prior("ffdnet")
+        network.ffdnet.load_state_dict(ffdnet().state_dict())
+        network.ffdnet.requires_grad_(False)
+    return network
+
+
+def ffdnet() -> nn.Module:
+    """Return FFDNet's network, the yardstick."""
+    denoiser: Any = load_prior("ffdnet", device="cpu").denoiser
+    network: nn.Module = denoiser.network
+    return network
+
+
+def rate_at(recipe: Recipe, step: int, seconds: float) -> float:
+    """Return the learning rate: a short rise, then half a cosine that ends with the run's time."""
+    done = min(seconds / (recipe.hours * 3600), 1.0)
+    return recipe.rate * min((step + 1) / recipe.rise, 1.0) * (0.005 + 0.995 * (1 + math.cos(math.pi * done)) / 2)
+
+
+@torch.inference_mode()
+def denoising_psnr(network: nn.Module, clean: Tensor, *, max_noise: float = math.inf) -> list[float]:
+    """Return the mean PSNR in dB over the images at each of `LEVELS`, results clipped to [0, 1]."""
+    found = list[float]()
+    for level in LEVELS:
+        total = 0.0
+        for n in range(len(clean)):
+            image = clean[n : n + 1]
+            generator = torch.Generator().manual_seed(n)
+            noisy = image + level * torch.randn(image.shape, generator=generator).to(clean.device)
+            sigma = torch.full((1,), min(level, max_noise), device=clean.device)
+            error = network(noisy, sigma).clamp(0, 1) - image
+            total -= 10 * math.log10(float(error.square().mean()))
+        found.append(total / len(clean))
+    return found
+
+
+class Run:
+    """A training run in its folder: checkpoint.pt, curve.csv, and the averaged weights in ema.pt.
+
+    Args:
+        folder: Made if it is not there; a checkpoint in it is resumed.
+        recipe: Of the run.
+        data: Folder that `training.data` prepared.
+        device: Where this process trains.
+        rank: Number of this process; 0 writes.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, data: Path, *, device: torch.device, rank: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.recipe, self.rank = folder, recipe, rank
+        self.network = build(recipe).to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.optimizer = torch.optim.Adam(self._learning(), lr=recipe.rate)
+        self.step, self.seconds = 0, 0.0
+        checkpoint = folder / "checkpoint.pt"
+        if checkpoint.exists():
+            self._load(torch.load(checkpoint, map_location=device, weights_only=True))
+        seed = 1_000_003 * self.step + 1009 * rank + recipe.seed
+        self.crops = Crops(data, "train", seed=seed)
+        self.random = torch.Generator().manual_seed(seed)
+        self.objective: nn.Module = Objective(self.network)
+        if distributed.is_initialized():
+            self.objective = DistributedDataParallel(self.objective, find_unused_parameters=True)
+        self.held = Crops(data, "validation", seed=0).centres(recipe.crop).to(device)
+        self.device = device
+
+    def train(self) -> None:
+        """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
+        if self.step == 0 and self.rank == 0:
+            self._write_head()
+        mark, before, losses = time.monotonic(), self.seconds, list[float]()
+        written = self.seconds
+        while self.seconds < self.recipe.hours * 3600:
+            losses.append(self._one_step())
+            self.seconds = before + time.monotonic() - mark
+            if distributed.is_initialized():
+                shared = torch.tensor(self.seconds, device=self.device)
+                distributed.broadcast(shared, 0)
+                self.seconds = float(shared)
+            due = self.seconds - written >= self.recipe.every or self.seconds >= self.recipe.hours * 3600
+            if due:
+                if self.rank == 0:
+                    self._write(sum(losses) / len(losses))
+                losses.clear()
+                written = self.seconds
+
+    def _one_step(self) -> float:
+        rate = rate_at(self.recipe, self.step, self.seconds)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        first = self.step % 2 if self.recipe.coarse_size else 0
+        clean = self.crops(self.recipe.batch, self.recipe.coarse_size if first else self.recipe.size)
+        if first:
+            clean = functional.avg_pool2d(clean, 2)
+        white = torch.randn(clean.shape, generator=self.random)
+        sigma = draw_noise(len(clean), self.random, first=first)
+        loss = self.objective(*(part.to(self.device) for part in (clean, white, sigma)), first)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(EMA, self.step / (self.step + 10))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for average, now in pairs:
+                average.lerp_(now, 1 - keep)
+        return float(loss.detach())
+
+    def _learning(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    def _write_head(self) -> None:
+        names = ["step", "seconds", "rate", "loss", *(f"psnr_{level:g}" for level in LEVELS)]
+        with (self.folder / "curve.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow(names)
+        yardstick = load_prior("ffdnet", device=str(self.device)).max_noise if self.recipe.warm else math.inf
+        if self.recipe.warm:
+            network = ffdnet().to(self.device)
+            self._row(["ffdnet", "", "", ""], denoising_psnr(network, self.held, max_noise=yardstick))
+        self._row([0, 0, "", ""], denoising_psnr(self.average, self.held))
+
+    def _write(self, loss: float) -> None:
+        rate = rate_at(self.recipe, self.step, self.seconds)
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        _save(state, self.folder / "checkpoint.pt")
+        _save(self.average.state_dict(), self.folder / "ema.pt")
+        start = [self.step, round(self.seconds), f"{rate:.2e}", f"{loss:.4f}"]
+        self._row(start, denoising_psnr(self.average, self.held))
+
+    def _row(self, start: list[Any], psnr: list[float]) -> None:
+        row = [*start, *(f"{value:.3f}" for value in psnr)]
+        with (self.folder / "curve.csv").open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow(row)
+        log.info(" ".join(f"{value!s:>7}" for value in row))
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of the run; training goes on where its checkpoint stands")
+    parser.add_argument("--data", type=Path, required=True, help="folder that training.data prepared")
+    parser.add_argument("--hours", type=float, required=True, help="training time in all")
+    parser.add_argument("--batch", type=int, default=4, help="crops of a step on each device")
+    parser.add_argument("--size", type=int, default=128, help="side of a crop in pixels")
+    parser.add_argument("--coarse-size", type=int, default=192, help="side of a crop of the coarse steps; 0: none")
+    parser.add_argument("--rate", type=float, default=4e-4, help="highest learning rate")
+    parser.add_argument("--width", type=int, default=64, help="channels of the finest corrector")
+    parser.add_argument("--coarse-width", type=int, default=96, help="channels of the coarser correctors")
+    parser.add_argument("--every", type=float, default=300, help="seconds between checkpoints")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rank = int(os.environ.get("RANK", "0"))
+    cuda = torch.cuda.is_available()
+    if "WORLD_SIZE" in os.environ:
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    recipe = Recipe(
+        hours=options.hours,
+        batch=options.batch,
+        size=options.size,
+        coarse_size=options.coarse_size,
+        rate=options.rate,
+        architecture={"width": options.width, "coarse_width": options.coarse_width},
+        every=options.every,
+    )
+    Run(options.run, recipe, options.data, device=device, rank=rank).train()
+
+
+if __name__ == "__main__":
+    main()
