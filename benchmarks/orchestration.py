@@ -221,15 +221,19 @@ def main() -> None:
             raise SystemExit(1)
         try:
             server = Server(running)
-            figures = [
-                *schedule(server, folder / "schedule", runs=runs),
-                *cancel(server, folder / "own", runs=runs, address=None),
-                *cancel(server, folder / "other", runs=runs, address=f"127.0.0.1:{running.ray}"),
-                *overhead(server, folder / "overhead", shards=shards),
-            ]
+            other = f"127.0.0.1:{running.ray}"
+            figures = list[Figure]()
+            for measure in (
+                lambda: overhead(server, folder / "overhead", shards=shards),
+                lambda: cancel(server, folder / "own", runs=runs, address=None),
+                lambda: cancel(server, folder / "other", runs=runs, address=other),
+                lambda: schedule(server, folder / "schedule", runs=runs),
+            ):
+                figures += measure()
+                write(options.out, figures)
         finally:
             stack.down(running)
-    write(options.out, figures)
+    print((options.out / "orchestration.md").read_text())
 
 
 def write(out: Path, figures: Sequence[Figure]) -> None:
@@ -239,7 +243,6 @@ def write(out: Path, figures: Sequence[Figure]) -> None:
     (out / "orchestration.json").write_text(json.dumps(data, indent=1))
     table = "\n".join(["| | median |", "| --- | --- |", *(each.row for each in figures), ""])
     (out / "orchestration.md").write_text(table)
-    print(table)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from rich.console import Console
@@ -85,3 +86,17 @@ def test_displays_are_known_inside_their_block_only() -> None:
     with watching(print), watching(repr):  # type: ignore[arg-type]
         assert watchers() == (print, repr)
     assert watchers() == ()
+
+
+def test_a_long_run_is_told_of_less_often_than_a_short_one_and_never_less_than_it_may_be() -> None:
+    shown, now = list[float](), 0.0
+    throttle = Throttle(
+        show=lambda each: shown.append(each.seconds), seconds=2, share=0.03, longest=120, clock=lambda: now
+    )
+    while now < 8 * 3600:
+        throttle(standing(done=1, seconds=int(now)))
+        now += 1
+    gaps = [later - sooner for sooner, later in itertools.pairwise(shown)]
+    assert gaps == sorted(gaps)
+    assert (gaps[0], gaps[-1]) == (2, 120)
+    assert len(shown) < 400

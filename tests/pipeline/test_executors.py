@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -195,11 +195,15 @@ class TestRayAlone:
             pid = wait_for_fault(case.faults)
         wait_until_gone(pid)
 
-    def test_progress_is_told_while_a_shard_is_at_work(self, case) -> None:
+    def test_progress_is_told_while_a_shard_is_at_work(self, case, tmp_path, tiny_prior) -> None:
         from pipeline.ray_executor import RayExecutor
 
         seen = threading.Event()
-        whole = Shard(tuple(ref for shard in case.shards for ref in shard.images))
+        # so many steps that the first image is written, and told of, long before the marked one's turn
+        slow = restore_job(Path(case.job.config.source), tmp_path / "slow", tiny_prior, result={"steps": 200})
+        job = open_job(slow)
+        whole = Shard(tuple(ref for shard in plan_job(job).shards for ref in shard.images))
+        case = replace(case, job=job, shards=(whole,))
 
         def on_progress(progress: Progress) -> None:
             if progress.done and not seen.is_set():
