@@ -87,17 +87,20 @@ class Board:
         if report.worker:
             self.workers.setdefault(report.worker, Tally()).add(report)
 
-    def __call__(self, standing: Standing) -> None:
+    def show_progress(self, standing: Standing) -> None:
         """Show where the run stands; a server that does not answer costs a line in the log, not the job."""
         self._last = standing
         percent = 100 * standing.done / standing.total if standing.total else 100.0
         update(self.progress, data=percent, description=str(standing))
+
+    def show_table(self, standing: Standing) -> None:
+        """Show what was done by whom, likewise."""
         update(self.table, data=json.dumps(self.rows(seconds=standing.seconds)), description=self.headline())
 
     def finish(self) -> None:
         """Show the last shard's counts, too."""
         if self._last is not None:
-            self(self._last)
+            self.show_table(self._last)
 
     def headline(self) -> str:
         """Return what the run page shows of the table: "12 of 200 shards, 2 workers"."""

@@ -31,9 +31,6 @@ from .retries import FLOW, RETRIES, RETRY_SECONDS, retried_where_it_helps
 
 MOST_WAVES: Final = 20
 PICTURES: Final = 4
-BOARD_SECONDS: Final = 2.0
-BOARD_SHARE: Final = 0.03
-BOARD_LONGEST: Final = 120.0
 
 T = TypeVar("T")
 
@@ -99,8 +96,12 @@ def restore(job: Job, planned: JobPlan, *, started: float) -> None:
     """
     shards = len(planned.pending)
     board = Board.create(job.id, shards=shards)
-    throttled = Throttle(show=board, seconds=BOARD_SECONDS, share=BOARD_SHARE, longest=BOARD_LONGEST)
-    tell = telling(planned, (throttled, *watchers()), started=started, limit=job.config.runtime.max_minutes)
+    shows = (  # less than 1,000 calls of the API in a run of 200 shards, be it eight hours long
+        Throttle(show=board.show_progress, seconds=2.0, share=0.03, longest=120.0),
+        Throttle(show=board.show_table, seconds=10.0, share=0.1, longest=600.0),
+        *watchers(),
+    )
+    tell = telling(planned, shows, started=started, limit=job.config.runtime.max_minutes)
     with closing(run_shards(job, planned.pending, on_progress=tell)) as reports:
         for first, last in waves(shards):
             which = f"shard {first}" if first == last else f"shards {first} to {last}"
