@@ -33,8 +33,8 @@ test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -q
 
 .PHONY: test-stack
-test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; about ten minutes
-	$(BIN)/python -m pytest -q -m stack tests/stack
+test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; ten minutes
+	$(BIN)/python -m pytest -q -m stack
 
 .PHONY: stack
 stack: $(VENV)/.dev ## Start Prefect, Ray, an object store, a worker and the event receiver on this machine

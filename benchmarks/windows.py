@@ -1,7 +1,7 @@
 """The table of docs/performance.md: what windows of different width cost and keep. python -m benchmarks.windows
 
 Prints rounds / network evaluations / distance to the sequential chain in grey levels of 255 (RMS), of two photographs
-of 128 x 128 pixels each. One thread; about ten minutes.
+of 128 x 128 pixels each. One thread; a few minutes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
@@ -158,11 +160,12 @@ def check_late(client: SyncPrefectClient, deployment: DeploymentResponse) -> Fin
     before = FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC) - LATE)
     late = scheduled(client, deployment, before)
     busy = client.count_flow_runs(
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[str(deployment.work_pool_name)])),
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(
                 type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
             )
-        )
+        ),
     )
     if not late:
         return ok(what, "none is late")

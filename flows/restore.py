@@ -96,7 +96,7 @@ def restore(job: Job, planned: JobPlan, *, started: float) -> None:
     """
     shards = len(planned.pending)
     board = Board.create(job.id, shards=shards)
-    shows = (  # less than 1,000 calls of the API in a run of 200 shards, be it eight hours long
+    shows: tuple[Show, ...] = (  # less than 1,000 calls of the API in a run of 200 shards, be it eight hours long
         Throttle(show=board.show_progress, seconds=2.0, share=0.03, longest=120.0),
         Throttle(show=board.show_table, seconds=10.0, share=0.1, longest=600.0),
         *watchers(),

@@ -17,7 +17,7 @@ from tests.flows.live import Api, actors, descendants, ray_head, within, worker
 from tests.pipeline.archive import write_archive
 
 pytestmark = pytest.mark.ray
-IMAGES = 8
+IMAGES = 4
 SLOW = ("--scale", "2", "--steps", "1000", "--mode", "throughput", "--shard-size", "1", "--device", "cpu")
 
 
@@ -84,6 +84,7 @@ def test_a_run_cancelled_in_the_interface_ends_its_own_ray_in_30_s_and_the_next_
     assert_all_restored_once(archive[1])
 
 
+@pytest.mark.stack
 def test_a_run_cancelled_on_another_cluster_ends_its_actors_in_30_s_and_leaves_the_cluster(
     deqir, prefect_environment, archive, tiny_prior, worker_pid, other_cluster
 ) -> None:

@@ -153,3 +153,15 @@ def test_looking_twice_writes_one_small_object(api, name, tmp_path) -> None:
     after = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert before == after
     assert [str(path.relative_to(tmp_path / "out")) for path in after] == [".deqir/doctor"]
+
+
+def test_late_runs_are_no_fault_while_their_own_pool_is_at_work(api, name) -> None:
+    earlier = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": earlier}}
+    deployment = api.deployment(name)["id"]
+    for _ in range(2):
+        api.call("POST", f"/deployments/{deployment}/create_flow_run", {"state": state})
+    running = api.runs(name)[0]["id"]
+    api.call("POST", f"/flow_runs/{running}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    waiting = look(name)[f"runs of {name}"]
+    assert (waiting.health, waiting.says) == (Health.NOTE, "1 wait for their turn, 1 are under way")
