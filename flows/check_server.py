@@ -170,7 +170,7 @@ def check_late(client: SyncPrefectClient, deployment: DeploymentResponse) -> Fin
     if not late:
         return ok(what, "none is late")
     if busy:
-        return note(what, f"{len(late)} wait for their turn, {busy} are under way")
+        return note(what, f"waiting for their turn: {len(late)}, under way: {busy}")
     since = datetime.now(UTC) - late[0].expected_start_time if late[0].expected_start_time else LATE
     return wrong(
         what,

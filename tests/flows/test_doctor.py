@@ -164,4 +164,4 @@ def test_late_runs_are_no_fault_while_their_own_pool_is_at_work(api, name) -> No
     running = api.runs(name)[0]["id"]
     api.call("POST", f"/flow_runs/{running}/set_state", {"state": {"type": "RUNNING"}, "force": True})
     waiting = look(name)[f"runs of {name}"]
-    assert (waiting.health, waiting.says) == (Health.NOTE, "1 wait for their turn, 1 are under way")
+    assert (waiting.health, waiting.says) == (Health.NOTE, "waiting for their turn: 1, under way: 1")
