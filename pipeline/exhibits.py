@@ -18,6 +18,7 @@ from .metadata import Metadata
 from .store import Store, open_store
 
 SIDE: Final = 256
+BLOCK: Final = 16
 MOST_PIXELS: Final = 16_000_000
 MOST_BYTES: Final = 64 * 2**20
 LARGEST_PROFILE: Final = 4096
@@ -86,11 +87,11 @@ def _colour(picture: Picture) -> Tensor:
 def _busiest(change: Tensor) -> tuple[int, int]:
     """Return top and left of the square that changed most."""
     height, width = change.shape
-    window = (min(SIDE, height), min(SIDE, width))
-    step = max(1, SIDE // 4)
-    means = functional.avg_pool2d(change[None, None], window, step)[0, 0]
+    blocks = functional.avg_pool2d(change[None, None], (min(BLOCK, height), min(BLOCK, width)), ceil_mode=True)
+    window = [min(SIDE // BLOCK, side) for side in blocks.shape[-2:]]
+    means = functional.avg_pool2d(blocks, window, stride=1)[0, 0]
     top, left = divmod(int(means.argmax()), means.shape[1])
-    return top * step, left * step
+    return max(0, min(top * BLOCK, height - SIDE)), max(0, min(left * BLOCK, width - SIDE))
 
 
 def _jpeg(part: Tensor, like: Picture) -> bytes:

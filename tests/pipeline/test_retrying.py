@@ -118,3 +118,8 @@ def test_a_job_is_found_again_with_the_settings_it_was_recorded_with(settings) -
     assert recorded_job(settings.destination, first.id) == first.config
     with pytest.raises(ConfigurationError, match=f"no job 'other'.*{first.id}"):
         recorded_job(settings.destination, "other")
+
+
+def test_a_retry_is_of_everything_that_failed_and_takes_no_list_of_keys(settings) -> None:
+    with pytest.raises(ConfigurationError, match="go not together"):
+        open_job(again(settings).model_copy(update={"key_list": "keys.jsonl"}))
