@@ -142,7 +142,7 @@ class Engine:
 
     def _chain(self, A: LinearOperator) -> Chain:
         settings = self.settings
-        noise = A.start_noise if settings.start_noise is None else settings.start_noise
+        noise = settings.start_noise_of(A)
         if noise not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(noise)

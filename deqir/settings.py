@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 import torch
 
-from .protocols import Surrogate
+from .protocols import LinearOperator, Surrogate
 from .surrogates import FrozenData, FrozenEps, Secant, Wiener
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
@@ -80,3 +80,7 @@ class Settings:
         ):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
+
+    def start_noise_of(self, operator: LinearOperator) -> float:
+        """Return the noise of the start: what was set, or the operator's own."""
+        return operator.start_noise if self.start_noise is None else self.start_noise

@@ -43,14 +43,14 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     mask = destination.get(layout.mask(), limit=limits.max_bytes) if needs_mask else None  # the job's own copy
     operator = make_operator(degradation, mask)
     prior = load_prior(job, prior_digest)
-    on_gpu = prior.device.type != "cpu"
+    engine, on_gpu = make_engine(job, prior, operator), prior.device.type != "cpu"
     return ShardWorker(
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, operator),
+        facts=facts_of(job, layout.job_id, prior, start_noise=engine.settings.start_noise_of(operator)),
         limits=limits,
-        solver=Solver(engine=make_engine(job, prior, operator), operator=operator, seed=job.result.seed),
+        solver=Solver(engine=engine, operator=operator, seed=job.result.seed),
         delivery=Delivery(
             destination=destination,
             job_id=layout.job_id,
@@ -84,10 +84,6 @@ def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
 def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Engine:
     """Return the method with the job's settings."""
     result = job.result
-    try:
-        prior.check_noise(start_noise_of(job, operator))
-    except deqir.PriorError as error:
-        raise ConfigurationError(str(error)) from error
     settings = deqir.Settings(
         steps=result.steps,
         eta=result.eta,
@@ -99,12 +95,11 @@ def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -
         max_rounds=result.max_rounds,
         denoiser_batch=job.runtime.batch_size,
     )
+    try:
+        prior.check_noise(settings.start_noise_of(operator))
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
     return deqir.Engine(prior, settings)
-
-
-def start_noise_of(job: RestoreJob, operator: LinearOperator) -> float:
-    """Return the noise of the start: the job's, or the operator's own."""
-    return operator.start_noise if job.result.start_noise is None else job.result.start_noise
 
 
 def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
@@ -121,7 +116,7 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, operator: LinearOperator) -> JobFacts:
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: float) -> JobFacts:
     """Return what every row of the job repeats."""
     result = job.result
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
@@ -133,7 +128,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, operator: LinearO
         prior_digest=prior.digest,
         steps=result.steps,
         eta=result.eta,
-        start_noise=start_noise_of(job, operator),
+        start_noise=start_noise,
         seed=result.seed,
         mode=result.mode,
         device=device_name(prior.device),

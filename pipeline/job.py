@@ -23,10 +23,10 @@ from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import ManifestRow, read_rows
 from .places import refuse_overlap, with_places
-from .plan import plan, stored_plan
+from .plan import plan, stored_plan, uncommitted
 from .retrying import open_retry
 from .shards import Shard, ShardReport
-from .store import open_store
+from .store import Store, open_store
 from .summary import JobSummary, summary_of
 
 MAX_RECORD_BYTES: Final = 2**20
@@ -129,8 +129,7 @@ def plan_job(job: Job, /) -> JobPlan:
             output_format=job.config.result.output_format,
             keys=None if key_list is None else read_key_list(key_list),
         )
-    parts = {info.key for info in destination.list(job.layout.parts)}
-    pending = tuple(shard for shard in shards if job.layout.part(shard.id) not in parts)
+    pending = uncommitted(destination, job.layout, shards)
     inputs = sum(len(shard.images) for shard in shards)
     return JobPlan(
         shards=shards,
@@ -180,8 +179,7 @@ def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
     """
     store, layout = open_store(destination, writable=False), Layout(job_id)
     if store.head(layout.job()) is None:
-        known = ", ".join(find_jobs(destination)) or "none"
-        raise ConfigurationError(f"no job {job_id!r} in {store.url}; there: {known}")
+        raise no_such_job(store, job_id)
     return list(read_rows(store, layout))
 
 
@@ -195,17 +193,25 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
     try:
         return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
     except FileNotFoundError as error:
-        known = ", ".join(find_jobs(destination)) or "none"
-        raise ConfigurationError(f"no job {job_id!r} in {store.url}; there: {known}") from error
+        raise no_such_job(store, job_id) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{store.url}/{key} is no job of this version: {error}") from error
 
 
 def find_jobs(destination: str, /) -> tuple[str, ...]:
     """Return the ids of the jobs that wrote to a destination, in order."""
-    store = open_store(destination, writable=False)
+    return jobs_in(open_store(destination, writable=False))
+
+
+def jobs_in(store: Store) -> tuple[str, ...]:
+    """Return the ids of the jobs that have a record in a store, in order."""
     ids = (job_id_of(info.key) for info in store.list(INTERNAL))
     return tuple(sorted(id for id in ids if id is not None))
+
+
+def no_such_job(store: Store, job_id: str) -> ConfigurationError:
+    """Return what to raise for a job that is not in a store: the error names those that are."""
+    return ConfigurationError(f"no job {job_id!r} in {store.url}; there: {', '.join(jobs_in(store)) or 'none'}")
 
 
 def executor_of(runtime: RuntimeConfig) -> Executor:

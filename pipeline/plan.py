@@ -138,9 +138,15 @@ def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
 
 def create_plan(destination: Store, layout: Layout, refs: Sequence[ImageRef], *, shard_size: int) -> None:
     """Write the one generation of a job's plan, out of inputs that another plan knows; the plan that is there stays."""
-    shards = [Shard(tuple(refs[at : at + shard_size])) for at in range(0, len(refs), shard_size)]
+    shards = _cut(refs, shard_size)
     if destination.create(layout.plan(0), GENERATIONS.encode([row for shard in shards for row in _rows(shard)])):
         _tell(layout.job_id, 0, shards)
+
+
+def uncommitted(destination: Store, layout: Layout, shards: Iterable[Shard]) -> tuple[Shard, ...]:
+    """Return those of a job's shards that have no manifest part yet."""
+    parts = {info.key for info in destination.list(layout.parts)}
+    return tuple(shard for shard in shards if layout.part(shard.id) not in parts)
 
 
 def _read(destination: Store, key: str) -> list[Shard] | None:
@@ -199,6 +205,10 @@ def _shards(new: Sequence[ObjectInfo], given: Container[str], shard_size: int, e
     restorable = (key for key, refusal in refusals.items() if refusal is None)
     outputs = output_keys(restorable, extension=extension, taken=given)
     refs = [_planned(info, refusals[info.key], outputs.get(info.key)) for info in new]
+    return _cut(refs, shard_size)
+
+
+def _cut(refs: Sequence[ImageRef], shard_size: int) -> list[Shard]:
     return [Shard(tuple(refs[at : at + shard_size])) for at in range(0, len(refs), shard_size)]
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from .errors import ConfigurationError
 from .keys import Layout, unescaped
 from .manifest import Status, read_rows
-from .plan import create_plan, stored_plan
+from .plan import create_plan, stored_plan, uncommitted
 from .shards import ImageRef
 from .store import Store
 from .threads import map_ahead, threads
@@ -75,8 +75,7 @@ def tries_of(destination: Store, base: str) -> list[str]:
 def finished(destination: Store, job_id: str) -> bool:
     """Return whether every shard of a job has its part."""
     layout = Layout(job_id)
-    parts = {info.key for info in destination.list(layout.parts)}
-    return all(layout.part(shard.id) in parts for shard in stored_plan(destination, layout))
+    return not uncommitted(destination, layout, stored_plan(destination, layout))
 
 
 def still_failed(source: Store, destination: Store, jobs: list[str]) -> list[ImageRef]:

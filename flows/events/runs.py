@@ -24,8 +24,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
-from prefect.settings import get_current_settings
 
+from flows.server import server_url
 from pipeline.errors import ConfigurationError
 
 from .steps import TryLaterError
@@ -181,11 +181,7 @@ def open_runs(name: str) -> Iterator[Runs]:
     """
     if name.count("/") != 1:
         raise ConfigurationError(f"a deployment's name is restore-archive/NAME, got {name!r}")
-    if not get_current_settings().api.url:
-        raise ConfigurationError(
-            "no Prefect server is set; set PREFECT_API_URL to the one that has the deployment, such as "
-            "http://127.0.0.1:4200/api"
-        )
+    server_url()  # raises where a client would start a server of its own
     with get_client(sync_client=True) as client:
         yield Runs(client=client, name=name)
 
