@@ -106,11 +106,3 @@ class Chain:
     def sigma(self) -> Float[Tensor, " positions"]:
         """Noise level of each position for images in [-1, 1]; sigma[T] = 0."""
         return sigma_of(self.alpha_bar)
-
-    def weights(self, i: int) -> Float[Tensor, " 5"]:
-        """Return what step (4) to (6) from position i multiplies by.
-
-        These are sqrt(alpha_bar_i), sqrt(1 - alpha_bar_i), sqrt(alpha_bar_{i+1}), c1_i and c2_i.
-        """
-        here, there = self.alpha_bar[i], self.alpha_bar[i + 1]
-        return torch.stack([here.sqrt(), (1 - here).sqrt(), there.sqrt(), self.c1[i], self.c2[i]])

@@ -136,6 +136,8 @@ class Engine:
             chain=self._chain(A),
             pinv_y=A.pinv(y),
             start=start,
+            guess=A.guess(y),
+            sigma_y=y.new_tensor([request.sigma_y]) if request.sigma_y else None,
             noise=chain_noise([request.seed], start.shape[1:], settings.steps, dtype=y.dtype, device=device),
             denoiser_batch=self._batch_of(request),
         )

@@ -61,7 +61,7 @@ class Flight(Generic[Tag]):
         self._frontiers: list[int] = []
         self._states: list[Tensor] = [sampler.initial()]
         self._fresh: list[Tensor] = []
-        self._latest = sampler.start[:, None]
+        self._latest: Tensor | None = None
 
     @property
     def done(self) -> bool:
@@ -84,10 +84,15 @@ class Flight(Generic[Tag]):
             del self._states[1:]
             return self._states[0]
         while len(self._states) <= K:
-            position = self.frontier + len(self._states) - 1
-            self._states.append(self.sampler.step(self._states[-1][:, None], self._latest, position)[:, 0])
+            self._states.append(self._guess(self._states[-1], self.frontier + len(self._states) - 1))
         del self._states[K + 1 :]
         return torch.cat(self._states[:K])
+
+    def _guess(self, state: Tensor, position: int) -> Tensor:
+        """Return a guess at the state after `state`: the latest data prediction, or what there is before any."""
+        if self._latest is None:
+            return self.sampler.guessed(state, position)
+        return self.sampler.step(state[:, None], self._latest, position)[:, 0]
 
     def count(self, evaluations: int) -> None:
         """Note that the network was called."""
@@ -106,7 +111,7 @@ class Flight(Generic[Tag]):
         """Take the predicted noise of the states that were due; returns how far each next state moved."""
         sampler, f, K = self.sampler, self.frontier, len(eps)
         old = torch.stack(self._states[:K], 1)
-        x0_hat = sampler.without_noise(old, eps[None], f)
+        x0_hat = sampler.steps(f, K, like=old).x0_hat(old[0], eps)[None]
         stepped = sampler.step(old, x0_hat, f)
         new = [stepped[:, 0]]
         for j in range(1, K):

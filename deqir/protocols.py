@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -45,7 +45,29 @@ class LinearOperator(Protocol):
     def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]: ...
     def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]: ...
     def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """A plausible image that agrees with y: A(start(y)) = y."""
+        """A plausible image that agrees with y: A(start(y)) = y, up to what a damped inverse leaves of a blur."""
+        ...
+
+    def guess(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        """The image that a parallel solve first takes every data prediction for; `start` where none is better."""
+        ...
+
+
+Gain = Callable[[Tensor], Tensor]
+"""A function of singular values, elementwise; may add a batch dimension in front."""
+
+
+@runtime_checkable
+class SpectralOperator(LinearOperator, Protocol):
+    """An operator that knows its singular value decomposition A = U diag(s) V^T."""
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        """Return V gain(s) V^T v.
+
+        `gain` gets the singular values, 0 where A sees nothing (and where small ones are cut), in a shape that
+        broadcasts against coefficients of shape (B, ?, ?, ?). What it returns may have that batch dimension:
+        images of a batch may be at different steps.
+        """
         ...
 
 

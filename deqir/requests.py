@@ -23,12 +23,14 @@ class Request(Generic[Tag]):
         operator: The degradation that made it. Images are stepped together where they share the object.
         seed: Of the image's noise.
         tag: Whatever the caller knows it by.
+        sigma_y: Standard deviation of the noise in y, images in [-1, 1]; 0: y is exact.
     """
 
     y: Float[Tensor, "c h w"]
     operator: LinearOperator
     seed: int
     tag: Tag
+    sigma_y: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ from .flight import Flight
 from .protocols import Denoiser
 from .requests import Tally
 from .shapes import Float
+from .step import Step
 
 
 class _Turn(NamedTuple):
@@ -44,10 +45,11 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
     turns = [_Turn(*turn) for turn in zip(flights, states, torch.split(eps, [len(x) for x in states]), strict=True)]
     for flight, x, _ in turns:
         flight.count(len(x))
-    by_operator = dict[int, list[_Turn]]()
+    by_operator = dict[tuple[int, bool], list[_Turn]]()
     for turn in turns:
         if not turn.flight.guesses:
-            by_operator.setdefault(id(turn.flight.sampler.A), []).append(turn)
+            sampler = turn.flight.sampler
+            by_operator.setdefault((id(sampler.A), sampler.sigma_y is None), []).append(turn)
     for alike in by_operator.values():
         _step(alike)
     moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.finite() for turn in turns]
@@ -70,10 +72,9 @@ def _step(turns: Sequence[_Turn]) -> None:
     """One step (4) to (6) of images of one operator, each at its own position."""
     samplers, at = [turn.flight.sampler for turn in turns], [turn.flight.frontier for turn in turns]
     x, eps = torch.cat([turn.x for turn in turns]), torch.cat([turn.eps for turn in turns])
-    weights = torch.stack([sampler.chain.weights(i) for sampler, i in zip(samplers, at, strict=True)], 1).to(x)
-    here, noise_here, there, c1, c2 = weights[..., None, None, None]
+    noises = [sampler.sigma_y for sampler in samplers if sampler.sigma_y is not None]
+    step = Step.at(samplers[0].chain, at, A=samplers[0].A, sigma_y=torch.cat(noises) if noises else None, like=x)
     pinv_y = torch.cat([sampler.pinv_y for sampler in samplers])
     z = torch.cat([sampler.noise[:, i + 1] for sampler, i in zip(samplers, at, strict=True)])
-    x_tilde = pinv_y + samplers[0].null((x - noise_here * eps) / here)
-    for turn, state in zip(turns, torch.split(there * x_tilde + c1 * z + c2 * eps, 1), strict=True):
+    for turn, state in zip(turns, torch.split(step(step.x0_hat(x, eps), eps, pinv_y=pinv_y, z=z), 1), strict=True):
         turn.flight.step_to(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,19 +63,23 @@ class Secant:
     """The gain of each DCT coefficient is what past rounds showed (13): <D du, D dx0_hat> / <D du, D du>.
 
     Sums run over 3 x 3 neighbours and over past rounds with weight `memory` each; where there is little
-    evidence the gain is pulled to the Wiener gain. Costs no network evaluation and depends on no prior.
+    evidence the gain is pulled to the Wiener gain. What these gains G miss of the last round's change, dx0_hat -
+    G du, is added to the share in which the new change repeats the old one at each pixel, as Broyden's update does
+    for a vector as a whole. Costs no network evaluation and depends on no prior.
 
     Attributes:
         wiener: The gain without evidence.
         pull: Weight of that gain, relative to the mean evidence of the state.
         memory: Weight of a past round against the next one.
         cap: Largest gain.
+        repeat: Largest share; 0 leaves the gains alone.
     """
 
     wiener: Wiener = Wiener()
     pull: float = 0.1
     memory: float = 0.5
     cap: float = 0.9
+    repeat: float = 2.0
 
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization:
         return _SecantMemory(self, sigma)
@@ -94,15 +99,28 @@ class _SecantMemory:
             for position in [position for position in self._evidence if position < i]:
                 del self._evidence[position]
         self._last = i
-        gain = secant.wiener.gain(x0_hat, self._sigma[i])
+        gain, change = secant.wiener.gain(x0_hat, self._sigma[i]), None
         known = self._evidence.get(i)
         if known is None:
             self._evidence[i] = _Evidence(rows, u, x0_hat)
         else:
             known.keep(rows)
-            known.see(u, x0_hat, secant.memory)
+            change = known.see(u, x0_hat, secant.memory)
             gain = known.pull(gain, secant.pull)
-        return synthesise(analyse(du).mul_(gain.clamp_(0, secant.cap)), du.shape)
+        gain = gain.clamp_(0, secant.cap)
+        answer = synthesise(analyse(du).mul_(gain), du.shape)
+        if change is not None and secant.repeat:
+            missed = change.dx0_hat - synthesise(change.coefficients.mul_(gain), du.shape)
+            answer += missed.mul_(_share(du, change.du).clamp_(-secant.repeat, secant.repeat))
+        return answer
+
+
+class _Change(NamedTuple):
+    """What the last round did to u and, thereby, to the data prediction; the coefficients are those of du."""
+
+    du: Tensor
+    dx0_hat: Tensor
+    coefficients: Tensor
 
 
 class _Evidence:
@@ -124,14 +142,16 @@ class _Evidence:
         if self._num is not None and self._den is not None:
             self._num, self._den = self._num[places], self._den[places]
 
-    def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> None:
-        """Add this round's changes to what is known, of which the share `memory` is kept."""
-        before, after = analyse(u - self._u), analyse(x0_hat - self._x0_hat)
+    def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> _Change:
+        """Add this round's changes, which are returned, to what is known, of which the share `memory` is kept."""
+        du, dx0_hat = u - self._u, x0_hat - self._x0_hat
+        before, after = analyse(du), analyse(dx0_hat)
         self._u, self._x0_hat = u, x0_hat.clone()
-        num, den = _around(after.mul_(before)), _around(before.square_())
+        num, den = _around(after.mul_(before)), _around(before.square())
         num, den = (c.view(len(u), -1, *c.shape[1:]) for c in (num, den))
         self._num = num if self._num is None else self._num.mul_(memory).add_(num)
         self._den = den if self._den is None else self._den.mul_(memory).add_(den)
+        return _Change(du, dx0_hat, before)
 
     def pull(self, gain: Tensor, weight: float) -> Tensor:
         """Return the observed gain, pulled to `gain`, which is overwritten, where evidence is little."""
@@ -141,6 +161,13 @@ class _Evidence:
         trust = trust.view(-1, 1, 1, 1, 1)
         observed = gain.view_as(self._num).mul_(trust).add_(self._num).div_(self._den + trust)
         return observed.view_as(gain)
+
+
+def _share(new: Tensor, old: Tensor) -> Tensor:
+    """Return how much of `old` is in `new` at each pixel: their inner product over the channels, over that of `old`."""
+    size = old.square().sum(1, keepdim=True)
+    little = 1e-3 * size.flatten(1).mean(1)[:, None, None, None] + torch.finfo(old.dtype).tiny
+    return (new * old).sum(1, keepdim=True) / (size + little)
 
 
 def _around(c: Tensor) -> Tensor:

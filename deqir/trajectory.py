@@ -11,6 +11,7 @@ from torch import Tensor
 from .chain import Chain
 from .protocols import Denoiser, Linearization, LinearOperator, Surrogate
 from .shapes import Float, Int
+from .step import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,6 +22,7 @@ class Sampler:
         x0_hat  = (x_i - sqrt(1 - alpha_bar_i) e_i) / sqrt(alpha_bar_i)
         x_tilde = A^+ y + (I - A^+ A) x0_hat
         x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde + c1_i z_i + c2_i e_i
+    and with noise in y what `Step` makes of them.
 
     Attributes:
         denoiser: Noise predictor eps_theta.
@@ -28,6 +30,8 @@ class Sampler:
         chain: Levels and noise weights.
         pinv_y: A^+ y of each image, shape (B, C, H, W).
         start: The image each chain starts from, before noise, shape (B, C, H, W).
+        guess: What a parallel solve first takes the data predictions for, shape (B, C, H, W); None: the start.
+        sigma_y: Standard deviation of the noise in y, images in [-1, 1], shape (B,); None: y is exact.
         noise: Standard normal noise: the start's, then z_0..z_{T-1}, shape (B, T + 1, C, H, W).
         denoiser_batch: Most images x positions in one call of the denoiser; bounds memory, not results.
 
@@ -43,12 +47,21 @@ class Sampler:
     start: Float[Tensor, "B C H W"]
     noise: Float[Tensor, "B positions C H W"]
     denoiser_batch: int = 16
+    guess: Float[Tensor, "B C H W"] | None = None
+    sigma_y: Float[Tensor, " B"] | None = None
 
     def take(self, rows: Int[Tensor, " b"]) -> Sampler:
         """Return the sampler of some of the images."""
         if len(rows) == len(self.start):
             return self
-        return replace(self, pinv_y=self.pinv_y[rows], start=self.start[rows], noise=self.noise[rows])
+        return replace(
+            self,
+            pinv_y=self.pinv_y[rows],
+            start=self.start[rows],
+            noise=self.noise[rows],
+            guess=None if self.guess is None else self.guess[rows],
+            sigma_y=None if self.sigma_y is None else self.sigma_y[rows],
+        )
 
     def initial(self) -> Float[Tensor, "B C H W"]:
         """Return the state at position 0 (7): the start plus noise of the first level."""
@@ -62,32 +75,24 @@ class Sampler:
         rows, levels = x.flatten(0, 1), alpha_bar.repeat(B)
         batch = self.denoiser_batch
         parts = zip(torch.split(rows, batch), torch.split(levels, batch), strict=True)
-        eps = torch.cat([self.denoiser(part, level) for part, level in parts]).view_as(x)
-        return self.without_noise(x, eps, first)
+        eps = torch.cat([self.denoiser(part, level) for part, level in parts])
+        return self.steps(first, K, like=x).x0_hat(rows, eps).view_as(x)
 
-    def without_noise(
-        self, x: Float[Tensor, "B K C H W"], eps: Float[Tensor, "B K C H W"], first: int
-    ) -> Float[Tensor, "B K C H W"]:
-        """Return the data prediction (4) of K states at positions first..first+K-1 from their predicted noise."""
-        alpha_bar = self.chain.alpha_bar[first : first + x.shape[1]]
-        return (x - _column((1 - alpha_bar).sqrt(), x) * eps) / _column(alpha_bar.sqrt(), x)
-
-    def null(self, v: Float[Tensor, "B *K C H W"]) -> Float[Tensor, "B *K C H W"]:
-        """Return (I - A^+ A) v, what A cannot see of v."""
-        flat = v.reshape(-1, *v.shape[-3:])
-        return v - self.A.pinv(self.A(flat)).view_as(v)
+    def steps(self, first: int, K: int, *, like: Tensor) -> Step:
+        """Return the steps from positions first..first+K-1 of each image, images outermost."""
+        B = len(self.start)
+        sigma_y = None if self.sigma_y is None else self.sigma_y.repeat_interleave(K)
+        return Step.at(self.chain, list(range(first, first + K)) * B, A=self.A, sigma_y=sigma_y, like=like)
 
     def step(
         self, x: Float[Tensor, "B K C H W"], x0_hat: Float[Tensor, "B K C H W"], first: int
     ) -> Float[Tensor, "B K C H W"]:
         """Return the states one step on from positions first..first+K-1, given their data predictions."""
         K = x.shape[1]
-        here, there = self.chain.alpha_bar[first : first + K], self.chain.alpha_bar[first + 1 : first + K + 1]
-        eps = (x - _column(here.sqrt(), x) * x0_hat) / _column((1 - here).sqrt(), x)
-        x_tilde = self.pinv_y[:, None] + self.null(x0_hat)
-        z = self.noise[:, first + 1 : first + K + 1]
-        c1, c2 = self.chain.c1[first : first + K], self.chain.c2[first : first + K]
-        return _column(there.sqrt(), x) * x_tilde + _column(c1, x) * z + _column(c2, x) * eps
+        step, flat = self.steps(first, K, like=x), x0_hat.flatten(0, 1)
+        z = self.noise[:, first + 1 : first + K + 1].flatten(0, 1)
+        pinv_y = self.pinv_y.repeat_interleave(K, 0)
+        return step(flat, step.eps(x.flatten(0, 1), flat), pinv_y=pinv_y, z=z).view_as(x)
 
     def sequential(self, x: Float[Tensor, "B C H W"], first: int = 0) -> Iterator[Float[Tensor, "B C H W"]]:
         """Yield the states after x, which stands at position `first`, one network call a step."""
@@ -102,14 +107,17 @@ class Sampler:
             x = state
         return x
 
+    def guessed(self, x: Float[Tensor, "B C H W"], i: int) -> Float[Tensor, "B C H W"]:
+        """Return the state after x, at position i, of the chain whose data prediction is the guess, as it is."""
+        guess = self.start if self.guess is None else self.guess
+        step = self.steps(i, 1, like=x)
+        return step.next_signal * guess + step.c1 * self.noise[:, i + 1] + step.c2 * step.eps(x, guess)
+
     def frozen(self) -> Float[Tensor, "B T C H W"]:
-        """Return positions 1..T of the chain whose data prediction is the start throughout, without the network."""
+        """Return positions 1..T of the chain whose data prediction is the guess throughout, without the network."""
         x, states = self.initial(), list[Tensor]()
         for i in range(self.chain.steps):
-            here, there = self.chain.alpha_bar[i], self.chain.alpha_bar[i + 1]
-            eps = (x - float(here.sqrt()) * self.start) / float((1 - here).sqrt())
-            x = float(there.sqrt()) * self.start
-            x = x + float(self.chain.c1[i]) * self.noise[:, i + 1] + float(self.chain.c2[i]) * eps
+            x = self.guessed(x, i)
             states.append(x)
         return torch.stack(states, 1)
 
@@ -180,12 +188,5 @@ def carried(
     new: Float[Tensor, "b C H W"],
 ) -> Float[Tensor, "b C H W"]:
     """Return M_i (new - old), what a change of the state at position i brings to the next one, by (9)."""
-    chain, dx = sampler.chain, new - old
-    root = float(chain.alpha_bar[i].sqrt())
-    jd = jacobian(i, rows, old / root, x0_hat, dx / root)
-    q = float(chain.c2[i] / (1 - chain.alpha_bar[i]).sqrt())
-    return float(chain.alpha_bar[i + 1].sqrt()) * sampler.null(jd) + q * (dx - root * jd)
-
-
-def _column(values: Float[Tensor, " K"], like: Tensor) -> Float[Tensor, "K 1 1 1"]:
-    return values.to(like)[:, None, None, None]
+    step, dx = sampler.steps(i, 1, like=old), new - old
+    return step.carried(dx, jacobian(i, rows, old / step.signal, x0_hat, dx / step.signal))

@@ -52,6 +52,8 @@ class Inpainting:
         """Return y with the gaps filled by diffusion from their borders."""
         return diffused_fill(self(y), self.keep)
 
+    guess = start
+
 
 def diffused_fill(
     y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "H W"], *, sweeps: int = 32

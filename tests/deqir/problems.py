@@ -37,6 +37,7 @@ def make_sampler(
     images: int = 2,
     denoiser: Denoiser = toy_denoiser,
     start_noise: float = 0.3,
+    sigma_y: float = 0.0,
 ) -> Sampler:
     """A chain over `images` random images of 3 x HEIGHT x WIDTH."""
     y = A(rand(images, 3, HEIGHT, WIDTH, seed=3).clamp(-1, 1))
@@ -47,5 +48,7 @@ def make_sampler(
         chain=Chain.between(start_noise, 6 / 255, steps=steps, eta=eta),
         pinv_y=A.pinv(y),
         start=start,
+        guess=A.guess(y),
+        sigma_y=torch.full((images,), sigma_y, dtype=torch.float64) if sigma_y else None,
         noise=rand(images, steps + 1, *start.shape[1:], seed=4),
     )

@@ -83,7 +83,7 @@ def test_the_start_agrees_with_the_data_and_has_the_stated_shape(
     y = A(rand(2, *shape))
     assert A.image_shape(tuple(y.shape)) == shape
     start = A.start(y)
-    assert start.shape[1:] == shape
+    assert start.shape[1:] == A.guess(y).shape[1:] == shape
     torch.testing.assert_close(A(start), y)
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
         A(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("method", ["image_shape", "adjoint", "pinv", "start"])
+@pytest.mark.parametrize("method", ["image_shape", "adjoint", "pinv", "start", "guess"])
 @pytest.mark.parametrize(
     ("A", "shape", "says"),
     [

@@ -85,3 +85,20 @@ def test_the_secant_keeps_each_images_evidence_apart_when_others_leave() -> None
         return jacobian(1, rows, (u + du)[rows], (gains * (u + du))[rows], du[rows])
 
     torch.testing.assert_close(second(torch.tensor([1]))[0], second(torch.arange(2))[1])
+
+
+def test_the_secant_repeats_what_a_change_did_although_no_gain_tells_it() -> None:
+    """x0_hat = a mixture of u with its shifted self, which is far from diagonal in the cosine basis."""
+
+    def mixture(v: Tensor) -> Tensor:
+        return 0.4 * v + 0.4 * v.roll(3, -1).flip(-2)
+
+    u, du, rows = rand(1, 3, 16, 16), rand(1, 3, 16, 16, seed=1), torch.arange(1)
+    errors = dict[float, float]()
+    for repeat in (0.0, 1.0):
+        jacobian = Secant(repeat=repeat).linearize(SIGMA, 1)
+        jacobian(1, rows, u, mixture(u), du)
+        answer = jacobian(1, rows, u + du, mixture(u + du), 0.5 * du)
+        errors[repeat] = float((answer - mixture(0.5 * du)).norm() / mixture(0.5 * du).norm())
+    assert errors[1] < 0.01
+    assert errors[0] > 0.3
