@@ -48,6 +48,8 @@ class Measuring:
         (name,) = setting.photographs
         A = operator(setting.problem, setting.size)
         bench = Bench(prior=self._denoiser, lpips=self._lpips, A=A, x=photograph(name, setting.size))
+        if setting.start_noise == 0:
+            return [bench.start()]
         sampler = bench.sampler(
             steps=setting.steps, eta=setting.eta, start_noise=setting.start_noise, end_noise=setting.end_noise
         )
@@ -109,6 +111,7 @@ def main() -> None:
         "environment": environment(),
         "prior": {"name": prior.name, "sha256": prior.digest},
         "seconds": round(time.perf_counter() - began),
+        "processor_seconds": round(time.process_time()),
         "acceptance": accepted,
         "records": [asdict(record.setting) | asdict(record.score) for record in records],
     }

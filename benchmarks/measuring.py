@@ -126,6 +126,11 @@ class Bench:
             rounds=rounds,
         )
 
+    def start(self) -> Score:
+        """Return the score of the image that a chain starts from."""
+        image = self.A.start(self.A(self.x))
+        return self.score(image, to=image, rounds=0, nfe=0)
+
     def sequential(self, sampler: Sampler) -> tuple[Tensor, Score]:
         """Return the chain's end and its score."""
         *_, x_0 = sampler.sequential(sampler.initial())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from .measuring import Score
 from .plans import Setting
@@ -20,33 +19,24 @@ class Record:
 
 def render(records: Sequence[Record], accepted: Sequence[Mapping[str, float | str]]) -> str:
     """Return all tables that there are records for."""
+    titles: Sequence[tuple[str, str, Callable[[Sequence[Record]], Iterator[str]]]] = (
+        ("grid", "Fidelity to the sequential chain in dB after rounds 1, 2, ...", _fidelity),
+        ("grid", "Fidelity · PSNR to the original, both in dB, after the last round", _last_round),
+        ("grid", "Quality at equal depth: dB / LPIPS to the original", _quality_at_depth),
+        ("grid", "Network evaluations of k rounds", _evaluations),
+        ("surrogates", "Fidelity in dB after rounds 1, 2, ..., at 256 x 256 (coffee: 128 x 128)", _surrogates),
+        ("depth", "Equal depth, mean of the photographs: dB / LPIPS to the original", _depth),
+        ("steps", "Sequential chains: dB / LPIPS to the original", _steps),
+        ("end noise", "Noise of the last step, of 255: dB / LPIPS to the original", _noises("end_noise")),
+        ("tolerance", "The parallel solve with default settings", _tolerance),
+        ("start noise", "Noise of the start, of 255: dB / LPIPS to the original", _noises("start_noise")),
+    )
     parts = [("The default settings on 4x super-resolution", _acceptance(accepted))]
-    by_table = {
-        table: [r for r in records if r.setting.table == table]
-        for table in dict.fromkeys(record.setting.table for record in records)
-    }
-    titles = {
-        "grid": ("Rounds, evaluations, fidelity and quality", _grid),
-        "surrogates": ("Fidelity in dB to the sequential result after rounds 1, 2, ...", _surrogates),
-        "depth": ("Equal depth: PSNR in dB / LPIPS to the original", _depth),
-        "steps": ("Sequential chains: PSNR in dB / LPIPS to the original", _steps),
-        "end noise": ("Noise of the last step (of 255)", _noises("end_noise")),
-        "tolerance": ("The parallel solve with default settings", _tolerance),
-        "start noise": (
-            "Noise of the start (of 255): PSNR in dB / LPIPS to the original",
-            _noises("start_noise"),
-        ),
-    }
-    for table, found in by_table.items():
-        title, lines = titles[table]
-        parts.append((title, lines(found)))
+    for table, title, lines in titles:
+        found = [record for record in records if record.setting.table == table]
+        if found:
+            parts.append((title, lines(found)))
     return "\n".join(f"### {title}\n\n" + "\n".join(lines) + "\n" for title, lines in parts)
-
-
-GRID_HEAD: Final = (
-    *("problem", "T", "eta", "surrogate, solver", "rounds", "NFE", "fidelity, dB", "dB / LPIPS"),
-    *("chain of as many steps", "chain of T steps"),
-)
 
 
 def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -64,7 +54,7 @@ def _quality(score: Score) -> str:
 def _acceptance(accepted: Sequence[Mapping[str, float | str]]) -> Iterator[str]:
     names = ("bicubic_psnr", "psnr", "bicubic_lpips", "lpips")
     means = {name: sum(float(row[name]) for row in accepted) / len(accepted) for name in names}
-    rows = [*accepted, {"photograph": "mean", **means}]
+    rows: list[Mapping[str, float | str]] = [*accepted, {"photograph": "mean", **means}]
     yield from _rows(
         ["photograph", "bicubic, dB", "restored, dB", "bicubic, LPIPS", "restored, LPIPS"],
         [
@@ -77,34 +67,69 @@ def _acceptance(accepted: Sequence[Mapping[str, float | str]]) -> Iterator[str]:
     )
 
 
-def _grid(records: Sequence[Record]) -> Iterator[str]:
-    chains = {_key(r.setting, r.setting.steps): r.score for r in records if r.setting.surrogate is None}
-    rows = list[list[str]]()
+def _method(setting: Setting) -> str:
+    return f"{setting.surrogate}, {setting.solver}"
+
+
+def _fidelity(records: Sequence[Record]) -> Iterator[str]:
+    cells = dict[tuple[str, int, float], dict[str, list[str]]]()
     for record in records:
-        setting, score = record.setting, record.score
-        if setting.surrogate is None or score.rounds not in (2, 3, 4, 5, 6):
-            continue
-        rows.append(
-            [
-                setting.problem,
-                str(setting.steps),
-                f"{setting.eta:g}",
-                f"{setting.surrogate}, {setting.solver}",
-                str(score.rounds),
-                str(score.nfe),
-                f"{score.fidelity:.1f}",
-                _quality(score),
-                _quality(chains[_key(setting, score.rounds)]),
-                _quality(chains[_key(setting, setting.steps)]),
-            ]
-        )
+        setting = record.setting
+        if setting.surrogate is not None:
+            line = cells.setdefault((setting.problem, setting.steps, setting.eta), {})
+            line.setdefault(_method(setting), []).append(f"{record.score.fidelity:.0f}")
+    methods = list(dict.fromkeys(method for line in cells.values() for method in line))
     yield from _rows(
-        GRID_HEAD,
-        rows,
+        ["problem", "T", "eta", *methods],
+        [
+            [problem, str(T), f"{eta:g}", *(" ".join(line.get(method, [])) for method in methods)]
+            for (problem, T, eta), line in cells.items()
+        ],
     )
 
 
-def _key(setting: Setting, steps: int) -> Setting:
+def _last_round(records: Sequence[Record]) -> Iterator[str]:
+    """Fidelity and PSNR of every method after the last round, beside the chain of as many steps and of all."""
+    chains = {_chain(r.setting, r.setting.steps): f"{r.score.psnr:.2f}" for r in records if not r.setting.surrogate}
+    ends = {r.setting: r.score for r in records if r.setting.surrogate and r.score.rounds in (0, r.setting.rounds)}
+    methods = list(dict.fromkeys(_method(setting) for setting in ends))
+    lines = dict[Setting, dict[str, Score]]()
+    for setting, score in ends.items():
+        one = replace(setting, surrogate=None, solver="picard")
+        lines.setdefault(one, {})[_method(setting)] = score
+    rows = list[list[str]]()
+    for one, scores in lines.items():
+        nfe = max(score.nfe for score in scores.values())
+        cells = [f"{s.fidelity:.0f} · {s.psnr:.2f}" if (s := scores.get(method)) else "–" for method in methods]
+        rivals = [chains[_chain(one, one.rounds)], chains[_chain(one, one.steps)]]
+        rows.append([one.problem, f"{one.steps}, {one.eta:g}", f"{one.rounds} ({nfe})", *cells, *rivals])
+    yield from _rows(["problem", "T, eta", "rounds (NFE)", *methods, "chain of as many steps", "chain of T"], rows)
+
+
+def _quality_at_depth(records: Sequence[Record]) -> Iterator[str]:
+    """The secant solver after 3 rounds and after the last, beside the chain of as many steps and of all."""
+    chains = {_chain(r.setting, r.setting.steps): _quality(r.score) for r in records if not r.setting.surrogate}
+    rows = list[list[str]]()
+    for record in records:
+        setting, k = record.setting, record.score.rounds
+        if _method(setting) == "secant, picard" and k in (3, setting.rounds):
+            chain = [chains[_chain(setting, k)], chains[_chain(setting, setting.steps)]]
+            rows.append(
+                [setting.problem, str(setting.steps), f"{setting.eta:g}", str(k), _quality(record.score), *chain]
+            )
+    yield from _rows(["problem", "T", "eta", "k", "secant, k rounds", "k steps", "T steps"], rows)
+
+
+def _evaluations(records: Sequence[Record]) -> Iterator[str]:
+    cells = {(r.setting.steps, r.score.rounds): r.score.nfe for r in records if r.setting.surrogate is not None}
+    rounds = sorted({k for _, k in cells})
+    yield from _rows(
+        ["T", *(f"k = {k}" for k in rounds)],
+        [[str(T), *(str(cells.get((T, k), "")) for k in rounds)] for T in sorted({T for T, _ in cells})],
+    )
+
+
+def _chain(setting: Setting, steps: int) -> Setting:
     return replace(setting, steps=steps, surrogate=None, solver="picard", rounds=0)
 
 
@@ -151,13 +176,13 @@ def _steps(records: Sequence[Record]) -> Iterator[str]:
     )
 
 
-def _noises(field: str):  # type: ignore[no-untyped-def]
+def _noises(field: str) -> Callable[[Sequence[Record]], Iterator[str]]:
     def table(records: Sequence[Record]) -> Iterator[str]:
         levels = sorted({getattr(r.setting, field) for r in records})
         cells = {(r.setting.problem, getattr(r.setting, field)): _quality(r.score) for r in records}
         problems = dict.fromkeys(problem for problem, _ in cells)
         yield from _rows(
-            ["problem", *(f"{255 * level:.0f}" for level in levels)],
+            ["problem", *(f"{255 * level:.0f}" if level else "the start itself" for level in levels)],
             [[problem, *(cells[problem, level] for level in levels)] for problem in problems],
         )
 
