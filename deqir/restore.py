@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class Restorer(Settings):
         *,
         seed: int = 0,
         seeds: Sequence[int] = (),
+        sigma_y: float | Sequence[float] = 0.0,
     ) -> Restoration:
         """Restore a batch of images of one size.
 
@@ -48,10 +50,11 @@ class Restorer(Settings):
             seed: Seeds each image's noise together with the image's own content, so that a result does not
                 depend on its place in a batch.
             seeds: One seed per image, instead of `seed`.
+            sigma_y: Standard deviation of the noise in y, for all images or for each, images in [-1, 1].
 
         Raises:
-            ValueError: y is no batch of finite images, the operator cannot have made it, or a setting is out of
-                range.
+            ValueError: y is no batch of finite images, the operator cannot have made it, a setting is out of
+                range, or y is noisy and the operator does not know its singular values.
             PriorError: The prior does not know noise as strong as the start's.
             MemoryError, RuntimeError: An image does not fit in memory.
         """
@@ -64,10 +67,13 @@ class Restorer(Settings):
             raise ValueError(f"need one seed per image: got {len(seeds)} for {len(y)} images")
         if not bool(torch.isfinite(y).all()):
             raise ValueError("y holds nan or inf")
+        noises = [float(sigma_y)] * len(y) if isinstance(sigma_y, int | float) else list(sigma_y)
+        if len(noises) != len(y) or not all(0 <= noise < math.inf for noise in noises):
+            raise ValueError(f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}")
         seeds = seeds or [image_seed(seed, _digest(image)) for image in y]
         requests = [
-            Request(y=image, operator=operator, seed=own, tag=place)
-            for place, (image, own) in enumerate(zip(y, seeds, strict=True))
+            Request(y=image, operator=operator, seed=own, tag=place, sigma_y=noise)
+            for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
         results = sorted(Engine(self.prior, self).run(requests), key=lambda result: result.tag)
         images, starts, stats = list[Tensor](), list[Tensor](), list[ConvergenceStats]()

@@ -93,7 +93,7 @@ class Step:
         pinv_y: Float[Tensor, "N C H W"],
         z: Float[Tensor, "N C H W"],
     ) -> Float[Tensor, "N C H W"]:
-        """Return the next states (5), (6); with noisy data (16) to (19).
+        """Return the next states (5), (6); with noisy data (20) to (23).
 
         Args:
             x0_hat: Data predictions.
@@ -118,7 +118,7 @@ class Step:
         return v - (self.A.pinv(self.A(v)) if self.sigma_y is None else _spectral(self.A).filter(v, self._data))
 
     def _data(self, s: Tensor) -> Tensor:
-        """lambda(s), the share of A^+ y that is taken (16); in the last step (17)."""
+        """lambda(s), the share of A^+ y that is taken (20); in the last step (21)."""
         data_noise = self._data_noise(s)
         due = self.next_noise / (self.next_signal * data_noise)  # what is due in the next state anyway does no harm
         prior = (PRIOR_ERROR * self.noise / self.signal).square()
@@ -126,11 +126,11 @@ class Step:
         return torch.where(s > 0, share, 0.0)
 
     def _fresh(self, s: Tensor) -> Tensor:
-        """c1(s): the data's noise takes the place of fresh noise (18)."""
+        """c1(s): the data's noise takes the place of fresh noise (22)."""
         return (self.c1.square() - self._brought(s).square()).clamp(min=0).sqrt()
 
     def _predicted(self, s: Tensor) -> Tensor:
-        """c2(s): where the data bring more than the fresh noise, also of the predicted one (19)."""
+        """c2(s): where the data bring more than the fresh noise, also of the predicted one (23)."""
         room = self.next_noise.square() - self._brought(s).square()
         return torch.minimum(self.c2, room.clamp(min=0).sqrt())
 
