@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from . import kernels as kernels
+from . import masks as masks
+from .adapters import from_deepinv
 from .colorization import Colorization
+from .composition import Composition
+from .compressed_sensing import BlockSensing, WalshHadamardSensing
+from .convolution import Deblurring
+from .denoising import Denoising
 from .inpainting import Inpainting
+from .matrix_free import ConvergenceError, MatrixFree
+from .separable import KernelSuperResolution, SeparableDeblurring
 from .super_resolution import SuperResolution
 
-__all__ = ["Colorization", "Inpainting", "SuperResolution"]
+__all__ = [
+    "BlockSensing",
+    "Colorization",
+    "Composition",
+    "ConvergenceError",
+    "Deblurring",
+    "Denoising",
+    "Inpainting",
+    "KernelSuperResolution",
+    "MatrixFree",
+    "SeparableDeblurring",
+    "SuperResolution",
+    "WalshHadamardSensing",
+    "from_deepinv",
+]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from deqir.protocols import Gain
 from deqir.shapes import Float
+
+from .spectral import two_valued
 
 REC_601 = (0.299, 0.587, 0.114)
 
@@ -27,6 +31,11 @@ class Colorization:
     def __post_init__(self) -> None:
         if abs(sum(self.weights) - 1) > 1e-6:
             raise ValueError(f"the weights of red, green and blue must sum to 1, got {self.weights}")
+
+    @property
+    def singular_value(self) -> float:
+        """The one singular value besides 0: the length of the vector of weights."""
+        return math.hypot(*self.weights)
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
@@ -52,6 +61,9 @@ class Colorization:
         return y.expand(-1, 3, -1, -1).clone()
 
     guess = start
+
+    def filter(self, v: Float[Tensor, "B 3 H W"], gain: Gain, /) -> Float[Tensor, "B 3 H W"]:
+        return two_valued(self, v, gain, self.singular_value)
 
     def _column(self, like: Tensor) -> Tensor:
         return torch.tensor(self.weights, dtype=like.dtype, device=like.device)[:, None, None]

@@ -8,37 +8,47 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.protocols import Gain
 from deqir.shapes import Bool, Float
+
+from .spectral import two_valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inpainting:
-    """y keeps the pixels where `keep` is true and is zero elsewhere, in every channel.
+    """y keeps the pixels where `keep` is true and is zero elsewhere.
 
     Attributes:
-        keep: Which pixels are known, shape (H, W).
+        keep: Which pixels are known: shape (H, W), the same in every channel, or (C, H, W), each channel for
+            itself (a missing channel, a colour filter mosaic). deqir.operators.masks makes some.
 
     Raises:
-        ValueError: `keep` is not a plane of booleans, or nothing is kept.
+        ValueError: `keep` is not a plane of booleans or one a channel, or nothing is kept.
     """
 
-    keep: Bool[Tensor, "H W"]
+    keep: Bool[Tensor, "*C H W"]
     start_noise: float = 49 / 255
 
     def __post_init__(self) -> None:
-        if self.keep.dtype != torch.bool or self.keep.ndim != 2:
+        if self.keep.dtype != torch.bool or self.keep.ndim not in (2, 3):
             raise ValueError(
-                f"Inpainting needs a mask of booleans of shape (H, W), got {self.keep.dtype} {tuple(self.keep.shape)}"
+                "Inpainting needs a mask of booleans of shape (H, W) or (C, H, W), "
+                f"got {self.keep.dtype} {tuple(self.keep.shape)}"
             )
         if not bool(self.keep.any()):
             raise ValueError("the mask keeps no pixel at all: nothing to restore from; is it inverted?")
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
-        if (height, width) != self.keep.shape:
+        if (height, width) != self.keep.shape[-2:]:
             raise ValueError(
-                f"the mask is {tuple(self.keep.shape)} (height, width) but the image is {(height, width)}; "
+                f"the mask is {tuple(self.keep.shape[-2:])} (height, width) but the image is {(height, width)}; "
                 "an inpainting mask must have its image's size"
+            )
+        if self.keep.ndim == 3 and channels != len(self.keep):
+            raise ValueError(
+                f"the mask has {len(self.keep)} channels but the image {channels}; "
+                "an inpainting mask has one plane for all channels, or one for each channel of the image"
             )
         return channels, height, width
 
@@ -49,30 +59,48 @@ class Inpainting:
     adjoint = pinv = __call__  # an orthogonal projection is its own transpose and inverse
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return y with the gaps filled by diffusion from their borders."""
-        return diffused_fill(self(y), self.keep)
+        """Return y with the gaps filled by diffusion from their borders.
+
+        Where each channel has its own gaps, what is filled is the difference to the other channels, so that a gap
+        in one shows the detail of the others, and a missing channel is their mean.
+        """
+        known, keep = self(y), self.keep.to(y.device)
+        if keep.ndim == 2 or len(keep) == 1:
+            return diffused_fill(known, keep)
+        others = _mean_of_others(diffused_fill(known, keep), keep)
+        return torch.where(keep, known, others + diffused_fill((known - others) * keep, keep))
 
     guess = start
 
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        return two_valued(self, v, gain, 1.0)
+
 
 def diffused_fill(
-    y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "H W"], *, sweeps: int = 32
+    y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*C H W"], *, sweeps: int = 32
 ) -> Float[Tensor, "B C H W"]:
     """Return y where `keep`, elsewhere a smooth fill that solves Laplace's equation approximately.
 
     Coarse to fine: gaps take the mean of the known pixels of ever larger blocks, then at each size `sweeps`
-    relaxations let every gap pixel take the mean of its four neighbours.
+    relaxations let every gap pixel take the mean of its four neighbours. A channel without a known pixel is 0.
+
+    Args:
+        y: Images; what they hold in the gaps does not matter.
+        keep: Which pixels are known, in every channel or in each.
+        sweeps: Relaxations at each size.
     """
-    known = keep.to(y)[None, None]
+    if keep.ndim == 2:
+        keep = keep[None]
+    known = keep.to(y)[None]
     if min(y.shape[-2:]) > 1 and not bool(keep.all()):
         weight = functional.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
         mean = functional.avg_pool2d(y * known, 2, ceil_mode=True, count_include_pad=False)
-        coarse_keep = weight[0, 0] > 0
+        coarse_keep = weight[0] > 0
         coarse = torch.where(coarse_keep, mean / weight.clamp(min=1e-6), 0.0)
         filled = diffused_fill(coarse, coarse_keep, sweeps=sweeps)
         fine = functional.interpolate(filled, size=y.shape[-2:], mode="bilinear", align_corners=False)
     else:
-        total = known.sum().clamp(min=1)
+        total = known.sum((-2, -1), keepdim=True).clamp(min=1)
         fine = ((y * known).sum((-2, -1), keepdim=True) / total).expand_as(y)
     x = torch.where(keep, y, fine)
     for _ in range(sweeps):
@@ -80,3 +108,10 @@ def diffused_fill(
         mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
         x = torch.where(keep, y, mean / 4)
     return x
+
+
+def _mean_of_others(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "C H W"]) -> Float[Tensor, "B C H W"]:
+    """Return the mean of the other channels of which something is known; 0 where there is none."""
+    present = keep.flatten(1).any(1).to(x)[:, None, None]
+    count = (present.sum() - present).clamp(min=1)
+    return ((x * present).sum(1, keepdim=True) - x * present) / count

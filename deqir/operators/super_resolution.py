@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.protocols import Gain
 from deqir.shapes import Float
+
+from .axes import both, check_sides
+from .spectral import two_valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuperResolution:
-    """y is the mean of each scale x scale block of x. Any integer scale, any number of channels."""
+    """y is the mean of each block of x. Any number of channels; sides of x must be multiples of the scale.
 
-    scale: int = 4
+    Attributes:
+        scale: The side of a block in pixels, any integer; its height and its width where they differ.
+    """
+
+    scale: int | tuple[int, int] = 4
     start_noise: float = 49 / 255
 
     def __post_init__(self) -> None:
-        if self.scale < 1:
+        if min(both(self.scale)) < 1:
             raise ValueError(f"SuperResolution needs a scale of at least 1, got {self.scale}")
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
-        return channels, height * self.scale, width * self.scale
+        down, across = both(self.scale)
+        return channels, height * down, width * across
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C h w"]:
-        if x.shape[-2] % self.scale or x.shape[-1] % self.scale:
-            raise ValueError(
-                f"SuperResolution(scale={self.scale}) needs sides divisible by {self.scale}, "
-                f"got {tuple(x.shape[-2:])}; crop or pad the image first"
-            )
-        return functional.avg_pool2d(x, self.scale)
+        check_sides("SuperResolution", self.scale, x.shape)
+        return functional.avg_pool2d(x, both(self.scale))
 
     def pinv(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return y.repeat_interleave(self.scale, -2).repeat_interleave(self.scale, -1)
+        down, across = both(self.scale)
+        return y.repeat_interleave(down, -2).repeat_interleave(across, -1)
 
     def adjoint(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return self.pinv(y) / self.scale**2
+        return self.pinv(y) / math.prod(both(self.scale))
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        return two_valued(self, v, gain, math.prod(both(self.scale)) ** -0.5)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return bicubic interpolation, shifted block by block to agree with y."""
-        smooth = self.guess(y)
+        _, height, width = self.image_shape(tuple(y.shape))
+        smooth = functional.interpolate(y, (height, width), mode="bicubic", align_corners=False)
         return smooth + self.pinv(y - self(smooth))
 
-    def guess(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return bicubic interpolation as it is: a parallel solve learns more from it than from `start`.
-
-        What it lacks along edges, the first round puts right, and shows the secant surrogate how edges change.
-        """
-        return functional.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
+    guess = start

@@ -38,9 +38,10 @@ def make_sampler(
     denoiser: Denoiser = toy_denoiser,
     start_noise: float = 0.3,
     sigma_y: float = 0.0,
+    shape: tuple[int, int, int] = (3, HEIGHT, WIDTH),
 ) -> Sampler:
-    """A chain over `images` random images of 3 x HEIGHT x WIDTH."""
-    y = A(rand(images, 3, HEIGHT, WIDTH, seed=3).clamp(-1, 1))
+    """A chain over `images` random images."""
+    y = A(rand(images, *shape, seed=3).clamp(-1, 1))
     start = A.start(y)
     return Sampler(
         denoiser=denoiser,

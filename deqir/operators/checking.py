@@ -1,0 +1,184 @@
+"""Does an operator keep what it promises? For those that users write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deqir.protocols import LinearOperator, SpectralOperator
+
+
+class OperatorError(ValueError):
+    """An operator breaks one of its identities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorReport:
+    """How far an operator is from each identity it has to keep, relative to the norm of what is compared.
+
+    Attributes:
+        linearity: A(2x - 3u) = 2 A(x) - 3 A(u).
+        separateness: The images of a batch do not see each other.
+        adjoint: <A x, v> = <x, A^T v>.
+        penrose: A A^+ A = A, A^+ A A^+ = A^+, A A^+ = (A A^+)^T, A^+ A = (A^+ A)^T.
+        filter: V V^T = A^+ A, V s^2 V^T = A^T A V V^T, V I V^T = I and a gain of its own for each image;
+            None without `filter`.
+        start_misfit: ||A start(y) - y|| / ||y||; no identity: a start may be smoother than the data.
+    """
+
+    linearity: float
+    separateness: float
+    adjoint: float
+    penrose: tuple[float, float, float, float]
+    filter: tuple[float, float, float, float] | None
+    start_misfit: float
+
+
+def check_operator(
+    A: LinearOperator,
+    shape: tuple[int, int, int],
+    *,
+    tolerance: float | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> OperatorReport:
+    """Return how well A keeps the identities that restoration rests on, tried on random images.
+
+    Args:
+        A: The operator.
+        shape: Of an image that it takes, (C, H, W); small ones do.
+        tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. Where A^+
+            cuts small singular values, the cut as a share of the largest one.
+        seed: Of the random images.
+        dtype, device: Of the random images.
+
+    Raises:
+        OperatorError: An identity fails; says which, by how much, and what usually causes it.
+    """
+    limit = (1e-8 if dtype == torch.float64 else 1e-3) if tolerance is None else tolerance
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
+
+    x, u = draw(2, *shape), draw(2, *shape)
+    y = _measured(A, x, shape)
+    v = draw(*y.shape)
+    _check_images(A, y, x)
+    return OperatorReport(
+        linearity=_require("A(2x - 3u) = 2 A(x) - 3 A(u)", A(2 * x - 3 * u), 2 * y - 3 * A(u), limit, _LINEARITY),
+        separateness=_require("A of a batch = A of its images", y, torch.cat([A(x[:1]), A(x[1:])]), limit, _BATCH),
+        adjoint=_inner("<A x, v> = <x, A^T v>", (y, v), (x, A.adjoint(v)), limit, _ADJOINT),
+        penrose=_penrose(A, x, u, v, limit),
+        filter=_filter(A, x, limit) if isinstance(A, SpectralOperator) else None,
+        start_misfit=_error(A(A.start(y)), y),
+    )
+
+
+_LINEARITY = "an offset, a clamp, a rounding, noise or another random choice inside A"
+_BATCH = "a mean or a norm over the batch inside A"
+_ADJOINT = "a kernel that is not flipped, padding that is not folded back, or a factor left out in `adjoint`"
+_PINV = (
+    "`pinv` is an inverse of A, but not the Moore-Penrose one: a factor, a part that A does not see and `pinv` fills "
+    "in, or, for a product, the product of the parts' inverses (deqir.operators.Composition has the right one); if "
+    "small singular values are cut on purpose, pass a tolerance above the cut"
+)
+_FILTER = (
+    "`filter` and the others disagree about the singular values: a factor, or a gain(0) that the unseen part lacks"
+)
+
+
+def _measured(A: LinearOperator, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Return A x, whose form has to fit."""
+    before = x.clone()
+    y = A(x)
+    if not torch.equal(x, before):
+        raise OperatorError("A changes the image that it is given: work on a copy, x.clone()")
+    if y.ndim != 4 or len(y) != len(x):
+        raise OperatorError(f"A must return (B, c, h, w), got {tuple(y.shape)} for images of shape {tuple(x.shape)}")
+    if tuple(A.image_shape(tuple(y.shape))) != shape:
+        raise OperatorError(
+            f"image_shape({tuple(y.shape)}) must be the shape of the image behind it, {shape}, "
+            f"got {tuple(A.image_shape(tuple(y.shape)))}"
+        )
+    _check_kind("A", y, x)
+    return y
+
+
+def _check_images(A: LinearOperator, y: Tensor, x: Tensor) -> None:
+    """Refuse methods that do not make images of a y."""
+    methods: tuple[Callable[[Tensor], Tensor], ...] = (A.adjoint, A.pinv, A.start, A.guess)
+    for name, method in zip(("adjoint", "pinv", "start", "guess"), methods, strict=True):
+        image = method(y)
+        if image.shape != x.shape:
+            raise OperatorError(f"{name}(y) must be of shape {tuple(x.shape)}, got {tuple(image.shape)}")
+        if not bool(torch.isfinite(image).all()):
+            raise OperatorError(f"{name}(y) holds nan or inf; usually a division by a singular value of 0")
+        _check_kind(name, image, x)
+
+
+def _check_kind(name: str, made: Tensor, given: Tensor) -> None:
+    if (made.dtype, made.device) != (given.dtype, given.device):
+        raise OperatorError(
+            f"{name} makes {made.dtype} on {made.device} of {given.dtype} on {given.device}; "
+            "move the operator's tensors with .to(x) where they are used"
+        )
+
+
+def _penrose(A: LinearOperator, x: Tensor, u: Tensor, v: Tensor, limit: float) -> tuple[float, float, float, float]:
+    y, w, inverse = A(x), A(u), A.pinv(v)
+    seen, also_seen = A.pinv(y), A.pinv(w)
+    return (
+        _require("A A^+ A = A", A(seen), y, limit, _PINV),
+        _require("A^+ A A^+ = A^+", A.pinv(A(inverse)), inverse, limit, _PINV),
+        _inner("A A^+ = (A A^+)^T", (A(inverse), w), (v, A(A.pinv(w))), limit, _PINV),
+        _inner("A^+ A = (A^+ A)^T", (seen, u), (x, also_seen), limit, _PINV),
+    )
+
+
+def _filter(A: SpectralOperator, x: Tensor, limit: float) -> tuple[float, float, float, float]:
+    projection = A.pinv(A(x))
+    factors = x.new_tensor([1.0, 2.0])[:, None, None, None]
+    kept = A.filter(x, lambda s: (s > 0).to(s))
+    normal = A.filter(A.adjoint(A(x)), lambda s: (s > 0).to(s))
+    return (
+        _require("filter(v, s > 0) = A^+ A v", kept, projection, limit, _FILTER),
+        _require("filter(v, s^2) = A^T A v", A.filter(x, torch.square), normal, limit, _FILTER),
+        _require("filter(v, 1) = v", A.filter(x, torch.ones_like), x, limit, _FILTER),
+        _require(
+            "filter(v, gain) with a gain for each image",
+            A.filter(x, lambda s: factors * (1 + s)),
+            factors * A.filter(x, lambda s: 1 + s),
+            limit,
+            _FILTER,
+        ),
+    )
+
+
+def _require(identity: str, left: Tensor, right: Tensor, limit: float, cause: str) -> float:
+    """Return the relative distance of two sides, if it is within the limit."""
+    if left.shape != right.shape:
+        raise OperatorError(f"{identity} does not hold: {tuple(left.shape)} on the left, {tuple(right.shape)} right")
+    return _within(identity, _error(left, right), limit, cause)
+
+
+def _inner(identity: str, left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], limit: float, cause: str) -> float:
+    """Return the difference of two inner products relative to the norms in them, if it is within the limit."""
+    (a, b), (c, d) = left, right
+    scale = max(float(a.norm() * b.norm()), float(c.norm() * d.norm()), torch.finfo(a.dtype).tiny)
+    return _within(identity, abs(float((a * b).sum() - (c * d).sum())) / scale, limit, cause)
+
+
+def _within(identity: str, error: float, limit: float, cause: str) -> float:
+    if not error <= limit:  # nan fails, too
+        raise OperatorError(f"{identity} fails by {error:.2g} (limit {limit:.2g}); usually: {cause}")
+    return error
+
+
+def _error(left: Tensor, right: Tensor) -> float:
+    scale = max(float(left.norm()), float(right.norm()))
+    return float((left - right).norm()) / scale if scale > 0 else 0.0

@@ -1,0 +1,189 @@
+"""Several degradations, one after the other, with the A^+ of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir.protocols import Gain, LinearOperator, SpectralOperator
+from deqir.shapes import Float
+
+from .colorization import Colorization
+from .compressed_sensing import BlockSensing, WalshHadamardSensing
+from .convolution import Deblurring
+from .denoising import Denoising
+from .inpainting import Inpainting, diffused_fill
+from .separable import KernelSuperResolution, SeparableDeblurring
+from .super_resolution import SuperResolution
+
+DISJOINT: Final = (Colorization, Inpainting, SuperResolution)
+"""Each number that they make comes from pixels that no other one comes from: so do those of any chain of them."""
+CHANNELWISE: Final = (
+    BlockSensing,
+    Deblurring,
+    KernelSuperResolution,
+    SeparableDeblurring,
+    SuperResolution,
+    WalshHadamardSensing,
+)
+"""They do the same to each channel by itself, so that a weighted sum of the channels may as well be taken before."""
+KNOWN: Final = 0.05
+"""Least share of a measurement that has to have survived the masks for the start to go by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Composition:
+    """y is x put through several degradations; the pseudoinverse of a product is not the product of pseudoinverses.
+
+    A^+ is exact, and known in these cases, written A = L K:
+    - every part is a mask, an average pooling or a weighted sum of channels, in any order (an old photograph:
+      scratches, grey, downsampling). No two numbers of K x share a pixel, so K K^T = D is diagonal,
+      K^+ = K^T D^+, and the singular values are sqrt(D);
+    - one other part L (a blur, a kernel's downsampling, compressed sensing) after a K without masks. Then K K^T is
+      k^2 I, so A^+ = K^+ L^+, and the singular values are k times L's.
+    A part that does the same to each channel commutes with Colorization, so the order of those two does not matter.
+
+    Attributes:
+        parts: The degradations, the first one applied first; compositions among them are unfolded.
+
+    Raises:
+        ValueError: No part, or a product whose A^+ has no closed form here.
+    """
+
+    parts: Sequence[LinearOperator]
+
+    def __post_init__(self) -> None:
+        parts = tuple(one for part in self.parts for one in (part.parts if isinstance(part, Composition) else (part,)))
+        if not parts:
+            raise ValueError("Composition needs at least one part")
+        object.__setattr__(self, "parts", parts)
+        _split(parts)
+
+    @property
+    def start_noise(self) -> float:
+        """The largest of the parts'."""
+        return max(part.start_noise for part in self.parts)
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        for part in reversed(_ordered(self.parts)):
+            y_shape = part.image_shape(y_shape)
+        channels, height, width = y_shape[-3:]
+        return channels, height, width
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]:
+        return _forward(_ordered(self.parts), x)
+
+    def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        return _transposed(_ordered(self.parts), y)
+
+    def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        K, L = _split(self.parts)
+        return _disjoint_pinv(K, y if L is None else L.pinv(y))
+
+    def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        """Return y with its parts undone by their starts, last to first, then shifted to agree with y.
+
+        What masks took out of a pooled pixel or a grey value is first made up for, and pixels of which next to
+        nothing is left are filled by diffusion.
+        """
+        K, L = _split(self.parts)
+        return _disjoint_start(K, y if L is None else L.start(y))
+
+    def guess(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        K, L = _split(self.parts)
+        return _disjoint_start(K, y if L is None else L.guess(y))
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        K, L = _split(self.parts)
+        seen, unseen = _forward(K, v), gain(v.new_zeros(1, 1, 1, 1))
+        d = _diagonal(K, seen)
+        if L is None:
+            change = _over(gain(d.sqrt()) - unseen, d) * seen
+        else:
+            k = d[:, :1, :1, :1].sqrt()  # the same everywhere
+            change = L.filter(seen, lambda s: gain(k * s) - unseen) / k.square()
+        return unseen * v + _transposed(K, change)
+
+
+def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], SpectralOperator | None]:
+    """Return K and L of the parts in order.
+
+    Raises:
+        ValueError: There is more behind K than one part, masks in K and a part behind it, or one without `filter`.
+    """
+    ordered = _ordered(parts)
+    count = next((n for n, part in enumerate(ordered) if not isinstance(part, DISJOINT)), len(ordered))
+    K, rest = ordered[:count], ordered[count:]
+    if not rest:
+        return K, None
+    L, name = rest[0], type(rest[0]).__name__
+    if len(rest) > 1:
+        reason = f"{type(rest[1]).__name__} comes after {name}, which mixes pixels"
+    elif any(isinstance(part, Inpainting) for part in K):
+        reason = f"{name} mixes pixels that a mask has set to 0"
+    elif not isinstance(L, SpectralOperator):
+        reason = f"{name} has no method `filter`, so its singular values are not known"
+    else:
+        return K, L
+    names = " then ".join(type(part).__name__ for part in parts)
+    raise ValueError(
+        f"no closed form is known for the A^+ of {names}: {reason}; "
+        "use MatrixFree.of_parts, which computes it, or make one kernel of two where both are kernels"
+    )
+
+
+def _ordered(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
+    """Return the parts with colorization as far in front as it commutes, without those that do nothing."""
+    ordered: list[LinearOperator] = []
+    for part in parts:
+        place = len(ordered)
+        while isinstance(part, Colorization) and place and _same_in_every_channel(ordered[place - 1]):
+            place -= 1
+        if not isinstance(part, Denoising):
+            ordered.insert(place, part)
+    return ordered
+
+
+def _same_in_every_channel(part: LinearOperator) -> bool:
+    return part.keep.ndim == 2 if isinstance(part, Inpainting) else isinstance(part, CHANNELWISE)
+
+
+def _forward(parts: Sequence[LinearOperator], x: Tensor) -> Tensor:
+    for part in parts:
+        x = part(x)
+    return x
+
+
+def _transposed(parts: Sequence[LinearOperator], y: Tensor) -> Tensor:
+    for part in reversed(parts):
+        y = part.adjoint(y)
+    return y
+
+
+def _diagonal(K: Sequence[LinearOperator], seen: Float[Tensor, "B c h w"]) -> Float[Tensor, "1 c h w"]:
+    """Return the diagonal of K K^T, which has nothing beside it."""
+    return _forward(K, _transposed(K, torch.ones_like(seen[:1])))
+
+
+def _over(v: Tensor, d: Tensor) -> Tensor:
+    """Return v / d, 0 where d is 0: where a mask has left nothing."""
+    return torch.where(d > 0, v / torch.where(d > 0, d, 1.0), 0.0)
+
+
+def _disjoint_pinv(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C H W"]:
+    return _transposed(K, _over(u, _diagonal(K, u)))
+
+
+def _disjoint_start(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C H W"]:
+    """Return a plausible image x with K x = u."""
+    covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 but for masks
+    known = covered > KNOWN
+    x = torch.where(known, u / covered.clamp(min=KNOWN), 0.0)
+    x = x if bool(known.all()) else diffused_fill(x, known[0])
+    for part in reversed(K):
+        x = x if isinstance(part, Inpainting) else part.start(x)
+    return x + _disjoint_pinv(K, u - _forward(K, x))

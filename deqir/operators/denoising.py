@@ -1,0 +1,35 @@
+"""Denoising: every pixel is known, up to noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deqir.protocols import Gain
+from deqir.shapes import Float
+
+from .spectral import two_valued
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denoising:
+    """y is x: A = I. Useful with noise in y only; without, the restored image is y.
+
+    Attributes:
+        start_noise: Has to cover the noise in y, which is what is wrong with the start.
+    """
+
+    start_noise: float = 50 / 255
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        channels, height, width = y_shape[-3:]
+        return channels, height, width
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        return x.clone()
+
+    adjoint = pinv = start = guess = __call__
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        return two_valued(self, v, gain, 1.0)

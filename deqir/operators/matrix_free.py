@@ -1,0 +1,163 @@
+"""Any linear operator of which only A x and A^T y are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir.protocols import LinearOperator
+from deqir.shapes import Float
+
+from .krylov import LeastSquares, least_squares
+
+COLOUR: Final = 0.2
+"""Spread of the differences between channels in photographs, as a share of that of their mean."""
+CORNER: Final = 0.09
+"""Cycles per pixel above which amplitudes fall; a lower one costs iterations: the more, the wider the gaps filled."""
+
+
+class ConvergenceError(ArithmeticError):
+    """A^+ y was not reached in the iterations allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MatrixFree:
+    """A linear operator given by two functions; A^+ is computed by conjugate gradients, for each image by itself.
+
+    deqir.check_operator tells whether the two fit each other. Without singular values there is no `filter`: y must
+    be free of noise, or nearly so. Each step of a restoration costs an A^+, up to max_iterations times A and A^T.
+
+    Attributes:
+        forward: A, from images (B, C, H, W) to measurements (B, c, h, w) with no image looking at another;
+            for measurements of other shapes, see `from_deepinv`.
+        transpose: A^T, from measurements to images.
+        shape: Of the image, (C, H, W).
+        tolerance: Of A^+ y: ||A^T (y - A x)|| / ||A^T y||.
+        max_iterations: Most iterations of an A^+.
+        start_iterations: Iterations for the start; few, which leaves out what only small singular values know.
+
+    Raises:
+        ValueError: Settings that make no solve.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    transpose: Callable[[Tensor], Tensor]
+    shape: tuple[int, int, int]
+    tolerance: float = 1e-5
+    max_iterations: int = 200
+    start_iterations: int = 20
+    start_noise: float = 75 / 255
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise ValueError(f"the shape of an image is (channels, height, width), got {self.shape}")
+        if not 0 < self.tolerance < 1 or self.max_iterations < 1 or self.start_iterations < 1:
+            raise ValueError(
+                "conjugate gradients need a tolerance between 0 and 1 and at least 1 iteration, got "
+                f"tolerance={self.tolerance}, max_iterations={self.max_iterations}, "
+                f"start_iterations={self.start_iterations}"
+            )
+
+    @classmethod
+    def of_parts(
+        cls, parts: Sequence[LinearOperator], shape: tuple[int, int, int], *, tolerance: float = 1e-5
+    ) -> MatrixFree:
+        """Return the composition of some operators, the first one applied first, on images of this shape.
+
+        For compositions whose A^+ has no closed form; where it has one, deqir.operators.Composition is faster.
+        """
+
+        def forward(x: Tensor) -> Tensor:
+            for part in parts:
+                x = part(x)
+            return x
+
+        def transpose(y: Tensor) -> Tensor:
+            for part in reversed(parts):
+                y = part.adjoint(y)
+            return y
+
+        return cls(forward=forward, transpose=transpose, shape=shape, tolerance=tolerance)
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        return self.shape
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]:
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(f"this operator is for images of shape {self.shape}, got {tuple(x.shape[1:])}")
+        y = self.forward(x)
+        if y.ndim != 4 or len(y) != len(x):
+            raise ValueError(
+                f"`forward` made {tuple(y.shape)} of images of shape {tuple(x.shape)}; measurements need four "
+                "dimensions, the first as long as the batch: reshape them, to (batch, 1, 1, numbers) if need be"
+            )
+        return y
+
+    def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        x = self.transpose(y)
+        if tuple(x.shape) != (len(y), *self.shape):
+            raise ValueError(
+                f"`transpose` made {tuple(x.shape)} of measurements of shape {tuple(y.shape)}, "
+                f"not images of shape {(len(y), *self.shape)}"
+            )
+        return x
+
+    def solve(self, y: Float[Tensor, "B c h w"], /) -> LeastSquares:
+        """Return A^+ y as far as it was reached, and how far that was for each image."""
+        return least_squares(self, self.adjoint, y, tolerance=self.tolerance, max_iterations=self.max_iterations)
+
+    def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        """Return A^+ y; nan for an image whose y is not finite, which does not stop the others.
+
+        Raises:
+            ConvergenceError: An image did not reach the tolerance; `solve` returns it as it is.
+        """
+        solved = self.solve(y)
+        missed = (~solved.converged & solved.residual.isfinite()).nonzero().flatten().tolist()
+        if missed:
+            worst = float(solved.residual[missed].max())
+            raise ConvergenceError(
+                f"A^+ y of images {missed} of the batch of {len(y)} stands at a residual of {worst:.2g} after "
+                f"{self.max_iterations} iterations, not at the tolerance of {self.tolerance:.2g}: allow more "
+                "iterations or a larger tolerance; if neither helps, `transpose` may not be the transpose of "
+                "`forward` (deqir.check_operator tells)"
+            )
+        return solved.x
+
+    def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        """Return a smooth image that nearly agrees with y: x = S z with S z's spectrum that of photographs.
+
+        A few iterations for z; in the limit of many, of all x with A x = y the one that such a spectrum and the
+        likeness of channels make most probable.
+        """
+        z = least_squares(
+            lambda z: self(natural(z)),
+            lambda y: natural(self.adjoint(y)),
+            y,
+            tolerance=self.tolerance,
+            max_iterations=self.start_iterations,
+        ).x
+        return natural(z)
+
+    guess = start
+
+
+def natural(z: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Return white noise coloured like photographs: smooth, with a mirror at the borders, its channels nearly alike.
+
+    A symmetric map (diagonal in the cosine transform), so it is its own transpose.
+    """
+    height, width = z.shape[-2:]
+    mean = z.mean(1, keepdim=True)
+    mixed = mean + COLOUR * (z - mean)
+    doubled = torch.cat([mixed, mixed.flip(-2)], -2)
+    doubled = torch.cat([doubled, doubled.flip(-1)], -1)
+    down = torch.fft.fftfreq(2 * height, dtype=z.dtype, device=z.device)[:, None]
+    across = torch.fft.rfftfreq(2 * width, dtype=z.dtype, device=z.device)
+    spectrum = torch.fft.rfft2(doubled) * (CORNER**2 / (CORNER**2 + down**2 + across**2))
+    coloured: Tensor = torch.fft.irfft2(spectrum, s=(2 * height, 2 * width))
+    return coloured[..., :height, :width]

@@ -1,0 +1,137 @@
+"""Blur through the Fourier transform against dense matrices and scipy's convolutions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import Tensor
+
+from deqir.operators import Deblurring, SeparableDeblurring, kernels
+from deqir.protocols import SpectralOperator
+from tests.deqir.problems import rand
+
+from .dense import Shape, close, dense
+from .truncated import assert_truncated, keeps_clear_of
+
+ONE_SIDED = kernels.from_array([[0.0, 0.1, 0.0, 0.2], [0.3, 0.9, 0.2, 0.0], [0.1, 0.0, 0.0, 0.4]])
+MIRRORED = [kernels.disk(1.8), kernels.motion(5), kernels.motion(3, 90), kernels.gaussian_2d(0.5, 1.5)]
+OTHERS = [ONE_SIDED, kernels.motion(4, 30), kernels.gaussian_2d(1.5, 0.6, 30), kernels.uniform(2)[None]]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Deblurring, Shape]:
+    """An operator and the shape of an image it takes."""
+    boundary: Literal["circular", "reflect"] = draw(st.sampled_from(["circular", "reflect"]))
+    kernel = draw(st.sampled_from(MIRRORED if boundary == "reflect" else [*MIRRORED, *OTHERS]))
+    A = Deblurring(kernel=kernel, boundary=boundary, threshold=draw(st.sampled_from([1e-3, 0.02, 0.3])))
+    return A, (draw(st.sampled_from([1, 3])), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+
+
+@settings(deadline=None, max_examples=80)
+@given(problems())
+def test_every_method_is_that_of_the_dense_matrix_without_small_singular_values(
+    problem: tuple[Deblurring, Shape],
+) -> None:
+    A, shape = problem
+    assume(keeps_clear_of(A.threshold, dense(A, (1, *shape[1:]))))
+    assert isinstance(A, SpectralOperator)
+    assert_truncated(A, shape, threshold=A.threshold)
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems())
+def test_the_penrose_conditions_hold_on_what_is_kept(problem: tuple[Deblurring, Shape]) -> None:
+    A, shape = problem
+    assume(keeps_clear_of(A.threshold, dense(A, (1, *shape[1:]))))
+    x, u, v = rand(2, *shape), rand(2, *shape, seed=2), rand(2, *shape, seed=1)
+    close(A.pinv(A(A.pinv(v))), A.pinv(v))
+    torch.testing.assert_close((A(A.pinv(v)) * x).sum(), (v * A(A.pinv(x))).sum())
+    torch.testing.assert_close((A.pinv(A(x)) * u).sum(), (x * A.pinv(A(u))).sum())
+    kept = A.filter(x, lambda s: (s > 0).to(s))
+    close(A.pinv(A(x)), kept)
+    close(A(A.pinv(A(kept))), A(kept))
+
+
+@pytest.mark.parametrize("size", [(7, 12), (3, 2)], ids=["wide", "smaller-than-the-kernel"])
+@pytest.mark.parametrize("kernel", [*MIRRORED, *OTHERS])
+def test_a_circular_blur_is_scipys(kernel: Tensor, size: tuple[int, int]) -> None:
+    x = rand(1, 1, *size)
+    expected = ndimage.convolve(x[0, 0].numpy(), kernel.numpy(), mode="wrap")
+    close(Deblurring(kernel=kernel)(x)[0, 0], torch.tensor(expected))
+
+
+@pytest.mark.parametrize("size", [(7, 12), (3, 2)], ids=["wide", "smaller-than-the-kernel"])
+@pytest.mark.parametrize("kernel", MIRRORED)
+def test_a_blur_with_mirrors_at_the_borders_is_scipys(kernel: Tensor, size: tuple[int, int]) -> None:
+    x = rand(1, 1, *size)
+    expected = ndimage.convolve(x[0, 0].numpy(), kernel.numpy(), mode="reflect")
+    close(Deblurring(kernel=kernel, boundary="reflect")(x)[0, 0], torch.tensor(expected))
+
+
+def test_a_kernel_that_is_a_product_makes_the_separable_operator() -> None:
+    down, across = kernels.gaussian(1.0), kernels.uniform(3)
+    whole = Deblurring(kernel=torch.outer(down, across), boundary="reflect")
+    axes, x = SeparableDeblurring(kernel=(down, across)), rand(2, 3, 9, 10)
+    for method in ("__call__", "adjoint", "pinv", "start"):
+        close(getattr(whole, method)(x), getattr(axes, method)(x))
+    close(whole.filter(x, lambda s: 1 / (1 + s)), axes.filter(x, lambda s: 1 / (1 + s)))
+
+
+def test_the_start_is_the_damped_inverse_about_y() -> None:
+    A = Deblurring(kernel=ONE_SIDED, damping=0.1)
+    y = rand(2, 1, 6, 7)
+    matrix, flat = dense(A, (1, 6, 7)), y.flatten(1)
+    damped = matrix.mT @ matrix + 0.1**2 * torch.eye(42, dtype=torch.float64)
+    correction = torch.linalg.solve(damped, matrix.mT @ (flat - flat @ matrix.mT).mT)
+    close(A.start(y).flatten(1), flat + correction.mT)
+
+
+def test_float32_is_right_to_its_precision_over_the_smallest_singular_value_kept() -> None:
+    A = Deblurring(kernel=kernels.motion(9, 30), threshold=0.01)
+    x = rand(2, 3, 40, 47).clamp(-1, 1)
+    y = A(x)
+    assert float((A(x.float()) - y).abs().max()) < 1e-6
+    for method in (A.pinv, A.start):
+        assert float((method(y.float()) - method(y)).abs().max()) < 1e-6 / A.threshold
+
+
+def test_what_was_kept_from_inference_serves_gradients() -> None:
+    A, x = Deblurring(kernel=ONE_SIDED), rand(1, 1, 9, 11)
+    with torch.inference_mode():
+        A.pinv(A(x))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(A.pinv(A(x)).square().sum(), x)
+    close(gradient, 2 * A.filter(x.detach(), lambda s: (s > 0).to(s)))
+
+
+def test_a_photograph_that_is_tapered_meets_itself_at_the_borders_and_is_untouched_inside() -> None:
+    """A ramp blurred in a larger frame has a step where its tiles meet; an image that A has blurred has none."""
+    A = Deblurring(kernel=kernels.motion(7, 30))
+    y = torch.linspace(-1, 1, 48, dtype=torch.float64).expand(1, 1, 40, -1)
+    tapered = A.tapered(y)
+    step = (tapered[..., 0] - tapered[..., -1]).abs().max()
+    assert step < 0.3 * (y[..., 0] - y[..., -1]).abs().max()
+    close(tapered[..., 8:-8, 8:-8].flatten(1), y[..., 8:-8, 8:-8].flatten(1))
+    inside = (..., slice(10, -10), slice(10, -10))
+    ringing = (A.start(y) - y)[inside].abs().max()
+    assert (A.start(tapered) - y)[inside].abs().max() < 0.5 * ringing
+    mirror = Deblurring(kernel=kernels.disk(2), boundary="reflect")
+    assert mirror.tapered(y) is y
+
+
+def test_settings_that_make_no_operator_are_refused() -> None:
+    with pytest.raises(ValueError, match="two dimensions, got shape"):
+        Deblurring(kernel=kernels.uniform(3))
+    with pytest.raises(ValueError, match="sums to nothing"):
+        Deblurring(kernel=torch.zeros(3, 3))
+    with pytest.raises(ValueError, match="look the same in a mirror"):
+        Deblurring(kernel=ONE_SIDED, boundary="reflect")
+    with pytest.raises(ValueError, match="threshold"):
+        Deblurring(kernel=ONE_SIDED, threshold=1.0)
+    with pytest.raises(ValueError, match="damping"):
+        Deblurring(kernel=ONE_SIDED, damping=-1.0)

@@ -1,0 +1,64 @@
+"""Every operator there is, against linear algebra and against the promises that users' own are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from deqir import check_operator, operators
+from deqir.protocols import LinearOperator
+from tests.conformance.dense import Shape, assert_conforms
+from tests.conformance.examples import EXAMPLES
+from tests.deqir.problems import rand
+
+
+@pytest.fixture(params=EXAMPLES)
+def example(request: pytest.FixtureRequest) -> tuple[LinearOperator, Shape]:
+    return EXAMPLES[str(request.param)]
+
+
+def test_every_operator_has_an_example() -> None:
+    exported = {name for name in operators.__all__ if hasattr(getattr(operators, name), "pinv")}
+    assert exported == {type(A).__name__ for A, _ in EXAMPLES.values()}
+
+
+def test_all_methods_are_those_of_the_dense_matrix(example: tuple[LinearOperator, Shape]) -> None:
+    assert_conforms(*example)
+
+
+def test_every_operator_passes_the_check_that_users_run_on_theirs(example: tuple[LinearOperator, Shape]) -> None:
+    A, shape = example
+    report = check_operator(A, shape)
+    assert max(report.adjoint, *report.penrose) < 1e-8
+    if not isinstance(A, operators.MatrixFree):
+        assert report.start_misfit < 0.3
+
+
+def test_single_precision_gives_the_same_to_its_rounding(example: tuple[LinearOperator, Shape]) -> None:
+    A, shape = example
+    exact_in_single = not isinstance(A, operators.MatrixFree)  # its start stops on the way
+    if isinstance(A, operators.MatrixFree):
+        A = operators.MatrixFree(forward=A.forward, transpose=A.transpose, shape=shape)
+    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y = A(x.double())
+    torch.testing.assert_close(A(x).double(), y, atol=1e-5, rtol=1e-5)
+    methods: list[Callable[[Tensor], Tensor]] = [A.adjoint, A.pinv, *([A.start] if exact_in_single else [])]
+    for method in methods:
+        exact, rough = method(y), method(y.float())
+        assert rough.dtype == torch.float32
+        torch.testing.assert_close(rough.double(), exact, atol=1e-3, rtol=1e-3)
+
+
+def test_gradients_pass_through_even_after_use_without_them(example: tuple[LinearOperator, Shape]) -> None:
+    """What an operator keeps from a call under inference mode must serve a caller who wants gradients."""
+    A, shape = example
+    x = rand(2, *shape)
+    with torch.inference_mode():
+        A.pinv(A(x))
+    x.requires_grad_()
+    seen = A.pinv(A(x))
+    (gradient,) = torch.autograd.grad(seen.square().sum() / 2, x)
+    torch.testing.assert_close(gradient, seen.detach(), atol=1e-8, rtol=0)  # a projection: P^T P x = P x

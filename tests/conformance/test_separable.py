@@ -1,0 +1,203 @@
+"""Separable operators against dense matrices, other libraries' convolutions, and each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from deqir.operators import KernelSuperResolution, SeparableDeblurring, SuperResolution, kernels
+from deqir.protocols import SpectralOperator
+from tests.deqir.problems import rand
+
+from .dense import Shape, close, dense
+from .truncated import assert_truncated, keeps_clear_of
+
+SKEWED = torch.tensor([0.1, 0.2, 0.4, 0.3], dtype=torch.float64)
+
+
+Settings = dict[str, Any]
+
+
+@st.composite
+def taps(draw: st.DrawFn) -> Tensor:
+    """A 1-D kernel, symmetric or not, of even or odd length, narrower or wider than the image."""
+    weights = draw(st.lists(st.floats(0.05, 1), min_size=1, max_size=11))
+    named = [kernels.gaussian(0.8), kernels.gaussian(2.0), kernels.uniform(3), kernels.uniform(6)]
+    return draw(st.sampled_from([*named, torch.tensor(weights, dtype=torch.float64)]))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Settings, Shape]:
+    """An operator's settings and the shape of an image it takes."""
+    height, width, channels = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.sampled_from([1, 2]))
+    kernel, threshold = st.one_of(taps(), st.tuples(taps(), taps())), draw(st.sampled_from([1e-3, 0.02, 0.3]))
+    if draw(st.booleans()):
+        scale = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+        weights = draw(st.one_of(st.just("bicubic"), kernel))
+        shape = channels, height * scale[0], width * scale[1]
+        return {"scale": scale, "kernel": weights, "threshold": threshold}, shape
+    return {"kernel": draw(kernel), "threshold": threshold}, (channels, 2 * height, 2 * width - 1)
+
+
+def made(chosen: Settings, shape: Shape) -> KernelSuperResolution | SeparableDeblurring:
+    """The operator, if rounding cannot change which singular values it cuts."""
+    A = KernelSuperResolution(**chosen) if "scale" in chosen else SeparableDeblurring(**chosen)
+    assume(keeps_clear_of(A.threshold, dense(A, (1, *shape[1:]))))
+    return A
+
+
+@settings(deadline=None, max_examples=80)
+@given(problems())
+def test_every_method_is_that_of_the_dense_matrix_without_small_singular_values(
+    problem: tuple[Settings, Shape],
+) -> None:
+    A = made(*problem)
+    assert isinstance(A, SpectralOperator)
+    assert_truncated(A, problem[1], threshold=A.threshold)
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems())
+def test_the_penrose_conditions_hold_on_what_is_kept(problem: tuple[Settings, Shape]) -> None:
+    A, shape = made(*problem), problem[1]
+    x, u = rand(2, *shape), rand(2, *shape, seed=2)
+    y, v = A(x), rand(*A(x).shape, seed=1)
+    close(A.pinv(A(A.pinv(v))), A.pinv(v))
+    torch.testing.assert_close((A(A.pinv(v)) * y).sum(), (v * A(A.pinv(y))).sum())
+    torch.testing.assert_close((A.pinv(A(x)) * u).sum(), (x * A.pinv(A(u))).sum())
+    kept = A.filter(x, lambda s: (s > 0).to(s))
+    close(A.pinv(A(x)), kept)
+    close(A(A.pinv(A(kept))), A(kept))
+
+
+@pytest.mark.parametrize(
+    "kernel", [kernels.gaussian(1.6), kernels.uniform(9), SKEWED], ids=["gaussian", "box", "skewed"]
+)
+def test_blur_is_the_convolution_with_mirrored_borders_that_scipy_computes(kernel: Tensor) -> None:
+    x = rand(1, 1, 7, 12)
+    expected = x[0, 0].numpy()
+    for axis in (0, 1):
+        expected = ndimage.convolve1d(expected, kernel.numpy(), axis=axis, mode="reflect")
+    close(SeparableDeblurring(kernel=kernel)(x)[0, 0], torch.tensor(expected))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])
+def test_bicubic_downsampling_is_torchs_antialiased_one_away_from_the_borders(scale: int) -> None:
+    x = rand(1, 3, 8 * scale, 7 * scale)
+    expected = functional.interpolate(x, (8, 7), mode="bicubic", antialias=True)
+    close(KernelSuperResolution(scale=scale)(x)[..., 2:-2, 2:-2].flatten(1), expected[..., 2:-2, 2:-2].flatten(1))
+
+
+def test_bicubic_downsampling_is_that_of_ddnm_at_the_borders_too() -> None:
+    """Keys' cubic at 16 places, laid over pixels that a mirror at the border continues."""
+    scale, side = 4, 12
+
+    def cubic(x: float) -> float:
+        x, a = abs(x), -0.5
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1 if x <= 1 else a * (x**3 - 5 * x**2 + 8 * x - 4)
+
+    weights = np.array([cubic((i - 2 * scale + 0.5) / scale) for i in range(4 * scale)])
+    weights /= weights.sum()
+    x = rand(1, 1, side, side)
+    wide = np.pad(x[0, 0].numpy(), 2 * scale, mode="symmetric")
+    expected = torch.zeros(side // scale, side // scale, dtype=torch.float64)
+    for i in range(side // scale):
+        for j in range(side // scale):
+            top, left = (scale * n + scale // 2 for n in (i, j))
+            block = wide[top : top + 4 * scale, left : left + 4 * scale]
+            expected[i, j] = float(weights @ block @ weights)
+    close(KernelSuperResolution(scale=scale)(x)[0, 0], expected)
+
+
+@pytest.mark.parametrize("scale", [2, 3, (2, 3), (1, 4)])
+def test_downsampling_by_a_uniform_kernel_is_average_pooling(scale: int | tuple[int, int]) -> None:
+    pair = (scale, scale) if isinstance(scale, int) else scale
+    by_kernel = KernelSuperResolution(scale=scale, kernel=(kernels.uniform(pair[0]), kernels.uniform(pair[1])))
+    pooling, x = SuperResolution(scale=scale), rand(2, 3, 6, 12)
+    y = pooling(x)
+    close(by_kernel(x), y)
+    for method in ("adjoint", "pinv", "start"):
+        close(getattr(by_kernel, method)(y), getattr(pooling, method)(y))
+    close(by_kernel.filter(x, lambda s: 1 / (1 + s)), pooling.filter(x, lambda s: 1 / (1 + s)))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8, 16, (2, 4)])
+def test_a_bicubic_kernel_loses_no_singular_value_so_its_start_agrees_with_y(scale: int | tuple[int, int]) -> None:
+    A = KernelSuperResolution(scale=scale)
+    y = rand(1, 3, 5, 6)
+    close(A(A.start(y)), y)
+
+
+def test_the_start_of_a_blur_is_the_damped_inverse_about_y() -> None:
+    A = SeparableDeblurring(kernel=(kernels.gaussian(1.0), SKEWED), damping=0.1)
+    y = rand(2, 1, 6, 7)
+    matrix, flat = dense(A, (1, 6, 7)), y.flatten(1)
+    damped = matrix.mT @ matrix + 0.1**2 * torch.eye(42, dtype=torch.float64)
+    correction = torch.linalg.solve(damped, matrix.mT @ (flat - flat @ matrix.mT).mT)
+    close(A.start(y).flatten(1), flat + correction.mT)
+
+
+def test_an_even_picture_stays_as_it_is() -> None:
+    x = torch.full((1, 3, 12, 16), 0.3, dtype=torch.float64)
+    for A in (KernelSuperResolution(scale=4), SeparableDeblurring(kernel=(kernels.gaussian(2.0), SKEWED))):
+        close(A(x), torch.full_like(A(x), 0.3))
+        close(A.start(A(x)), x)
+
+
+def test_long_sides_are_exact_too() -> None:
+    for A in (KernelSuperResolution(scale=4), SeparableDeblurring(kernel=kernels.gaussian(1.6), threshold=0.01)):
+        x = rand(1, 1, 16, 512)
+        kept = A.filter(x, lambda s: (s > 0).to(s))
+        close(A.pinv(A(x)), kept)
+        close(A.filter(kept, lambda s: s.square()), A.adjoint(A(kept)))
+
+
+def test_float32_is_right_to_its_precision_over_the_smallest_singular_value_kept() -> None:
+    A = SeparableDeblurring(kernel=kernels.gaussian(1.6), threshold=0.01)
+    x = rand(2, 3, 40, 48).clamp(-1, 1)
+    y = A(x)
+    assert float((A(x.float()) - y).abs().max()) < 1e-6
+    for method in (A.pinv, A.start):
+        assert float((method(y.float()) - method(y)).abs().max()) < 1e-6 / A.threshold
+
+
+def test_what_was_kept_from_inference_serves_gradients() -> None:
+    A, x = SeparableDeblurring(kernel=kernels.gaussian(0.9)), rand(1, 1, 9, 11)
+    with torch.inference_mode():
+        A.pinv(A(x))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(A.pinv(A(x)).square().sum(), x)
+    close(gradient, 2 * A.filter(x.detach(), lambda s: (s > 0).to(s)))
+
+
+def test_a_wrong_size_is_named_with_the_remedy() -> None:
+    with pytest.raises(
+        ValueError, match=r"KernelSuperResolution\(scale=4\) needs sides divisible by 4, got \(10, 12\)"
+    ):
+        KernelSuperResolution(scale=4)(torch.zeros(1, 3, 10, 12))
+    with pytest.raises(ValueError, match=r"divisible by 2 \(height\) and 5 \(width\), got \(10, 12\); crop or pad"):
+        SuperResolution(scale=(2, 5))(torch.zeros(1, 3, 10, 12))
+
+
+def test_settings_that_make_no_operator_are_refused() -> None:
+    flat = kernels.uniform(3)
+    with pytest.raises(ValueError, match="at least 1"):
+        KernelSuperResolution(scale=(2, 0))
+    with pytest.raises(ValueError, match="at least 1"):
+        SuperResolution(scale=(0, 2))
+    with pytest.raises(ValueError, match="one dimension"):
+        SeparableDeblurring(kernel=torch.outer(flat, flat))
+    with pytest.raises(ValueError, match="sums to nothing"):
+        KernelSuperResolution(kernel=torch.tensor([1.0, -1.0]))
+    with pytest.raises(ValueError, match="threshold"):
+        SeparableDeblurring(kernel=flat, threshold=0.0)
+    with pytest.raises(ValueError, match="damping"):
+        SeparableDeblurring(kernel=flat, damping=0.0)
