@@ -20,20 +20,24 @@ from .axes import check_damping, check_threshold
 class Deblurring:
     """y is x blurred by one kernel in every channel: diagonal in the Fourier transform, with |K| as singular values.
 
-    A frame of a photograph cuts the scene, and the blur brings in what lay outside. "reflect" takes for that a mirror
-    at the border (c b a | a b c | c b a), which is close, and needs a kernel that looks the same in a mirror down and
-    across, as a disk or a motion along an axis does: then the image doubled in both axes stays one. Any other kernel
-    needs "circular", where the image goes on as tiles of itself: true of no photograph. Give `tapered(y)` in place of
-    y then, an approximation that keeps the seam between the tiles from ringing through the image.
+    A photograph is cut out of a scene, and the blur brings in what lay outside. Three ways to say what that was:
+    - boundary "reflect": a mirror stands at the border (c b a | a b c | c b a). Close, and diagonal, for kernels that
+      look the same in a mirror down and across, as a disk or a motion along an axis does; others are refused.
+    - boundary "circular": the image goes on as tiles of itself, which is true of no photograph. Give `tapered(y)` in
+      place of y, an approximation that keeps the seam from ringing through the image, and a threshold of 0.05.
+    - unknown, which is true, for any kernel, and slower: a frame wider by the kernel's reach on each side, of which
+      y shows the inside, padded with zeros. `MatrixFree.of_parts((Deblurring(kernel=...), Inpainting(keep=inside)),
+      shape, tolerance=1e-3)` restores it whole; crop the result. In 8 bits a finer tolerance fits the rounding.
 
     Singular values at or below `threshold` times the largest are cut from A^+, in `pinv` and `filter`: it is the
-    inverse of A without them. A and its adjoint have them all.
+    inverse of A without them. A and its adjoint have them all. Rounding y to 8 bits is noise of 0.0011 (images in
+    [0, 1]) that A^+ multiplies by up to 1 / threshold: 0.02 is safe where y is taken for exact, and 0.001 keeps more
+    detail where the noise is told (sigma_y) and the boundary true.
 
     Attributes:
         kernel: 2-D, the picture of a point, its middle at n // 2; divided by its sum. See `deqir.operators.kernels`.
         boundary: How the image goes on beyond its borders.
-        threshold: The share of the largest singular value up to which they are cut. Rounding y to 8 bits is noise
-            of 0.0011 (images in [0, 1]) that A^+ multiplies by up to 1 / threshold.
+        threshold: The share of the largest singular value up to which they are cut.
         damping: The singular value below which `start` trusts y no longer.
 
     Raises:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -24,6 +24,7 @@ def moments(kernel: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.einsum("ij,aij,bij->ab", kernel, centred, centred)
 
 
+@settings(deadline=None)
 @given(st.floats(0.3, 6))
 def test_a_gaussian_has_its_width_and_sums_to_one(width: float) -> None:
     kernel = kernels.gaussian(width)
@@ -34,6 +35,7 @@ def test_a_gaussian_has_its_width_and_sums_to_one(width: float) -> None:
         assert math.sqrt(float(covariance[0, 0])) == pytest.approx(width, rel=0.01)
 
 
+@settings(deadline=None)
 @given(st.floats(0.8, 3), st.floats(0.8, 3), st.floats(-180, 180))
 def test_an_anisotropic_gaussian_is_wide_along_its_angle(along: float, across: float, angle: float) -> None:
     mean, covariance = moments(kernels.gaussian_2d(along, across, angle))
@@ -43,6 +45,7 @@ def test_an_anisotropic_gaussian_is_wide_along_its_angle(along: float, across: f
     torch.testing.assert_close(covariance, expected, atol=0.03, rtol=0.01)
 
 
+@settings(deadline=None)
 @given(st.floats(1, 20), st.floats(-180, 180))
 def test_motion_spreads_a_point_evenly_along_its_direction(length: float, angle: float) -> None:
     kernel = kernels.motion(length, angle)

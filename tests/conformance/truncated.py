@@ -11,10 +11,18 @@ from tests.deqir.problems import rand
 from .dense import Shape, close, dense
 
 
-def keeps_clear_of(threshold: float, matrix: Tensor) -> bool:
-    """Whether rounding cannot change which singular values lie above a share of the largest."""
+def clear_threshold(matrix: Tensor, least: float) -> float:
+    """A share of the largest singular value in the widest gap between least and 3 least.
+
+    So rounding cannot change what is cut, and the dense pseudoinverse, which finds the subspaces of what is kept and
+    what is cut from the matrix, is itself exact enough to compare with.
+    """
     share = torch.linalg.svdvals(matrix)
-    return bool(((share / share[0] / threshold - 1).abs() > 1e-6).all())
+    share = share / share[0]
+    inside = share[(share > least) & (share < 3 * least)]
+    ends = torch.cat([inside.new_tensor([3 * least]), inside, inside.new_tensor([least])]).log()
+    widest = int((-ends.diff()).argmax())
+    return float(ends[widest : widest + 2].mean().exp())
 
 
 def assert_truncated(A: SpectralOperator, shape: Shape, *, threshold: float) -> None:
