@@ -50,6 +50,18 @@ class NoiseSchedule:
         """Return the schedule of DDPM (Ho et al., 2020, https://arxiv.org/abs/2006.11239, section 4)."""
         return cls.from_betas(torch.linspace(beta_start, beta_end, train_steps, dtype=torch.float64))
 
+    @classmethod
+    def scaled_linear(cls, train_steps: int = 1000, *, beta_start: float, beta_end: float) -> NoiseSchedule:
+        """Return the schedule of latent diffusion: the roots of beta are linear."""
+        return cls.from_betas(torch.linspace(beta_start**0.5, beta_end**0.5, train_steps, dtype=torch.float64) ** 2)
+
+    @classmethod
+    def cosine(cls, train_steps: int = 1000) -> NoiseSchedule:
+        """Return the schedule of Nichol and Dhariwal (2021, https://arxiv.org/abs/2102.09672, equation 17)."""
+        share = torch.linspace(0, 1, train_steps + 1, dtype=torch.float64)
+        power = ((share + 0.008) / 1.008 * torch.pi / 2).cos() ** 2
+        return cls.from_betas((1 - power[1:] / power[:-1]).clamp(max=0.999))
+
     @property
     def sigma(self) -> Float[Tensor, " levels"]:
         """Noise level of each t for images in [-1, 1]; sigma[0] = 0."""

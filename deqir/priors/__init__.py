@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .catalog import FETCHABLE, available_priors, fetch_prior, load_prior, prior_digest, prior_directory
+from .checkpoints import Facts, Imported, import_prior
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import PriorCard, read_card, write_card, write_prior
 from .gaussian import GaussianPrior
@@ -13,13 +14,16 @@ __all__ = [
     "FETCHABLE",
     "DenoiserPrior",
     "FFDNet",
+    "Facts",
     "GaussianPrior",
+    "Imported",
     "Prior",
     "PriorCard",
     "PriorError",
     "UNetPrior",
     "available_priors",
     "fetch_prior",
+    "import_prior",
     "load_prior",
     "prior_digest",
     "prior_directory",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ class FFDNet(nn.Module):
     """The denoiser of Zhang et al. (2018), https://arxiv.org/abs/1710.04026.
 
     `depth` 3 x 3 convolutions of `width` channels on the image unshuffled by 2, with a plane that holds the
-    noise level. Images in [0, 1]; sides must be even.
+    noise level. Images in [0, 1]; sides must be divisible by `multiple`.
     """
+
+    multiple: Final = 2
 
     def __init__(self, *, channels: int = 3, width: int = 96, depth: int = 12) -> None:
         super().__init__()

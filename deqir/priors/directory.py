@@ -7,11 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Final, Literal
+from types import NoneType
+from typing import Final, Literal, get_args
 
 from torch import Tensor
 
 from deqir.download import install_file
+from deqir.schedule import NoiseSchedule
 
 from .prior import PriorError
 
@@ -19,9 +21,13 @@ CARD: Final = "deqir.json"
 FORMAT: Final = 1
 WEIGHTS: Final = {
     "denoiser": "model.safetensors",
+    "drunet": "model.safetensors",
     "pyramid": "model.safetensors",
     "unet": "diffusion_pytorch_model.safetensors",
 }
+
+ScheduleName = Literal["linear", "scaled_linear", "cosine"]
+Prediction = Literal["epsilon", "sample", "v_prediction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,24 +36,32 @@ class PriorCard:
 
     Attributes:
         name: What the user calls it.
-        kind: "denoiser": an `FFDNet` shaped by `architecture`. "pyramid": a `PyramidDenoiser`, likewise. "unet":
-            a UNet2DModel by config.json.
+        kind: "denoiser": an `FFDNet` shaped by `architecture`. "drunet", "pyramid": a `DRUNet` or a
+            `PyramidDenoiser`, likewise. "unet": a UNet2DModel by config.json.
         sha256: Digest of the weights file.
         max_noise: Strongest noise trained for, as a standard deviation of images in [0, 1].
-        architecture: Arguments of `FFDNet` or `PyramidDenoiser`; empty for a UNet.
-        beta_start, beta_end, train_steps: The linear schedule of a UNet.
+        architecture: Arguments of `FFDNet`, `DRUNet` or `PyramidDenoiser`. Of a UNet num_heads where all its attention
+            has as many, which config.json cannot say; else empty.
+        schedule, beta_start, beta_end, train_steps: The noise that a UNet was trained with, see `schedule_of`.
+        prediction: What a UNet returns, as diffusers calls it.
+        timestep_scale: What a UNet's timesteps are multiplied by before it is told them.
+        native_size: Side of the square images that it was trained on, in pixels; None: any.
         licence, source: Terms of the weights and where they come from.
         format: Version of this file's layout.
     """
 
     name: str
-    kind: Literal["denoiser", "pyramid", "unet"]
+    kind: Literal["denoiser", "drunet", "pyramid", "unet"]
     sha256: str
     max_noise: float
     architecture: Mapping[str, int] = field(default_factory=dict)
     beta_start: float = 1e-4
     beta_end: float = 0.02
     train_steps: int = 1000
+    schedule: ScheduleName = "linear"
+    prediction: Prediction = "epsilon"
+    timestep_scale: float = 1.0
+    native_size: int | None = None
     licence: str = "not stated"
     source: str = "not stated"
     format: int = FORMAT
@@ -75,6 +89,9 @@ def _card(values: object) -> PriorCard:
     """Return the card that a file's JSON describes; ValueError or TypeError where it describes none."""
     if not isinstance(values, dict):
         raise ValueError("it holds no object")
+    for name, choices in (("schedule", get_args(ScheduleName)), ("prediction", get_args(Prediction))):
+        if values.get(name, choices[0]) not in choices:
+            raise ValueError(f"{name} {values[name]!r} is none of {', '.join(choices)}")
     layout, kind = values.get("format", FORMAT), values.get("kind")
     if layout != FORMAT or kind not in WEIGHTS:
         known = " or ".join(sorted(WEIGHTS))
@@ -84,11 +101,20 @@ def _card(values: object) -> PriorCard:
         "int": int,
         "float": (int, float),
         "Mapping[str, int]": dict,
+        "int | None": (int, NoneType),
     }
     for name, annotation in PriorCard.__annotations__.items():
         if name in values and not isinstance(values[name], types.get(annotation, object)):
             raise TypeError(f"{name} is {values[name]!r}, which is no {annotation}")
     return PriorCard(**values)
+
+
+def schedule_of(card: PriorCard) -> NoiseSchedule:
+    """Return the noise schedule of a UNet."""
+    if card.schedule == "cosine":
+        return NoiseSchedule.cosine(card.train_steps)
+    make = NoiseSchedule.linear if card.schedule == "linear" else NoiseSchedule.scaled_linear
+    return make(card.train_steps, beta_start=card.beta_start, beta_end=card.beta_end)
 
 
 def weights_path(directory: Path, card: PriorCard) -> Path:

@@ -28,6 +28,7 @@ class Prior:
         device: Where its weights are.
         multiple: The network needs sides divisible by this; others are padded, and cropped again.
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
+        native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
         replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
     """
 
@@ -37,6 +38,7 @@ class Prior:
     device: torch.device
     multiple: int
     max_noise: float
+    native: int | None = None
     replicas: int = 1
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from deqir.schedule import NoiseSchedule
 from deqir.shapes import Float
 
+from .directory import Prediction
+
 
 class UNetPrior:
-    """A noise-predicting UNet2DModel with the schedule it was trained on, as a `Denoiser`.
+    """A UNet2DModel with the schedule it was trained on, as a `Denoiser`.
 
     Levels between two timesteps are given to the network as a real-valued timestep. Where the network also
     predicts variances (learned sigma), those channels are dropped.
@@ -17,13 +19,30 @@ class UNetPrior:
     Args:
         network: Called as diffusers calls it: network(x, timestep).sample.
         schedule: Levels of the timesteps; t = 1 is the network's timestep 0.
+        prediction: What the network returns: eps ("epsilon"), x_0 ("sample"), or
+            v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 ("v_prediction").
+        timestep_scale: The network is told timesteps times this.
     """
 
-    def __init__(self, network: nn.Module, schedule: NoiseSchedule) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: NoiseSchedule,
+        *,
+        prediction: Prediction = "epsilon",
+        timestep_scale: float = 1.0,
+    ) -> None:
         self.network = network
         self.schedule = schedule
+        self.prediction = prediction
+        self.timestep_scale = timestep_scale
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
-        timestep = self.schedule.t_of(alpha_bar).to(x_t) - 1
-        output: Tensor = self.network(x_t, timestep).sample
-        return output[:, : x_t.shape[1]]
+        timestep = (self.schedule.t_of(alpha_bar) - 1) * self.timestep_scale
+        output: Tensor = self.network(x_t, timestep.to(x_t)).sample[:, : x_t.shape[1]]
+        if self.prediction == "epsilon":
+            return output
+        a = alpha_bar.to(x_t)[:, None, None, None]
+        if self.prediction == "sample":
+            return (x_t - a.sqrt() * output) / (1 - a).sqrt()
+        return a.sqrt() * output + (1 - a).sqrt() * x_t

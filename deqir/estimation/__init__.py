@@ -1,0 +1,26 @@
+"""What can be read off a degraded image, and whether an operator can have made it."""
+
+from __future__ import annotations
+
+from .blur import estimate_blur
+from .damage import DamageProposal, propose_damage
+from .jpeg import JpegEstimate, estimate_jpeg
+from .misfit import Misfit, check_fit
+from .noise import NoiseEstimate, estimate_noise
+from .results import Estimate
+from .upscaling import UpscalingEstimate, estimate_upscaling
+
+__all__ = [
+    "DamageProposal",
+    "Estimate",
+    "JpegEstimate",
+    "Misfit",
+    "NoiseEstimate",
+    "UpscalingEstimate",
+    "check_fit",
+    "estimate_blur",
+    "estimate_jpeg",
+    "estimate_noise",
+    "estimate_upscaling",
+    "propose_damage",
+]

@@ -1,0 +1,142 @@
+"""Traces of JPEG in pixels: where its blocks lie, and the quality whose quantisation the coefficients show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir.shapes import Float
+
+from .cosines import BLOCK, cosines
+from .results import LEVELS, clipped, in_levels
+
+LUMA: Final = (0.299, 0.587, 0.114)
+TABLE: Final = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+"""Luminance table of the JPEG standard (ITU-T T.81, annex K), which encoders scale with the quality."""
+TYPICAL_ERROR: Final = ((20, 12.0), (30, 10.6), (45, 9.6), (60, 8.9), (75, 7.9), (90, 5.6), (95, 4.5))
+"""Quality, and the standard deviation of the error in levels: of 24 photographs shrunk by four."""
+MOST_BLOCKS: Final = 1024
+FEWEST_BLOCKS, FEWEST_VALUES = 24, 60
+COARSE: Final = 3
+CLEAR: Final = 0.35
+"""Least agreement of the coefficients with a table: 1 if all are multiples of their steps, 0 for any others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegEstimate:
+    """JPEG compression that an image went through.
+
+    Attributes:
+        quality: As libjpeg counts, 1 to 97: of the standard tables, the nearest to what was used.
+        agreement: How well the coefficients are multiples of the table's steps, 0.35 to 1.
+        offset: Row and column of the first whole block: (0, 0) unless it was cropped afterwards.
+    """
+
+    quality: int
+    agreement: float
+    offset: tuple[int, int]
+
+
+def estimate_jpeg(image: Float[Tensor, "C H W"]) -> JpegEstimate | None:
+    """Return the JPEG compression that an image in [-1, 1] shows, now or at an earlier time; None if it shows none.
+
+    Cosine coefficients of luma blocks that were quantised are multiples of their steps, up to rounding; the
+    quality is the one whose table says so best, and the finest table that does. Qualities above 97 round less
+    than pixels do; scaling or noise afterwards leaves nothing to see.
+
+    Raises:
+        ValueError: It is not an image, or holds nan or inf.
+    """
+    levels = in_levels(image)
+    plane = torch.einsum("c,chw->hw", _weights(len(levels)), levels)
+    if min(plane.shape) < 2 * BLOCK:
+        return None
+    offset = block_offset(plane)
+    for place in dict.fromkeys(((0, 0), offset)):
+        found = _quality(plane[place[0] :, place[1] :], clipped(levels).any(0)[place[0] :, place[1] :])
+        if found is not None:
+            return JpegEstimate(quality=found[0], agreement=found[1], offset=place)
+    return None
+
+
+def typical_error(quality: int) -> float:
+    """Return the standard deviation by which JPEG of a quality changes photographs, images in [-1, 1].
+
+    Measured (the median over photographs, with colour at half resolution, as is usual). It is no noise: it follows
+    the image, and lies where the image is busy.
+    """
+    lower = max((each for each in TYPICAL_ERROR if each[0] <= quality), default=TYPICAL_ERROR[0])
+    upper = min((each for each in TYPICAL_ERROR if each[0] >= quality), default=TYPICAL_ERROR[-1])
+    share = (quality - lower[0]) / (upper[0] - lower[0]) if upper[0] > lower[0] else 0.0
+    return (lower[1] + share * (upper[1] - lower[1])) / LEVELS
+
+
+def block_offset(plane: Float[Tensor, "H W"]) -> tuple[int, int]:
+    """Return row and column at which steps between neighbours stand out with period 8."""
+    return _phase(plane.T), _phase(plane)
+
+
+def quantisation(quality: int) -> Float[Tensor, "8 8"]:
+    """Return the luminance steps of a quality, as libjpeg scales the standard table."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return ((torch.tensor(TABLE) * scale + 50) // 100).clamp(1, 255).float()
+
+
+def _weights(channels: int) -> Float[Tensor, " C"]:
+    return torch.tensor(LUMA) if channels == 3 else torch.full((channels,), 1 / channels)
+
+
+def _tiles(plane: Tensor) -> Tensor:
+    """Return the whole 8 x 8 blocks of a plane, side by side."""
+    return plane.unfold(0, BLOCK, BLOCK).unfold(1, BLOCK, BLOCK).reshape(-1, BLOCK, BLOCK)
+
+
+def _phase(plane: Float[Tensor, "H W"]) -> int:
+    """Return the column, of 0 to 7, before which the second difference of the columns' steps is largest."""
+    step = (plane[:, 1:] - plane[:, :-1]).abs().clamp(max=16).mean(0)
+    excess = step[1:-1] - (step[:-2] + step[2:]) / 2
+    means = [float(excess[start::BLOCK].mean()) for start in range(BLOCK)]
+    return (means.index(max(means)) + 2) % BLOCK
+
+
+def _quality(plane: Float[Tensor, "H W"], unusable: Tensor) -> tuple[int, float] | None:
+    blocks = _tiles(plane)[~_tiles(unusable).any(2).any(1)]
+    if len(blocks) < FEWEST_BLOCKS:
+        return None
+    blocks = blocks[:: -(-len(blocks) // MOST_BLOCKS)]
+    values = cosines(blocks - 128).flatten(1)
+    agreement = torch.stack([_agreement(values, table) for table in _tables()])
+    best = float(agreement.max())
+    if best < CLEAR:
+        return None
+    # a table with twice the steps fits half the multiples; one with half the steps fits them all: take the coarsest
+    good = (agreement > best - 0.05).nonzero().flatten()
+    return int(good[agreement[good].argmax()]) + 1, best
+
+
+def _agreement(values: Float[Tensor, "n 64"], steps: Float[Tensor, " 64"]) -> Tensor:
+    """Return the mean of cos(2 pi value / step) over coefficients that are not 0 and whose step is coarse."""
+    coarse = (steps >= COARSE) & (torch.arange(BLOCK**2) > 0)
+    values, steps = values[:, coarse], steps[coarse]
+    alive = values.abs() > steps / 2
+    if int(alive.sum()) < FEWEST_VALUES:
+        return torch.tensor(0.0)
+    return torch.cos(2 * torch.pi * values / steps)[alive].mean()
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[Tensor, ...]:
+    return tuple(quantisation(quality).flatten() for quality in range(1, 98))

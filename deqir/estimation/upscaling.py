@@ -1,0 +1,91 @@
+"""By how much an image was enlarged, from the trace that interpolation leaves: it repeats with the scale's period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deqir.shapes import Float
+
+from .results import clipped, in_levels
+
+FEWEST: Final = 96
+"""Pixels along an axis that a period can be told from."""
+LOWEST, PROMINENT = 0.105, 9.0
+BLOCKS_OF_JPEG: Final = 1 / 8
+LARGEST_SCALE: Final = 6.5
+FUNDAMENTAL: Final = 0.7
+"""A lower peak counts as the fundamental of the highest one from this share of it on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscalingEstimate:
+    """The scale that an image was enlarged by along both axes.
+
+    Attributes:
+        scale: 2 to 6.5.
+        prominence: Height of the trace's peak over the spectrum around it; what is below 9 is not reported.
+    """
+
+    scale: float
+    prominence: float
+
+
+def estimate_upscaling(image: Float[Tensor, "C H W"]) -> UpscalingEstimate | None:
+    """Return the scale by which an image in [-1, 1] was enlarged; None if no trace of it is seen on both axes.
+
+    Interpolated pixels differ the less from their neighbours the nearer they are to the middle between samples, so
+    that the mean absolute difference of a column, first or second, repeats with period `scale` (Gallagher, 2005,
+    https://doi.org/10.1109/CRV.2005.33). Scales below 2 have the trace of others above 2 and are not told from
+    them; enlarging by a network, noise and shrinking afterwards wipe it out. The blocks of a JPEG repeat with period
+    8: an image that shows them has None here, and one that was shrunk since may seem enlarged.
+
+    Raises:
+        ValueError: It is not an image, or holds nan or inf.
+    """
+    levels = in_levels(image)
+    plane, usable = levels.mean(0), ~clipped(levels).any(0)
+    found = [_along(plane, usable), _along(plane.T, usable.T)]
+    peaks = [peak for peak in found if peak is not None]
+    if len(peaks) < 2 or abs(peaks[0][0] - peaks[1][0]) > 0.05 * peaks[0][0]:
+        return None
+    scale = (peaks[0][0] + peaks[1][0]) / 2
+    nearest = round(scale)
+    scale = float(nearest) if abs(scale - nearest) < 0.04 * nearest else scale
+    return UpscalingEstimate(scale=scale, prominence=min(peak[1] for peak in peaks))
+
+
+def _along(plane: Float[Tensor, "H W"], usable: Tensor) -> tuple[float, float] | None:
+    """Return period and prominence of the trace along the last axis."""
+    if plane.shape[1] < FEWEST:
+        return None
+    first = (plane[:, 2:] - plane[:, 1:-1]).abs()
+    second = (plane[:, 2:] - 2 * plane[:, 1:-1] + plane[:, :-2]).abs()
+    inside = (usable[:, 2:] & usable[:, 1:-1] & usable[:, :-2]).float()
+    found = [_peak(((each * inside).sum(0) / inside.sum(0).clamp(min=1) + 0.01).log()) for each in (first, second)]
+    return max((peak for peak in found if peak is not None), key=lambda peak: peak[1], default=None)
+
+
+def _peak(profile: Float[Tensor, " W"]) -> tuple[float, float] | None:
+    """Return period and prominence of what repeats in a profile."""
+    smooth = functional.avg_pool1d(
+        functional.pad(profile[None, None], (8, 8), mode="reflect"), 17, stride=1, count_include_pad=False
+    )[0, 0]
+    rough = (profile - smooth) * torch.hann_window(len(profile), periodic=False)
+    size = 4096 if len(profile) <= 4096 else 2 * len(profile)
+    power = torch.fft.rfft(rough, n=size).abs()
+    frequency = torch.fft.rfftfreq(size)
+    band = frequency >= LOWEST
+    power, frequency = power[band], frequency[band]
+    relative, width = power / power.median(), 2 * size // len(profile)
+    highest = float(relative.max())
+    blocks = int((frequency - BLOCKS_OF_JPEG).abs().argmin())
+    if highest < PROMINENT or float(relative[blocks - 2 : blocks + 3].max()) > PROMINENT / 2:
+        return None
+    start = int((relative > max(PROMINENT, FUNDAMENTAL * highest)).nonzero()[0])
+    period = 1 / float(frequency[start + int(relative[start : start + width].argmax())])
+    return (period, highest) if period <= LARGEST_SCALE else None

@@ -1,0 +1,148 @@
+"""Turn a published checkpoint into a prior's directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from torch import Tensor
+
+from deqir.download import install_file
+from deqir.priors.catalog import CONFIG, FETCHABLE, load_prior, prior_directory
+from deqir.priors.directory import CARD, PriorCard, write_prior
+from deqir.priors.prior import PriorError
+
+from . import adm, ddpm, folder, plain
+from .facts import Facts, Plan
+from .files import Tensors, read_tensors
+from .matching import gather
+from .probe import remaining_noise
+
+Kind = Literal["adm", "ddpm", "diffusers", "ffdnet", "drunet"]
+
+PLANNERS: Final[Mapping[str, tuple[Callable[[Mapping[str, Tensor], Facts], Plan], tuple[str, ...]]]] = {
+    "adm": (adm.plan, adm.FACTS),
+    "ddpm": (ddpm.plan, ddpm.FACTS),
+    "ffdnet": (plain.plan_ffdnet, plain.FACTS),
+    "drunet": (plain.plan_drunet, plain.FACTS),
+}
+"""By kind of file, what knows its architecture, and which `Facts` say something of it."""
+SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "adm": ("input_blocks.", "output_blocks."),
+    "ddpm": ("down.", "up.", "mid."),
+    "ffdnet": ("model.",),
+    "drunet": ("m_head.", "m_body."),
+}
+"""How keys begin that only networks of a kind have all of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of a checkpoint.
+
+    Attributes:
+        directory: Of the prior.
+        kind: What the checkpoint was.
+        card: Of the prior.
+        assumed: What was taken for granted because the file does not say it, in words.
+        remaining_noise: See `remaining_noise`; near 1 or more, something assumed is wrong.
+    """
+
+    directory: Path
+    kind: str
+    card: PriorCard
+    assumed: tuple[str, ...]
+    remaining_noise: float
+
+
+def import_prior(
+    path: Path,
+    *,
+    name: str,
+    kind: Kind | None = None,
+    licence: str = "not stated",
+    facts: Facts | None = None,
+) -> Imported:
+    """Write a checkpoint into the user's cache, or another directory, as a prior, and return what it became.
+
+    Args:
+        path: A file of tensors, or a directory of diffusers.
+        name: What the prior is to be called, or with a slash in it the directory that it is to have.
+        kind: Of the checkpoint; None: by its keys.
+        licence: Terms of the weights, as their publisher states them.
+        facts: What the file does not say.
+
+    Raises:
+        PriorError: The checkpoint is of no known kind, is damaged or incomplete, would run code, or the name is taken.
+    """
+    directory, facts = _free_directory(name), facts or Facts()
+    if not path.exists():
+        raise PriorError(f"{path} is not there")
+    plan, card = _write(path, directory, kind, licence, facts)
+    return Imported(
+        directory=directory,
+        kind=plan.kind,
+        card=card,
+        assumed=plan.assumed,
+        remaining_noise=remaining_noise(load_prior(str(directory.resolve()), device="cpu")),
+    )
+
+
+def _write(path: Path, directory: Path, kind: Kind | None, licence: str, facts: Facts) -> tuple[Plan, PriorCard]:
+    """Write the prior; all tensors are let go before it is loaded again."""
+    plan, tensors = _planned(path, kind, facts)
+    weights = gather(tensors, plan.origins, kind=plan.kind)
+    if plan.config is not None:
+        install_file(directory / CONFIG, (json.dumps(plan.config, indent=2) + "\n").encode())
+    card = replace(plan.card, name=directory.name, licence=licence, source=_source(path, plan.kind))
+    return plan, write_prior(directory, card, weights)
+
+
+def _free_directory(name: str) -> Path:
+    directory = prior_directory(name)
+    if not name.strip() or not directory.name:
+        raise PriorError(f"{name!r} is no name for a prior")
+    if name in FETCHABLE:
+        raise PriorError(f"{name!r} is the prior that `deqir models fetch {name}` gets; choose another name")
+    if (directory / CARD).exists():
+        raise PriorError(f"a prior named {name!r} is here already; delete {directory} or choose another name")
+    return directory
+
+
+def _planned(path: Path, kind: Kind | None, facts: Facts) -> tuple[Plan, Tensors]:
+    if path.is_dir():
+        if kind not in (None, "diffusers"):
+            raise PriorError(f"{path} is a directory, but a checkpoint of kind {kind} is a file")
+        facts.check(folder.FACTS, kind=folder.KIND)
+        return folder.plan(path, facts)
+    if kind == "diffusers":
+        raise PriorError(f"{path} is a file; give the directory that holds it and its config.json")
+    tensors = read_tensors(path)
+    found = kind or _kind_of(tensors, path)
+    plan, used = PLANNERS[found]
+    facts.check(used, kind=found)
+    return plan(tensors, facts), tensors
+
+
+def _kind_of(tensors: Mapping[str, Tensor], path: Path) -> Kind:
+    for kind, signs in SIGNS.items():
+        if all(any(key.startswith(sign) for key in tensors) for sign in signs):
+            return kind  # type: ignore[return-value]
+    if any(key.startswith("down_blocks.") for key in tensors):
+        raise PriorError(f"{path} belongs to a directory of diffusers; give the directory, with its config.json")
+    some = ", ".join(list(tensors)[:3])
+    raise PriorError(
+        f"{path} is no checkpoint of a known kind ({', '.join(PLANNERS)}, or a directory of diffusers): its "
+        f"{len(tensors)} keys begin with {some}"
+    )
+
+
+def _source(path: Path, kind: str) -> str:
+    if path.is_dir():
+        return f"{kind}, directory {path.resolve().name}"
+    with path.open("rb") as file:
+        return f"{kind}, {path.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"

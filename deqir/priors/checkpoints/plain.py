@@ -1,0 +1,91 @@
+"""Plain denoisers of KAIR that are told the noise level: FFDNet and DRUNet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from deqir.priors.denoiser import FFDNet
+from deqir.priors.directory import PriorCard
+from deqir.priors.drunet import HALVINGS, DRUNet
+from deqir.priors.prior import PriorError
+
+from .facts import Facts, Plan
+from .matching import Origin, count, shape_of
+
+FACTS: Final = ("max_noise",)
+FFDNET: Final = PriorCard(name="", kind="denoiser", sha256="", max_noise=75 / 255)
+DRUNET: Final = PriorCard(name="", kind="drunet", sha256="", max_noise=50 / 255)
+
+
+def plan_ffdnet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
+    """Return how an FFDNet checkpoint, for colour or grey, becomes our network.
+
+    Raises:
+        PriorError: It lacks what tells its architecture, or is not told the noise level.
+    """
+    kind = "ffdnet"
+    width, inputs = shape_of(tensors, "model.0.weight", kind=kind)[:2]
+    last = max(int(found[1]) for key in tensors if (found := re.match(r"model\.(\d+)\.", key)))
+    outputs = shape_of(tensors, f"model.{last}.weight", kind=kind)[0]
+    if inputs != outputs + 1 or outputs not in (4, 12):
+        raise PriorError(
+            f"an FFDNet turns 4 x 1 or 4 x 3 channels and the noise level into as many channels, this network "
+            f"{inputs} channels into {outputs}; DnCNN and others that are not told the noise level are no priors"
+        )
+    shape = {"channels": outputs // 4, "width": width, "depth": last // 2 + 1}
+    with torch.device("meta"):
+        network = FFDNet(**shape)
+    keys = {name: name for name in network.state_dict()}
+    return _plan(network, keys, replace(FFDNET, architecture=shape), facts, kind=kind)
+
+
+def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
+    """Return how a DRUNet checkpoint, for colour or grey, becomes our network.
+
+    Raises:
+        PriorError: It lacks what tells its architecture, or is not told the noise level.
+    """
+    kind = "drunet"
+    width, inputs = shape_of(tensors, "m_head.weight", kind=kind)[:2]
+    channels = shape_of(tensors, "m_tail.weight", kind=kind)[0]
+    if inputs != channels + 1 or channels not in (1, 3):
+        raise PriorError(
+            f"a DRUNet turns 1 or 3 channels and the noise level into as many channels, this network {inputs} "
+            f"channels into {channels}; those that are not told the noise level are no priors"
+        )
+    shape = {"channels": channels, "width": width, "blocks": count(tensors, "m_body.{}.res.0.weight")}
+    with torch.device("meta"):
+        network = DRUNet(**shape)
+    keys = dict(_drunet_keys(shape["blocks"]))
+    return _plan(network, keys, replace(DRUNET, architecture=shape), facts, kind=kind)
+
+
+def _drunet_keys(blocks: int) -> Iterator[tuple[str, str]]:
+    """Each parameter of `DRUNet` with its key; KAIR counts scales from 1 and puts what changes the scale among the
+    blocks."""
+    yield "head.weight", "m_head.weight"
+    yield "tail.weight", "m_tail.weight"
+    for scale in range(HALVINGS):
+        yield f"narrow.{scale}.weight", f"m_down{scale + 1}.{blocks}.weight"
+        yield f"widen.{scale}.weight", f"m_up{scale + 1}.0.weight"
+    for block in range(blocks):
+        for ours, theirs in (("first", "res.0"), ("second", "res.2")):
+            yield f"body.{block}.{ours}.weight", f"m_body.{block}.{theirs}.weight"
+            for scale in range(HALVINGS):
+                yield f"down.{scale}.{block}.{ours}.weight", f"m_down{scale + 1}.{block}.{theirs}.weight"
+                yield f"up.{scale}.{block}.{ours}.weight", f"m_up{scale + 1}.{block + 1}.{theirs}.weight"
+
+
+def _plan(network: nn.Module, keys: Mapping[str, str], card: PriorCard, facts: Facts, *, kind: str) -> Plan:
+    origins = {
+        name: Origin(key=keys[name], shape=tuple(parameter.shape)) for name, parameter in network.state_dict().items()
+    }
+    if facts.max_noise is not None:
+        return Plan(kind=kind, card=replace(card, max_noise=facts.max_noise), origins=origins)
+    return Plan(kind=kind, card=card, origins=origins, assumed=(f"max_noise {card.max_noise:.3f}",))

@@ -1,0 +1,117 @@
+"""What can be read off the images of an archive: estimates for each, and mask proposals written elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deqir.estimation import (
+    DamageProposal,
+    Estimate,
+    JpegEstimate,
+    NoiseEstimate,
+    UpscalingEstimate,
+    estimate_blur,
+    estimate_jpeg,
+    estimate_noise,
+    estimate_upscaling,
+    propose_damage,
+)
+
+from .config import OutputFormat, RuntimeConfig
+from .degrade import stored
+from .errors import ConfigurationError, ImageError
+from .images import Picture, decode, encode
+from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
+from .metadata import Metadata
+from .places import place, refuse_overlap
+from .store import Store, open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """What was read off one image; None where it does not tell.
+
+    Attributes:
+        key: Its key in the source.
+        error: Why nothing was, or why its mask was not written; None if all went well.
+        width, height: Pixels.
+        noise: As a standard deviation of images in [0, 1].
+        blur: Standard deviation of a Gaussian, in pixels.
+        upscaling: The scale that it was enlarged by.
+        jpeg: Compression that it went through.
+        damage: Share of the pixels that the mask proposal marks.
+    """
+
+    key: str
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    noise: NoiseEstimate | None = None
+    blur: Estimate | None = None
+    upscaling: UpscalingEstimate | None = None
+    jpeg: JpegEstimate | None = None
+    damage: float | None = None
+
+
+def estimate(source: str, *, masks: str | None = None) -> Iterator[Estimated]:
+    """Yield what can be read off every image below a source, in the order of their keys.
+
+    Args:
+        source: A folder or s3://bucket/prefix; never written to.
+        masks: Where mask proposals go, white where there may be damage, as PNG under the images' keys: a folder or
+            s3://bucket/prefix apart from the source. Nothing is overwritten. None: nowhere.
+
+    Raises:
+        ConfigurationError: A place cannot be used, or there is no image.
+    """
+    limits, source = RuntimeConfig(), place(source)
+    outputs = None
+    if masks is not None:
+        masks = place(masks)
+        refuse_overlap("source", source, masks)
+    inputs = open_store(source, writable=False)
+    keys = sorted(info.key for info in inputs.list() if has_image_name(info.key) and not info.key.startswith(INTERNAL))
+    if not keys:
+        raise ConfigurationError(f"{source} holds no image (.jpg, .png or .webp)")
+    if masks is not None:
+        outputs = open_store(masks, writable=True)
+    names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
+    for key in keys:
+        try:
+            check_key(key)
+            check_output_key(names[key])
+            picture = decode(inputs.get(key, limit=limits.max_bytes), max_pixels=limits.max_pixels)
+        except (ImageError, FileNotFoundError) as error:
+            yield Estimated(key=key, error=f"{type(error).__name__}: {error}")
+            continue
+        proposal = propose_damage(picture.pixels)
+        unwritten = None if outputs is None else write_mask(outputs, names[key], proposal)
+        yield estimated(key, picture.pixels, proposal, error=unwritten)
+
+
+def estimated(key: str, pixels: Tensor, proposal: DamageProposal | None, *, error: str | None) -> Estimated:
+    """Return what can be read off an image, shape (c, h, w)."""
+    return Estimated(
+        key=key,
+        error=error,
+        height=pixels.shape[1],
+        width=pixels.shape[2],
+        noise=estimate_noise(pixels),
+        blur=estimate_blur(pixels),
+        upscaling=estimate_upscaling(pixels),
+        jpeg=estimate_jpeg(pixels),
+        damage=proposal.share if proposal else None,
+    )
+
+
+def write_mask(store: Store, key: str, proposal: DamageProposal | None) -> str | None:
+    """Write a mask proposal, if there is one that marks anything; returns why it was not written, where it failed."""
+    if proposal is None or not bool(proposal.mask.any()):
+        return None
+    image = proposal.mask[None].float() * 2 - 1
+    like = Picture(pixels=image, mode="L", bit_depth=8, metadata=Metadata())
+    data = encode(image, like=like, output_format=OutputFormat.PNG, quality=100, provenance="mask proposal")
+    return stored(store, key, data)

@@ -1,0 +1,169 @@
+"""Directories that diffusers wrote as priors: whole pipelines, old names, other schedules and predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from torch import Tensor
+
+from deqir import NoiseSchedule, PriorError, load_prior
+from deqir.priors import Facts, UNetPrior, import_prior, read_card
+from tests.deqir.problems import rand
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def tiny(**options: Any) -> UNet2DModel:
+    """A seeded UNet with attention that halves the image once."""
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {
+        "sample_size": 8,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
+    return UNet2DModel(**shape | options).eval()
+
+
+def assert_same(directory: Path, network: UNet2DModel) -> None:
+    denoiser: Any = load_prior(str(directory), device="cpu").denoiser
+    x, t = rand(2, 3, 8, 8).float(), torch.tensor([3.0, 600.0])
+    with torch.no_grad():
+        torch.testing.assert_close(denoiser.network(x, t).sample, network(x, t).sample)
+
+
+@pytest.mark.parametrize("where", ["", "unet"], ids=["network", "pipeline"])
+def test_a_directory_is_imported_with_its_schedule(tmp_path: Path, where: str) -> None:
+    network = tiny(out_channels=6)
+    network.save_pretrained(tmp_path / "theirs" / where)
+    scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", num_train_timesteps=500)
+    scheduler.save_pretrained(tmp_path / "theirs" / ("scheduler" if where else ""))
+    found = import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine", licence="Apache-2.0")
+    assert (found.kind, found.assumed) == ("diffusers", ())
+    card = read_card(found.directory)
+    assert (card.schedule, card.train_steps, card.native_size, card.licence) == ("cosine", 500, 8, "Apache-2.0")
+    assert card.source == "diffusers, directory theirs"
+    assert_same(found.directory, network)
+
+
+def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path: Path) -> None:
+    tiny().save_pretrained(tmp_path / "theirs")
+    assumed = ("prediction of eps", "noise_schedule linear", "diffusion_steps 1000")
+    assert import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine").assumed == assumed
+    facts = Facts(noise_schedule="cosine", diffusion_steps=100, image_size=32)
+    found = import_prior(tmp_path / "theirs", name=f"{tmp_path}/other", facts=facts)
+    assert (found.card.schedule, found.card.train_steps, found.card.native_size) == ("cosine", 100, 32)
+    assert load_prior(str(found.directory), device="cpu").native == 32
+
+
+def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path) -> None:
+    """As in the published google/ddpm networks, which are also in torch's format."""
+    network = tiny()
+    network.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "theirs" / WEIGHTS).unlink()
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    old = dict[str, Tensor]()
+    for key, tensor in network.state_dict().items():
+        for new_name, old_name in names.items():
+            key = key.replace(f".{new_name}.", f".{old_name}.")
+        old[key] = tensor
+    assert any(".proj_attn." in key for key in old)
+    torch.save(old, tmp_path / "theirs" / "diffusion_pytorch_model.bin")
+    assert_same(import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine").directory, network)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_class_embeds": 10}, "which class an image shows"),
+        ({"time_embedding_type": "fourier"}, "takes noise levels"),
+        ({"_class_name": "UNet2DConditionModel"}, "describes a UNet2DConditionModel"),
+        ({"in_channels": 4, "out_channels": 4}, "priors work on pixels"),
+        ({"down_block_types": ["NoSuchBlock", "DownBlock2D"]}, "no network that this version of diffusers can build"),
+        ({"layers_per_block": 2}, r"not a whole diffusers network: it lacks \S+, \S+, \S+ and \d+ more"),
+    ],
+)
+def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    tiny().save_pretrained(tmp_path / "theirs")
+    path = tmp_path / "theirs" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(PriorError, match=says):
+        import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "says"),
+    [
+        ({"_class_name": "ScoreSdeVeScheduler"}, r"\(ScoreSdeVeScheduler\) has another noise schedule"),
+        ({"beta_schedule": "sigmoid"}, "another noise schedule"),
+        ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "another noise schedule"),
+        ({"beta_schedule": "linear", "prediction_type": "score"}, "'score' is none of"),
+    ],
+)
+def test_a_schedule_that_is_not_known_is_refused(tmp_path: Path, scheduler: dict[str, Any], says: str) -> None:
+    tiny().save_pretrained(tmp_path / "theirs")
+    (tmp_path / "theirs" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    with pytest.raises(PriorError, match=says):
+        import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
+
+
+def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PriorError, match=r"holds no config\.json of a UNet"):
+        import_prior(tmp_path, name=f"{tmp_path}/mine")
+    tiny().save_pretrained(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(PriorError, match=f"holds none of {WEIGHTS}"):
+        import_prior(tmp_path, name=f"{tmp_path}/mine")
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(PriorError, match="no JSON object"):
+        import_prior(tmp_path, name=f"{tmp_path}/mine")
+
+
+@pytest.mark.parametrize("steps", [10, 1000])
+def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
+    """Which computes them in float32: the last levels, products of all, agree to four digits."""
+    ours = {
+        "linear": NoiseSchedule.linear(steps, beta_start=0.001, beta_end=0.01),
+        "scaled_linear": NoiseSchedule.scaled_linear(steps, beta_start=0.001, beta_end=0.01),
+        "squaredcos_cap_v2": NoiseSchedule.cosine(steps),
+    }
+    for name, schedule in ours.items():
+        theirs = DDPMScheduler(num_train_timesteps=steps, beta_schedule=name, beta_start=0.001, beta_end=0.01)
+        torch.testing.assert_close(schedule.alpha_bar[1:].float(), theirs.alphas_cumprod, rtol=1e-3, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_whatever_a_network_predicts_becomes_eps(tmp_path: Path, prediction: Any) -> None:
+    """DDIM's step to the clean image gives the same prediction of it."""
+    network, t = tiny(), 400
+    network.save_pretrained(tmp_path / "theirs")
+    scheduler = DDIMScheduler(prediction_type=prediction, clip_sample=False, set_alpha_to_one=True)
+    scheduler.save_pretrained(tmp_path / "theirs")
+    prior = load_prior(str(import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine").directory), device="cpu")
+    scheduler.set_timesteps(1000)
+    x = rand(2, 3, 8, 8).float()
+    wanted = scheduler.step(network(x, t).sample, t, x).pred_original_sample
+    level = scheduler.alphas_cumprod[t].double()
+    found = (x - (1 - level).sqrt() * prior(x, level.expand(2))) / level.sqrt()
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_timesteps_are_scaled_as_the_card_says() -> None:
+    seen = list[Tensor]()
+
+    class Watched(torch.nn.Module):
+        def forward(self, x: Tensor, timestep: Tensor) -> object:
+            seen.append(timestep)
+            return tiny()(x, timestep)
+
+    schedule = NoiseSchedule.cosine(4000)
+    UNetPrior(Watched(), schedule, timestep_scale=0.25)(rand(1, 3, 8, 8).float(), schedule.alpha_bar[[2001]])
+    assert float(seen[0]) == pytest.approx(500, abs=1e-3)

@@ -1,0 +1,94 @@
+"""`deqir estimate` as its users meet it: the real command on a folder of photographs."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from tests.flows.conftest import Command
+from tests.pipeline.archive import pixels, put, snapshot
+
+
+def photograph() -> np.ndarray:
+    """Astronaut at half its size, in levels, shape (256, 256, 3)."""
+    return data.astronaut().reshape(256, 2, 256, 2, 3).mean((1, 3))
+
+
+def file_of(levels: np.ndarray, kind: str = "PNG", **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with one image of each kind, two bad files, and something that is no image."""
+    folder, good = tmp_path / "in", photograph()
+    scratched = good.copy()
+    scratched[20:230, 100:102] = 250
+    scratched[140:142, 10:240] = 250
+    put(folder, "a/noisy.png", file_of(good + 10 * np.random.default_rng(0).standard_normal(good.shape)))
+    put(folder, "b/scratched.png", file_of(scratched))
+    put(folder, "c/small.jpg", file_of(good, "JPEG", quality=70))
+    put(folder, "d/flat.png", file_of(np.full((40, 40, 3), 255.0)))
+    put(folder, "e/cut.png", file_of(good)[:500])
+    put(folder, "notes.txt", b"taken in 1931")
+    return folder
+
+
+def test_estimates_are_told_of_each_image_and_masks_are_written_apart(tmp_path, source, deqir: Command) -> None:
+    before = snapshot(source)
+    run = deqir("estimate", source, "--json", "--masks", tmp_path / "masks")
+    assert run.returncode == 3  # one file is damaged
+    assert snapshot(source) == before
+    told = {image["key"]: image for image in json.loads(run.stdout)}
+    assert list(told) == ["a/noisy.png", "b/scratched.png", "c/small.jpg", "d/flat.png", "e/cut.png"]
+    noise = told["a/noisy.png"]["noise"]["sigma"]
+    assert noise["value"] * 255 == pytest.approx(10, rel=0.1)
+    assert noise["low"] < 10 / 255 < noise["high"]
+    assert told["c/small.jpg"]["jpeg"]["quality"] == 70
+    assert told["a/noisy.png"]["jpeg"] is None
+    flat = told["d/flat.png"]
+    assert [flat[name] for name in ("noise", "blur", "upscaling", "jpeg", "damage")] == [None] * 5
+    assert "DecodeError" in told["e/cut.png"]["error"]
+    assert "e/cut.png: DecodeError" in run.stderr
+
+    mask = pixels(tmp_path / "masks/b/scratched.png")
+    assert mask.shape == (256, 256)
+    assert set(np.unique(mask)) == {0, 255}
+    assert (mask[20:230, 100:102] == 255).mean() > 0.75
+    assert not (tmp_path / "masks/d").exists()
+
+    again = deqir("estimate", source, "--json", "--masks", tmp_path / "masks")
+    images = {image["key"]: image for image in json.loads(again.stdout)}
+    assert "exists already and was left alone" in images["b/scratched.png"]["error"]
+
+
+def test_without_json_it_is_a_table_with_intervals(source, deqir: Command) -> None:
+    run = deqir("estimate", source, COLUMNS="160")
+    assert "Traceback" not in run.stderr
+    (line,) = (line for line in run.stdout.splitlines() if "noisy.png" in line)
+    assert "256 x 256" in line
+    assert "?" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("{tmp}/nowhere",), "nowhere"),
+        (("{tmp}/empty",), "holds no image"),
+        (("{tmp}/in", "--masks", "{tmp}/in/masks"), "must lie apart"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_one_line(tmp_path, source, deqir: Command, arguments, text) -> None:
+    (tmp_path / "empty").mkdir()
+    run = deqir("estimate", *(each.format(tmp=tmp_path) for each in arguments))
+    assert run.returncode == 2
+    (line,) = run.stderr.strip().splitlines()
+    assert text in line

@@ -1,0 +1,79 @@
+"""`deqir models import` as its users meet it: a file that somebody published, a prior, a restored image."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from deqir.priors import read_card
+from tests.deqir.reference_denoisers import ffdnet
+from tests.deqir.reference_networks import Adm, drawn
+from tests.flows.conftest import Command
+from tests.pipeline.archive import pixels, write_archive
+
+
+def saved(network: nn.Module, path: Path) -> Path:
+    torch.save({"state_dict": drawn(network).state_dict(), "epoch": 3}, path)
+    return path
+
+
+def test_an_imported_prior_is_listed_and_restores_an_image(tmp_path: Path, deqir: Command) -> None:
+    here = {"DEQIR_CACHE": str(tmp_path / "cache")}
+    file = saved(Adm(), tmp_path / "faces.pt")
+    arguments = ("models", "import", file, "--name", "faces", "--licence", "MIT", "--num-head-channels", "16")
+    run = deqir(*arguments, "--image-size", "16", **here)
+    assert run.returncode == 0, run.stderr
+    told = run.stdout.splitlines()
+    assert told[0] == f"faces (adm) is in {tmp_path / 'cache/priors/faces'}"
+    assert told[1].endswith(": use_new_attention_order no, noise_schedule linear, diffusion_steps 1000")
+    assert told[2].startswith("of noise of 0.1 on a drawn test picture it leaves ")
+    assert told[3].startswith("warning: that is hardly a denoiser")  # as its weights are drawn
+    assert read_card(tmp_path / "cache/priors/faces").licence == "MIT"
+    listed = deqir("models", "list", COLUMNS="200", **here).stdout
+    assert any(line.split()[1:2] == ["faces"] and "yes" in line and "MIT" in line for line in listed.splitlines())
+
+    (key,) = write_archive(tmp_path / "in", 1)
+    options = ("--prior", "faces", "--scale", "2", "--steps", "2", "--executor", "local", "--json")
+    restored = deqir("restore", tmp_path / "in", tmp_path / "out", *options, **here)
+    assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["restored"] == 1
+    height, width = pixels(tmp_path / "in" / key).shape[:2]
+    assert pixels((tmp_path / "out" / key).with_suffix(".png")).shape == (2 * height, 2 * width, 3)
+
+
+def test_a_grey_denoiser_is_imported_into_a_folder_of_the_users_choice(tmp_path: Path, deqir: Command) -> None:
+    file = saved(ffdnet(channels=1, width=8, depth=3), tmp_path / "grey.pth")
+    run = deqir("models", "import", file, "--name", tmp_path / "grey", "--max-noise", "0.2", "--kind", "ffdnet")
+    assert run.returncode == 0, run.stderr
+    assert "taken for granted" not in run.stdout
+    shown = deqir("models", "show", tmp_path / "grey").stdout
+    assert "grey.pth, SHA-256" in shown
+    assert "0.2" in shown
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.abort, ()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "text"),
+    [
+        ({"a": Trap()}, (), "posix.abort"),
+        ({"a.weight": torch.zeros(1)}, ("--kind", "drunet"), "it lacks m_head.weight"),
+    ],
+)
+def test_what_cannot_be_imported_is_one_line_and_leaves_nothing(
+    tmp_path: Path, deqir: Command, content: object, options: tuple[str, ...], text: str
+) -> None:
+    torch.save(content, tmp_path / "file.pt")
+    run = deqir("models", "import", tmp_path / "file.pt", "--name", "mine", *options, DEQIR_CACHE=str(tmp_path / "c"))
+    assert run.returncode == 2
+    (line,) = run.stderr.strip().splitlines()
+    assert text in line
+    assert not (tmp_path / "c").exists()
