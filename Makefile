@@ -45,6 +45,12 @@ stack: $(VENV)/.dev ## Start Prefect, Ray, an object store, a worker and the eve
 stack-down: $(VENV)/.dev ## End them again
 	$(BIN)/python -m infra.stack down
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of docs/screenshots anew, with Chromium; three minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group screenshots
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/python -m infra.screenshots
+
 .PHONY: check
 check: $(VENV)/.dev ## Run the linters and the type checker
 	$(BIN)/ruff check .

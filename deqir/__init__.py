@@ -6,6 +6,8 @@ from . import metrics, operators
 from .chain import Chain
 from .engine import Engine
 from .noise import image_seed
+from .operators.checking import OperatorError, OperatorReport, check_operator
+from .precision import in_half_precision
 from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
 from .protocols import Denoiser, LinearOperator, Outcome
 from .replicas import ReplicatedDenoiser, replicate
@@ -26,6 +28,8 @@ __all__ = [
     "GaussianPrior",
     "LinearOperator",
     "NoiseSchedule",
+    "OperatorError",
+    "OperatorReport",
     "Outcome",
     "Picard",
     "Prior",
@@ -39,7 +43,9 @@ __all__ = [
     "Tally",
     "TooLarge",
     "__version__",
+    "check_operator",
     "image_seed",
+    "in_half_precision",
     "load_prior",
     "metrics",
     "operators",

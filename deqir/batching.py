@@ -1,4 +1,4 @@
-"""How many evaluations go into one call of the network: given, or measured where it runs."""
+"""How many evaluations go into one call of the network: given, or measured where it runs, or what memory holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Batch:
     """The size of a network call for images of any shape; halves when memory runs out.
 
     Args:
-        fixed: Evaluations a call, whatever their size; None: `measure` is to be called first.
+        fixed: Most evaluations a call, whatever their size; None: `measure` is to be called first.
     """
 
     def __init__(self, fixed: int | None) -> None:
@@ -38,24 +38,21 @@ class Batch:
 
     def of(self, shape: tuple[int, int, int]) -> int:
         """Return the evaluations of images of this shape in one call, at least 1."""
-        if self._fixed is not None:
-            return self._fixed
-        if self._pixels is None:
+        fitting = None if self._pixels is None else max(1, self._pixels // (shape[-2] * shape[-1]))
+        bounds = [bound for bound in (self._fixed, fitting) if bound is not None]
+        if not bounds:
             raise RuntimeError("the batch has not been measured")
-        return max(1, self._pixels // (shape[-2] * shape[-1]))
+        return min(bounds)
 
     def measure(self, shape: tuple[int, int, int], seconds: Seconds) -> None:
         """Find the size for this shape; those of other shapes follow from their pixels."""
         self._pixels = saturating(seconds) * shape[-2] * shape[-1]
 
     def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
-        """Allow half of `evaluations`, which were too many, from now on; returns False where it was but one."""
+        """Allow half the pixels of `evaluations`, which were too many, from now on; False where it was but one."""
         if evaluations < 2:
             return False
-        if self._fixed is not None:
-            self._fixed = evaluations // 2
-        else:
-            self._pixels = evaluations // 2 * shape[-2] * shape[-1]
+        self._pixels = evaluations // 2 * shape[-2] * shape[-1]
         return True
 
 

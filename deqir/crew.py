@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -64,6 +65,8 @@ class Pool(Generic[Tag]):
         windows: The windows of the run.
         batch_of: Evaluations of an image like this in one network call.
         crowd: False gives one image at a time.
+        images: Most requests to come, if that is known: the last ones are then taken early, so that they share
+            batches evenly.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class Pool(Generic[Tag]):
         batch_of: Callable[[Request[Tag]], int],
         *,
         crowd: bool = True,
+        images: int | None = None,
     ) -> None:
-        self._requests, self._more = iter(requests), True
+        self._requests, self._more, self._left = iter(requests), True, math.inf if images is None else images
         self._windows, self._batch_of, self._crowd = windows, batch_of, crowd
         self._waiting: list[Request[Tag]] = []
         self._flying: list[Flight[Tag]] = []
@@ -118,8 +122,12 @@ class Pool(Generic[Tag]):
             self.end(flight)
         if alone:
             return request
-        self._deferred.append(request)
+        self.defer(request)
         return None
+
+    def defer(self, request: Request[Tag]) -> None:
+        """Restore a request that was let go from its start, alone, when nothing else is under way."""
+        self._deferred.append(request)
 
     @property
     def _crowded(self) -> bool:
@@ -144,17 +152,22 @@ class Pool(Generic[Tag]):
     def _enough(self, groups: Sequence[Crew[Tag]]) -> bool:
         """Whether a batch can be filled, or so much waits that taking more would not help."""
         due, room = sum(group.evaluations for group in groups), max((group.batch for group in groups), default=1)
+        if self._crowd and self._windows.least == 1 and 0 < self._left < room:
+            return False
         return any(group.full for group in groups) or due >= CHOICE * room or (bool(groups) and not self._crowd)
 
     def _take(self) -> None:
         try:
             self._waiting.append(next(self._requests))
+            self._left -= 1
         except StopIteration:
             self._more = False
 
     def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
         """Return those of a group that fill a batch, those under way first, at least one of them."""
         window = self._windows.wide(group.batch, group.images)
+        if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
+            return _furthest_behind(group)
         crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window)
         for flight in group.flying:
             if not crew.images or crew.evaluations + flight.width(window) <= crew.batch:
@@ -164,6 +177,16 @@ class Pool(Generic[Tag]):
                 break
             crew.starting.append(request)
         return crew
+
+
+def _furthest_behind(group: Crew[Tag]) -> Crew[Tag]:
+    """Return the images of a group that have most of their way before them, so that all end at about the same time.
+
+    Of a batch and one image more, the one would else go its whole way alone, for as many rounds as all others took.
+    """
+    starting = group.starting[: group.batch]
+    flying = sorted(group.flying, key=lambda flight: flight.frontier)[: group.batch - len(starting)]
+    return Crew(shape=group.shape, batch=group.batch, window=1, flying=flying, starting=starting)
 
 
 def shape_of(request: Request[Any]) -> Shape:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
 from .batching import Batch, free_cached_memory, out_of_memory, timed_calls
 from .chain import Chain
-from .crew import Crew, Pool, shape_of
+from .crew import Crew, Pool, Shape, shape_of
 from .flight import Flight
 from .noise import chain_noise
 from .priors.prior import Prior
@@ -24,6 +25,7 @@ from .published import published
 from .requests import Request, Result, Tally, TooLarge
 from .rounds import fly
 from .settings import SURROGATES, Settings
+from .tiling import Tilings, tiled
 from .trajectory import Sampler
 from .windows import Windows
 
@@ -44,11 +46,12 @@ class Engine:
     def __init__(self, prior: Prior | Denoiser, settings: Settings) -> None:
         self.prior, self.settings = prior, settings
         self._batch: Batch | None = None
+        self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
         self._chains: dict[float, Chain] = {}
 
     @torch.inference_mode()
     def run(
-        self, requests: Iterable[Request[Tag]], *, tally: Tally | None = None
+        self, requests: Iterable[Request[Tag]], *, tally: Tally | None = None, images: int | None = None
     ) -> Iterator[Result[Tag] | TooLarge[Tag]]:
         """Yield the result of each request, in the order in which they are done.
 
@@ -57,18 +60,21 @@ class Engine:
         Args:
             requests: May be endless, and slow.
             tally: Counts what happens; one for each run.
+            images: Most requests that there will be, where `requests` has no length and it is known. The last ones
+                are then taken early, at most two batches being under way, and share batches evenly.
 
         Raises:
             ValueError: An operator does not fit its image, or a setting is out of range.
             PriorError: The prior does not know noise as strong as a start's.
         """
+        images = len(requests) if isinstance(requests, Sized) else images
         tally, requests = Tally() if tally is None else tally, iter(requests)
         first = next(requests, None)
         if first is None:
             return
         windows = Windows.of(self.settings, self._device(first), replicas=self._replicas)
         together = self.settings.mode != "paper"
-        pool = Pool(itertools.chain([first], requests), windows, self._batch_of, crowd=together)
+        pool = Pool(itertools.chain([first], requests), windows, self._batch_of, crowd=together, images=images)
         while crew := pool.crew():
             began = time.perf_counter()
             try:
@@ -87,51 +93,65 @@ class Engine:
         for request in list(crew.starting):
             flight = Flight(
                 request,
-                self._sampler(request),
+                self.sampler(request),
                 SURROGATES[settings.surrogate],
                 tolerance=settings.tolerance,
                 max_rounds=settings.max_rounds or settings.steps,
                 alone=crew.alone,
             )
             pool.start(crew, flight)
-        fly(self.prior, crew.flying, window=crew.window, batch=crew.batch, tally=tally)
+        fly(self._network(crew.shape), crew.flying, window=crew.window, batch=crew.batch, tally=tally)
+        self._tilings.settle()
         seconds = (time.perf_counter() - began) / crew.images
         for flight in crew.flying:
             flight.seconds += seconds
         done = [flight for flight in crew.flying if flight.done]
         for flight in done:
             pool.end(flight)
-        return [flight.result() for flight in done]
+        return [self._with_tile(flight.result(), crew.shape) for flight in done]
 
     def _as_published(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> Result[Tag]:
         began, (request,) = time.perf_counter(), crew.starting
-        sampler = self._sampler(request)
+        sampler = self.sampler(request)
         x_0, stats = published(sampler, y=request.y, tolerance=self.settings.tolerance)
         pool.drop(crew, request)
         tally.rounds += stats.rounds
         for k in range(stats.rounds):
             tally.count(self.settings.steps - k, batch=sampler.denoiser_batch)
         seconds = time.perf_counter() - began
-        return Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=seconds)
+        result = Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=seconds)
+        return self._with_tile(result, crew.shape)
 
     def _make_room(
         self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally, error: Exception
     ) -> list[Result[Tag] | TooLarge[Tag]]:
-        """Memory ran out: halve the batch; if it was but one evaluation, restore its image alone, or not at all."""
+        """Memory ran out: halve the batch; where it was but one, restore the image alone, then in smaller tiles."""
         free_cached_memory(self._device((crew.starting or [flight.request for flight in crew.flying])[0]))
-        if self._batch is not None and self._batch.halve(crew.shape, min(crew.evaluations, crew.batch)):
+        seen, tiling = self._tilings.seen(crew.shape), self._tilings.of(crew.shape)
+        evaluations = min(crew.evaluations, crew.batch) * (tiling.count(crew.shape) if tiling else 1)
+        if self._batch is not None and self._batch.halve(seen, min(evaluations, self._per_call(crew.shape))):
             tally.halvings += 1
             return []
-        hopeless = pool.put_off(crew)
-        return [] if hopeless is None else [TooLarge(tag=hopeless.tag, shape=crew.shape, error=error)]
+        alone = pool.put_off(crew)
+        if alone is None:
+            return []
+        if self._tilings.halve(crew.shape):
+            tally.halvings += 1
+            pool.defer(alone)
+            return []
+        return [TooLarge(tag=alone.tag, shape=crew.shape, error=error)]
 
-    def _sampler(self, request: Request[Tag]) -> Sampler:
-        """Return the chain of one image."""
+    def sampler(self, request: Request[Tag]) -> Sampler:
+        """Return the chain of one image, for those who do more with it than `run` does.
+
+        Raises:
+            ValueError, PriorError: As for `run`.
+        """
         settings, A, device = self.settings, request.operator, self._device(request)
         y = request.y[None].to(device)
         start = A.start(y)
         return Sampler(
-            denoiser=self.prior,
+            denoiser=self._network(shape_of(request)),
             A=A,
             chain=self._chain(A),
             pinv_y=A.pinv(y),
@@ -166,6 +186,23 @@ class Engine:
             at_home = self._replicas if device.type == "cpu" else None
             self._batch = Batch(self.settings.denoiser_batch or at_home)
             if not self._batch.known:
-                calls = timed_calls(self.prior, shape, dtype=request.y.dtype, device=device)
-                self._batch.measure(shape, calls)
-        return self._batch.of(shape)
+                seen = self._tilings.seen(shape)
+                self._batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
+        tiling = self._tilings.of(shape)
+        return self._per_call(shape) if tiling is None else max(1, self._per_call(shape) // tiling.count(shape))
+
+    def _per_call(self, image: Shape) -> int:
+        """Return how many images of a shape, or tiles of them, go into one network call."""
+        tiling = self._tilings.of(image)
+        if self._batch is None or (tiling is not None and tiling.scarce):
+            return 1
+        return self._batch.of(self._tilings.seen(image))
+
+    def _network(self, image: Shape) -> Prior | Denoiser:
+        """Return the prior as it is to see images of a shape."""
+        tiling = self._tilings.of(image)
+        return self.prior if tiling is None else tiled(self.prior, tiling, batch=self._per_call(image))
+
+    def _with_tile(self, result: Result[Tag], image: Shape) -> Result[Tag]:
+        tiling = self._tilings.of(image)
+        return result if tiling is None else replace(result, stats=replace(result.stats, tile=tiling.tile))

@@ -24,6 +24,7 @@ def chain_noise(
 
     Drawn on the CPU in float32 whatever the device, so that every machine draws the same.
     """
-    return torch.stack(
-        [torch.randn(steps + 1, *shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    ).to(device=device, dtype=dtype)
+    noise = torch.empty(len(seeds), steps + 1, *shape)
+    for own, seed in zip(noise, seeds, strict=True):
+        torch.randn(own.shape, generator=torch.Generator().manual_seed(seed), out=own)
+    return noise.to(device=device, dtype=dtype)

@@ -69,7 +69,9 @@ class Restorer(Settings):
             raise ValueError("y holds nan or inf")
         noises = [float(sigma_y)] * len(y) if isinstance(sigma_y, int | float) else list(sigma_y)
         if len(noises) != len(y) or not all(0 <= noise < math.inf for noise in noises):
-            raise ValueError(f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}")
+            raise ValueError(
+                f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}"
+            )
         seeds = seeds or [image_seed(seed, _digest(image)) for image in y]
         requests = [
             Request(y=image, operator=operator, seed=own, tag=place, sigma_y=noise)

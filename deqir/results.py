@@ -26,6 +26,7 @@ class ConvergenceStats:
         residual_history: The same after each of those rounds.
         frontier_history: Leading states that were exact or within the tolerance after each round.
         data_consistency: ||A x_0 - y|| / ||y||.
+        tile: Side in pixels of the tiles in which the network saw the image; None: it saw it whole.
     """
 
     outcome: Outcome
@@ -37,6 +38,7 @@ class ConvergenceStats:
     residual_history: tuple[float, ...]
     frontier_history: tuple[int, ...]
     data_consistency: float
+    tile: int | None = None
 
     @property
     def converged(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from .protocols import LinearOperator, Surrogate
 from .surrogates import FrozenData, FrozenEps, Secant, Wiener
+from .tiling import check_overlap
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]
@@ -49,10 +50,14 @@ class Settings:
         device: Where the chain's arithmetic runs; None: where the prior is.
         denoiser_batch: Most images x steps in one network call; None: measured on an accelerator, 1 a replica on
             a CPU, where a wide batch outgrows the caches (FFDNet at 256 x 256 pixels: 0.21 s an evaluation in
-            place of 0.12).
+            place of 0.12). Tiles count as evaluations of their own.
+        tile: Pixels a side of the tiles in which the network sees images; at every step their answers are blended,
+            and A acts on the whole image. None: the size that the prior is bound to, if any; else the network
+            sees whole images, and tiles only where they do not fit in memory.
+        overlap: Pixels that neighbouring tiles share, at most half a tile; None: a quarter, at most 64.
 
     Raises:
-        ValueError: There is no such mode or surrogate, or a number is below 1.
+        ValueError: There is no such mode or surrogate, or a number is out of its range.
     """
 
     steps: int = Defaults.STEPS
@@ -65,6 +70,8 @@ class Settings:
     max_rounds: int | None = None
     device: torch.device | None = None
     denoiser_batch: int | None = None
+    tile: int | None = None
+    overlap: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, int) and self.mode not in get_args(Mode):
@@ -77,9 +84,11 @@ class Settings:
             ("mode", window),
             ("max_rounds", self.max_rounds),
             ("denoiser_batch", self.denoiser_batch),
+            ("tile", self.tile),
         ):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
+        check_overlap(self.tile, self.overlap)
 
     def start_noise_of(self, operator: LinearOperator) -> float:
         """Return the noise of the start: what was set, or the operator's own."""

@@ -67,19 +67,22 @@ class Secant:
     G du, is added to the share in which the new change repeats the old one at each pixel, as Broyden's update does
     for a vector as a whole. Costs no network evaluation and depends on no prior.
 
+    Safeguarded against data prediction, which answers 0: where an answer was further than 0 from what happened to
+    that image's state in the end, the next one is cut to the part of it that was right, to 0 if there was none.
+
     Attributes:
         wiener: The gain without evidence.
         pull: Weight of that gain, relative to the mean evidence of the state.
         memory: Weight of a past round against the next one.
         cap: Largest gain.
-        repeat: Largest share; 0 leaves the gains alone.
+        repeat: Largest share: 1 is the whole old change; 0 leaves the gains alone.
     """
 
     wiener: Wiener = Wiener()
     pull: float = 0.1
     memory: float = 0.5
     cap: float = 0.9
-    repeat: float = 2.0
+    repeat: float = 1.0
 
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization:
         return _SecantMemory(self, sigma)
@@ -109,10 +112,12 @@ class _SecantMemory:
             gain = known.pull(gain, secant.pull)
         gain = gain.clamp_(0, secant.cap)
         answer = synthesise(analyse(du).mul_(gain), du.shape)
-        if change is not None and secant.repeat:
+        if known is None or change is None:
+            return answer
+        if secant.repeat:
             missed = change.dx0_hat - synthesise(change.coefficients.mul_(gain), du.shape)
             answer += missed.mul_(_share(du, change.du).clamp_(-secant.repeat, secant.repeat))
-        return answer
+        return known.trusted(answer, change.dx0_hat)
 
 
 class _Change(NamedTuple):
@@ -126,12 +131,13 @@ class _Change(NamedTuple):
 class _Evidence:
     """What past rounds showed at one position, for the images `rows`."""
 
-    __slots__ = ("_den", "_num", "_rows", "_u", "_x0_hat")
+    __slots__ = ("_answer", "_den", "_num", "_rows", "_u", "_x0_hat")
 
     def __init__(self, rows: Tensor, u: Tensor, x0_hat: Tensor) -> None:
         self._rows, self._u, self._x0_hat = rows, u, x0_hat.clone()  # a view would keep its whole round
         self._num: Tensor | None = None
         self._den: Tensor | None = None
+        self._answer: Tensor | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Forget the images that have left since; none comes back."""
@@ -141,6 +147,8 @@ class _Evidence:
         self._rows, self._u, self._x0_hat = rows, self._u[places], self._x0_hat[places]
         if self._num is not None and self._den is not None:
             self._num, self._den = self._num[places], self._den[places]
+        if self._answer is not None:
+            self._answer = self._answer[places]
 
     def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> _Change:
         """Add this round's changes, which are returned, to what is known, of which the share `memory` is kept."""
@@ -161,6 +169,15 @@ class _Evidence:
         trust = trust.view(-1, 1, 1, 1, 1)
         observed = gain.view_as(self._num).mul_(trust).add_(self._num).div_(self._den + trust)
         return observed.view_as(gain)
+
+    def trusted(self, answer: Tensor, dx0_hat: Tensor) -> Tensor:
+        """Return a new answer, cut for each image whose last one was further from what happened, dx0_hat, than 0."""
+        last, self._answer = self._answer, answer
+        if last is None:
+            return answer
+        size = last.square().flatten(1).sum(1) + torch.finfo(last.dtype).tiny
+        right = (last * dx0_hat).flatten(1).sum(1).div_(size).clamp_(min=0)
+        return answer * torch.where(right < 0.5, right, 1.0)[:, None, None, None]
 
 
 def _share(new: Tensor, old: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from .progress import Standing
 from .summary import counted
 
 EVERYBODY: Final = "all"
+MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<!\w)_|_(?!\w)")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,8 +52,8 @@ class Tally:
             "worker": name,
             "shards": self.shards,
             "images": self.images,
-            "images/s": round(self.images / seconds, 3) if seconds else None,
-            "NFE an image": round(self.nfe / self.restored, 1) if self.restored else None,
+            "images/min": round(60 * self.images / seconds, 1) if seconds else None,
+            "NFE/image": round(self.nfe / self.restored, 1) if self.restored else None,
             "not restored": ", ".join(f"{count} {error}" for error, count in self.errors.most_common()),
         }
 
@@ -142,8 +144,8 @@ def markup_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> li
 
 
 def cell(text: str) -> str:
-    """Return text that stays in its cell and shows as it is, whatever a file was named."""
-    escaped = text.replace("\\", "\\\\").replace("\n", " ").replace("\r", " ")
-    for mark in "|<>*_`[]":
-        escaped = escaped.replace(mark, f"\\{mark}")
-    return escaped
+    """Return text that stays in its cell and shows as it is, whatever a file was named.
+
+    Tables of Prefect's are markdown, too. An underscore inside of a word is none, and can so be searched for.
+    """
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))

@@ -1,4 +1,4 @@
-"""The command line: `deqir restore`, `retry`, `degrade`, `status`, `deploy`, `doctor`, `watch` and `models`.
+"""The command line: `deqir restore`, `retry`, `degrade`, `estimate`, `status`, `deploy`, `doctor`, `watch`, `models`.
 
 Nothing heavy is imported before a command runs, so that help comes at once.
 """
@@ -60,7 +60,15 @@ def restore(
     destination: o.Destination,
     task: o.TaskOption = None,
     scale: o.Scale = None,
+    kernel: o.KernelOption = None,
+    blur: o.BlurOption = None,
+    width: o.Width = None,
+    angle: o.Angle = None,
+    kernel_file: o.KernelFile = None,
     mask: o.Mask = None,
+    masks: o.Masks = None,
+    grey: o.Grey = None,
+    noise: o.Noise = None,
     prior: o.Prior = None,
     steps: o.Steps = None,
     eta: o.Eta = None,
@@ -68,7 +76,13 @@ def restore(
     mode: o.ModeOption = None,
     surrogate: o.SurrogateOption = None,
     tolerance: o.Tolerance = None,
+    tile: o.Tile = None,
+    overlap: o.Overlap = None,
     seed: o.Seed = None,
+    optimise: o.Optimise = None,
+    guide: o.Guide = None,
+    guide_by: o.GuideByOption = None,
+    samples: o.SamplesOption = None,
     output_format: o.FormatOption = None,
     quality: o.Quality = None,
     reference: o.Reference = None,
@@ -84,7 +98,20 @@ def restore(
     verbose: o.Verbose = False,
 ) -> None:
     """Restore every image below SRC into DST. Running the same command again resumes."""
+    degradation = {
+        "task": task,
+        "scale": scale,
+        "kernel": kernel,
+        "blur": blur,
+        "width": width,
+        "angle": angle,
+        "kernel_file": kernel_file,
+        "mask": mask,
+        "masks": masks,
+        "grey": grey,
+    }
     result = {
+        "noise": noise,
         "prior": prior,
         "steps": steps,
         "eta": eta,
@@ -92,7 +119,13 @@ def restore(
         "mode": mode,
         "surrogate": surrogate,
         "tolerance": tolerance,
+        "tile": tile,
+        "overlap": overlap,
         "seed": seed,
+        "optimise": optimise,
+        "guide": guide,
+        "guide_by": guide_by,
+        "samples": samples,
         "output_format": output_format,
         "quality": quality,
     }
@@ -114,7 +147,7 @@ def restore(
             source=source,
             destination=destination,
             reference=reference,
-            degradation={"task": task, "scale": scale, "mask": mask},
+            degradation=degradation,
             result=result,
             runtime=runtime,
         )
@@ -160,15 +193,43 @@ def degrade(
     destination: o.Destination,
     task: o.TaskOption = None,
     scale: o.Scale = None,
+    kernel: o.KernelOption = None,
+    blur: o.BlurOption = None,
+    width: o.Width = None,
+    angle: o.Angle = None,
+    kernel_file: o.KernelFile = None,
     mask: o.Mask = None,
+    masks: o.Masks = None,
+    grey: o.Grey = None,
+    noise: o.AddedNoise = 0.0,
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     with exit_status(Console(stderr=True)):
         from .degrade import run_degrade
         from .request import degradation_of
 
-        wanted = degradation_of({"task": task, "scale": scale, "mask": mask})
-        run_degrade(source, destination, wanted)
+        degradation = {
+            "task": task,
+            "scale": scale,
+            "kernel": kernel,
+            "blur": blur,
+            "width": width,
+            "angle": angle,
+            "kernel_file": kernel_file,
+            "mask": mask,
+            "masks": masks,
+            "grey": grey,
+        }
+        run_degrade(source, destination, degradation_of(degradation), noise=noise)
+
+
+@app.command()
+def estimate(source: o.Source, masks: o.MasksTo = None, as_json: o.Json = False) -> None:
+    """Show what the images below SRC tell of what was done to them: noise, blur, enlarging, JPEG, scratches."""
+    with exit_status(Console(stderr=True)):
+        from .estimate import run_estimate
+
+        run_estimate(source, masks=masks, as_json=as_json)
 
 
 @app.command()

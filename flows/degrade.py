@@ -12,19 +12,19 @@ from .request import location
 from .summary import plain
 
 if TYPE_CHECKING:
-    from pipeline.config import Degradation
+    from pipeline.tasks import Degradation
 
 
-def run_degrade(source: str, destination: str, degradation: Degradation) -> None:
+def run_degrade(source: str, destination: str, degradation: Degradation, *, noise: float) -> None:
     """Degrade every image and say how many were, and which were not; with status 3 if any was not.
 
     Raises:
-        ConfigurationError: A place or the mask cannot be used, or there is no image.
+        ConfigurationError: A place or a file cannot be used, or there is no image.
     """
     from pipeline.degrade import degrade
 
     console, done, failed = Console(), 0, 0
-    for image in degrade(location(source), location(destination), degradation):
+    for image in degrade(location(source), location(destination), degradation, noise=noise):
         if image.error is None:
             done += 1
         else:

@@ -11,7 +11,9 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-Task = Literal["sr", "inpaint", "colorize"]
+Task = Literal["sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"]
+Kernel = Literal["average", "bicubic"]
+Blur = Literal["gaussian", "uniform", "motion", "file"]
 Mode = Literal["auto", "throughput", "latency", "paper"]
 Surrogate = Literal["eps", "data", "wiener", "secant"]
 Format = Literal["png", "jpeg", "webp"]
@@ -40,21 +42,110 @@ TaskOption: TypeAlias = Annotated[
     Task | None,
     typer.Option(
         "--task",
-        help="sr: enlarge. inpaint: fill damaged pixels. colorize: find colour.",
+        help="sr: enlarge. deblur: sharpen. inpaint: fill damaged pixels. colorize: find colour. denoise: remove "
+        "noise. old-photo: grey, small, scratched, or several of these.",
         show_default="sr",
         rich_help_panel=WHAT,
     ),
 ]
 Scale: TypeAlias = Annotated[
     int | None,
-    typer.Option("--scale", help="sr: enlarge each side by this factor.", show_default="4", rich_help_panel=WHAT),
+    typer.Option(
+        "--scale",
+        help="sr, old-photo: enlarge each side by this factor.",
+        show_default="4, or 1 for old-photo",
+        rich_help_panel=WHAT,
+    ),
+]
+KernelOption: TypeAlias = Annotated[
+    Kernel | None,
+    typer.Option(
+        "--kernel",
+        help="sr: how the images were made smaller. average: box filter. bicubic: as most software does.",
+        show_default="average",
+        rich_help_panel=WHAT,
+    ),
+]
+BlurOption: TypeAlias = Annotated[
+    Blur | None,
+    typer.Option(
+        "--blur",
+        help="deblur: gaussian, uniform (a square box), motion (a line), or file (as an image shows).",
+        show_default="gaussian",
+        rich_help_panel=WHAT,
+    ),
+]
+Width: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--width",
+        help="deblur: standard deviation, side or length of the blur, in pixels.",
+        show_default="1.6",
+        rich_help_panel=WHAT,
+    ),
+]
+Angle: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--angle",
+        help="deblur: direction of the motion in degrees, counterclockwise from rightwards.",
+        show_default="0",
+        rich_help_panel=WHAT,
+    ),
+]
+KernelFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--kernel-file",
+        metavar="FILE",
+        help="deblur: an image of what became of a white point on black; a path or s3:// URL.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Mask: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--mask",
         metavar="FILE",
-        help="inpaint: an image of the images' size, white where pixels are damaged; a path or s3:// URL.",
+        help="inpaint, old-photo: an image of the images' size, white where pixels are damaged; a path or s3:// URL.",
+        rich_help_panel=WHAT,
+    ),
+]
+Masks: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--masks",
+        metavar="DIR",
+        help="inpaint, old-photo: masks for each image, under the image's own key; a folder or s3://bucket/prefix.",
+        rich_help_panel=WHAT,
+    ),
+]
+Grey: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--grey/--colour",
+        help="old-photo: whether colour is lost, too.",
+        show_default="grey",
+        rich_help_panel=WHAT,
+    ),
+]
+Noise: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--noise",
+        metavar="NUMBER|auto",
+        help="Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each.",
+        show_default="none; denoise: auto; deblur: that of 8-bit pixels",
+        rich_help_panel=WHAT,
+    ),
+]
+AddedNoise: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--noise",
+        min=0.0,
+        max=1.0,
+        help="Add noise of this standard deviation, images in [0, 1].",
         rich_help_panel=WHAT,
     ),
 ]
@@ -117,6 +208,24 @@ Tolerance: TypeAlias = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+Tile: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        help="Side of the tiles in which the network sees an image, in pixels.",
+        show_default="the prior's, if any; else whole images as long as memory lasts",
+        rich_help_panel=HOW,
+    ),
+]
+Overlap: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap",
+        help="Pixels that neighbouring tiles share.",
+        show_default="a quarter of a tile, at most 64",
+        rich_help_panel=HOW,
+    ),
+]
 Seed: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -127,6 +236,43 @@ Seed: TypeAlias = Annotated[
     ),
 ]
 
+GuideBy = Literal["pixels", "colour", "lpips"]
+Optimise: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--optimise",
+        help="Steps in which each restoration's noise is optimised, for its guide or, without, for a noisy image.",
+        show_default="0",
+        rich_help_panel=HOW,
+    ),
+]
+Guide: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--guide",
+        metavar="DIR",
+        help="Images that restorations are to be close to, under SRC's keys; a folder or s3://bucket/prefix.",
+        rich_help_panel=HOW,
+    ),
+]
+GuideByOption: TypeAlias = Annotated[
+    GuideBy | None,
+    typer.Option(
+        "--guide-by",
+        help="In what: pixels, colour alone, or as eyes see it (lpips).",
+        show_default="pixels",
+        rich_help_panel=HOW,
+    ),
+]
+SamplesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        help="Restorations of each image; with their mean and spread in DST/.deqir/JOB/samples/.",
+        show_default="1",
+        rich_help_panel=OUT,
+    ),
+]
 FormatOption: TypeAlias = Annotated[
     Format | None,
     typer.Option("--format", help="File format of the results.", show_default="png", rich_help_panel=OUT),
@@ -204,6 +350,15 @@ MaxMinutes: TypeAlias = Annotated[
     ),
 ]
 
+MasksTo: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--masks",
+        metavar="DEST",
+        help="Write mask proposals there (white: may be damaged): a folder or s3://bucket/prefix outside SRC.",
+        rich_help_panel=OUT,
+    ),
+]
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=SHOW)
 ]

@@ -27,7 +27,11 @@ def write_pages(
     create_markdown_artifact(page, key=f"summary-{summary.job_id}", description=headline(summary))
     if summary.failures:
         rows = [
-            {"image": failure.key, "error": failure.error_type or failure.status, "message": failure.error}
+            {
+                "image": cell(failure.key),
+                "error": failure.error_type or failure.status,
+                "message": cell(failure.error),
+            }
             for failure in summary.failures[:MOST_FAILURES]
         ]
         told = f"not restored: {counted(len(summary.failures), 'image')}; to try again: {retry_command(summary)}"
@@ -60,7 +64,7 @@ def _page(
 ) -> str:
     first, *others = facts(summary)
     sections = (
-        [f"# Job {summary.job_id}", "", *table(first, others)],
+        [f"# Job {summary.job_id}", "", *table(first, others), *meanings(summary)],
         before_and_after(pictures),
         how_it_converged(residuals, tolerance),
         not_restored(summary),
@@ -69,16 +73,27 @@ def _page(
     return "\n".join("\n".join([*lines, ""]) for lines in sections if lines)
 
 
+def meanings(summary: JobSummary) -> list[str]:
+    """Return what the words of the table mean that are not everybody's."""
+    text = "NFE is the number of evaluations of the network."
+    if summary.psnr is not None:
+        text += (
+            f" PSNR and SSIM compare the {counted(summary.measured, 'image')} whose original is known with it; their "
+            "start is what the restoration began with."
+        )
+    return ["", text]
+
+
 def before_and_after(pictures: Sequence[Exhibit]) -> list[str]:
     """Return a few images at their full resolution, beside what they were."""
     if not pictures:
         return []
-    rows = [
-        (cell(each.key), *(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides(each)))
-        for each in pictures
-    ]
+    rows = list[tuple[str, ...]]()
+    for each in pictures:  # two lines each, as a column of names would push the pictures out of the page
+        rows.append((cell(each.key), ""))
+        rows.append(tuple(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides(each)))
     text = "Of each image the part that changed most; what was smaller is enlarged smoothly."
-    return ["## Before and after", "", text, "", *markup_table(("image", "before", "after"), rows)]
+    return ["## Before and after", "", text, "", *markup_table(("before", "after"), rows)]
 
 
 def sides(exhibit: Exhibit) -> tuple[tuple[str, bytes], ...]:
@@ -109,7 +124,7 @@ def not_restored(summary: JobSummary) -> list[str]:
     return [
         "## Images that were not restored",
         "",
-        *table(("image", "error", "message"), rows),
+        *(f"- {cell(key)}: **{error}**, {cell(message)}" for key, error, message in rows),
         *(["", f"... and {more:,} more: see the table failures-{summary.job_id}, or the manifest."] if more else []),
         "",
         "An image that is replaced is restored by the next run. To try the others again, once what was wrong is set "

@@ -62,6 +62,8 @@ def convergence(values: Sequence[tuple[float, float]], *, tolerance: float) -> s
         f'font-family="sans-serif" font-size="12"><title>{title}</title><rect width="100%" height="100%" fill="#fff"/>'
         f"{decades}{stop}{line(0, '')}{line(1, '6 4')}"
         f'<text x="{LEFT}" y="{HEIGHT - 10}">round 1</text>'
+        f'<text x="14" y="{(TOP + HEIGHT - BOTTOM) / 2:.0f}" text-anchor="middle" '
+        f'transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2:.0f})">relative residual</text>'
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">round {len(values)}</text></svg>'
     )
 

@@ -46,18 +46,18 @@ class Standing:
 
     @property
     def rest(self) -> str:
-        """Return what follows the count: "3 failed, 41/min, ETA 9 min"."""
+        """Return what follows the count, last what a narrow page may cut off: "3 failed, ETA 9 min, 41/min"."""
         parts = [f"{self.failed:,} failed"]
         if self.conflicts:
             parts.append(f"{self.conflicts:,} in conflict")
-        if (pace := self.per_minute) is not None:
-            parts.append(f"{pace:,.0f}/min" if pace >= 10 else f"{pace:.1f}/min")
         if self.seconds_left:
             parts.append(f"ETA {duration(self.seconds_left)}")
+        if (pace := self.per_minute) is not None:
+            parts.append(f"{pace:,.0f}/min" if pace >= 10 else f"{pace:.1f}/min")
         return ", ".join(parts)
 
     def __str__(self) -> str:
-        """Return "615 of 1,000 images, 3 failed, 41/min, ETA 9 min"."""
+        """Return "615 of 1,000 images, 3 failed, ETA 9 min, 41/min"."""
         return f"{self.done:,} of {self.total:,} images, {self.rest}"
 
 

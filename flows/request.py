@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pipeline.config import Degradation, RestoreJob
+    from pipeline.config import RestoreJob
+    from pipeline.tasks import Degradation
 
 Given = Mapping[str, Any]
 
 OPTION_NAMES = {"output_format": "format"}
+OWNERS = {
+    "scale": ("sr", "old-photo"),
+    "kernel": ("sr",),
+    "blur": ("deblur",),
+    "width": ("deblur",),
+    "angle": ("deblur",),
+    "kernel_file": ("deblur",),
+    "mask": ("inpaint", "old-photo"),
+    "masks": ("inpaint", "old-photo"),
+    "grey": ("old-photo",),
+}
+"""The tasks that an option of a degradation belongs to."""
 
 
 def restore_job(
@@ -32,7 +45,9 @@ def restore_job(
         "source": location(source),
         "destination": location(destination),
         "reference": reference and location(reference),
-        "result": given(result) | {"degradation": degradation_settings(degradation)},
+        "result": given(result)
+        | noise_settings(result.get("noise"))
+        | {"degradation": degradation_settings(degradation)},
         "runtime": given(runtime),
     }
     with option_errors():
@@ -40,14 +55,14 @@ def restore_job(
 
 
 def degradation_of(degradation: Given) -> Degradation:
-    """Return the degradation that --task, --scale and --mask describe.
+    """Return the degradation that --task and the options of its panel describe.
 
     Raises:
         ConfigurationError: As for `restore_job`.
     """
     from pydantic import TypeAdapter
 
-    from pipeline.config import Degradation
+    from pipeline.tasks import Degradation
 
     check_companions(degradation, {}, {})
     with option_errors():
@@ -58,9 +73,23 @@ def degradation_of(degradation: Given) -> Degradation:
 def degradation_settings(degradation: Given) -> dict[str, Any]:
     """Return what was given of a degradation; super-resolution if no task was."""
     settings = {"task": "sr"} | given(degradation)
-    if "mask" in settings:
-        settings["mask"] = location(settings["mask"])
+    for place in {"mask", "masks", "kernel_file"} & settings.keys():
+        settings[place] = location(settings[place])
     return settings
+
+
+def noise_settings(noise: str | None) -> dict[str, Any]:
+    """Return what --noise says, as the configuration wants it.
+
+    Raises:
+        ConfigurationError: Neither a number in range nor "auto".
+    """
+    if noise is None or noise == "auto":
+        return given({"noise": noise})
+    with suppress(ValueError):
+        if 0 <= float(noise) < 1:
+            return {"noise": float(noise)}
+    raise ConfigurationError(f"--noise {noise}: give a standard deviation from 0 to below 1, or auto")
 
 
 def given(options: Given) -> dict[str, Any]:
@@ -79,12 +108,17 @@ def check_companions(degradation: Given, result: Given, runtime: Given) -> None:
     Raises:
         ConfigurationError: An option was given without the one it needs.
     """
-    task = degradation["task"] or "sr"
+    task = degradation.get("task") or "sr"
     on_ray = runtime.get("executor") != "local"
     lossy = result.get("output_format") in ("jpeg", "webp")
     needs = (
-        ("--scale", degradation["scale"], "--task sr", task == "sr"),
-        ("--mask", degradation["mask"], "--task inpaint", task == "inpaint"),
+        *(
+            (option_name([name]), degradation.get(name), "--task " + " or ".join(tasks), task in tasks)
+            for name, tasks in OWNERS.items()
+        ),
+        ("--angle", degradation.get("angle"), "--blur motion", degradation.get("blur") == "motion"),
+        ("--guide", result.get("guide"), "--optimise STEPS", bool(result.get("optimise"))),
+        ("--guide-by", result.get("guide_by"), "--guide DIR", result.get("guide") is not None),
         ("--quality", result.get("quality"), "--format jpeg or webp", lossy),
         ("--actors", runtime.get("actors"), "--executor ray", on_ray),
         ("--ray-address", runtime.get("ray_address"), "--executor ray", on_ray),
@@ -92,8 +126,13 @@ def check_companions(degradation: Given, result: Given, runtime: Given) -> None:
     for option, value, companion, present in needs:
         if value is not None and not present:
             raise ConfigurationError(f"{option} needs {companion}; leave {option} out or say {companion}")
-    if task == "inpaint" and degradation["mask"] is None:
-        raise ConfigurationError("--task inpaint needs --mask FILE, an image that is white where pixels are damaged")
+    if task == "inpaint" and degradation.get("mask") is None and degradation.get("masks") is None:
+        raise ConfigurationError(
+            "--task inpaint needs --mask FILE, an image that is white where pixels are damaged, or --masks DIR with "
+            "one for each image"
+        )
+    if (degradation.get("blur") == "file") != (degradation.get("kernel_file") is not None):
+        raise ConfigurationError("--blur file and --kernel-file FILE need each other")
 
 
 @contextmanager

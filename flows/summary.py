@@ -26,6 +26,8 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     ]
     if summary.fallbacks:
         rows.append(("finished step by step", f"{summary.fallbacks:,}"))
+    if summary.suspects:
+        rows.append(("doubtful operator", f"{summary.suspects:,} (operator_suspect in the manifest)"))
     rows += [
         (name, f"{value:,.1f}")
         for name, value in (

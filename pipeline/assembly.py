@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import torch
 
 import deqir
+from deqir.optimisation import Optimisation
+from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
 
-from . import config
-from .config import RestoreJob
-from .degradations import make_operator
+from .config import RestoreJob, ResultConfig, RuntimeConfig
+from .degradations import file_of, open_undoing
 from .delivery import Delivery
 from .errors import ConfigurationError
+from .guiding import Guidance, Guides
 from .intake import Limits
 from .keys import Layout
 from .reference import Reference, index
 from .rows import JobFacts
 from .solving import Solver
 from .store import open_store
+from .tasks import scale_of
 from .worker import ShardWorker
 
 
@@ -39,21 +43,28 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     destination = open_store(job.destination, writable=True)
     limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
     degradation = job.result.degradation
-    needs_mask = isinstance(degradation, config.Inpainting)
-    mask = destination.get(layout.mask(), limit=limits.max_bytes) if needs_mask else None  # the job's own copy
-    operator = make_operator(degradation, mask)
-    prior = load_prior(job, prior_digest)
-    engine, on_gpu = make_engine(job, prior, operator), prior.device.type != "cpu"
+    told = file_of(degradation) is not None
+    file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
+    undoing = open_undoing(degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes)
+    prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
+    engine, on_gpu = make_engine(job, prior, undoing.operator), prior.device.type != "cpu"
     return ShardWorker(
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, start_noise=engine.settings.start_noise_of(operator)),
+        facts=facts_of(job, layout.job_id, prior, start_noise=engine.settings.start_noise_of(undoing.operator)),
         limits=limits,
-        solver=Solver(engine=engine, operator=operator, seed=job.result.seed),
+        undoing=undoing,
+        guides=open_guides(job, limits),
+        solver=Solver(
+            engine=engine,
+            seed=job.result.seed,
+            samples=job.result.samples,
+            guidance=guidance_of(job.result, prior.device),
+        ),
         delivery=Delivery(
             destination=destination,
-            job_id=layout.job_id,
+            layout=layout,
             output_format=job.result.output_format,
             quality=job.result.quality,
             reference=open_reference(job, limits),
@@ -64,15 +75,30 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     )
 
 
-def load_prior(job: RestoreJob, digest: str) -> deqir.Prior:
-    """Return the job's prior on this machine's device, after making sure that it is the one of `open_job`."""
-    device = job.runtime.device
-    if device.startswith("cuda") and not torch.cuda.is_available():
+def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
+    """Return where the network runs: on each GPU of an actor that has several to itself, else in one place.
+
+    Args:
+        runtime: The job's.
+        gpus: GPUs that this process sees; Ray shows an actor its own alone.
+
+    Raises:
+        ConfigurationError: There is none, and the job needs one.
+    """
+    device = runtime.device
+    if device.startswith("cuda") and not gpus:
         raise ConfigurationError(f"device={device} needs CUDA, which torch does not find here; say device=auto or cpu")
+    own = min(int(runtime.gpus_per_actor), gpus)
+    return [f"cuda:{n}" for n in range(own)] if own > 1 and device in ("auto", "cuda") else [device]
+
+
+def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Prior:
+    """Return the job's prior on these devices, after making sure that it is the one of `open_job`."""
     try:
-        prior = deqir.load_prior(job.result.prior, device=device)
+        priors = [deqir.load_prior(job.result.prior, device=device) for device in devices]
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
+    prior = priors[0] if len(priors) == 1 else deqir.replicate(priors)
     if prior.digest != digest:
         raise ConfigurationError(
             f"prior {job.result.prior!r} has other weights here (SHA-256 {prior.digest[:16]}...) than where "
@@ -93,6 +119,8 @@ def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -
         surrogate=result.surrogate,
         tolerance=result.tolerance,
         max_rounds=result.max_rounds,
+        tile=result.tile,
+        overlap=result.overlap,
         denoiser_batch=job.runtime.batch_size,
     )
     try:
@@ -100,6 +128,37 @@ def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
     return deqir.Engine(prior, settings)
+
+
+def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
+    """Return the guides, listed once, if the job has any."""
+    if job.result.guide is None:
+        return None
+    store = open_store(job.result.guide, writable=False)
+    return Guides(
+        store=store,
+        keys=index(store),
+        by=job.result.guide_by,
+        max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
+    )
+
+
+def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
+    """Return how restorations are optimised, if they are.
+
+    Raises:
+        ConfigurationError: LPIPS is not here.
+    """
+    if not result.optimise:
+        return None
+    lpips = None
+    if result.guide is not None and result.guide_by == "lpips":
+        try:
+            lpips = load_lpips(device=str(device))
+        except deqir.PriorError as error:
+            raise ConfigurationError(str(error)) from error
+    return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
 
 
 def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
@@ -112,7 +171,7 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
         keys=index(store),
         max_bytes=limits.max_bytes,
         max_pixels=limits.max_pixels,
-        slack=degradation.scale - 1 if isinstance(degradation, config.SuperResolution) else 0,
+        slack=scale_of(degradation) - 1,
     )
 
 

@@ -5,41 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from deqir.restore import Defaults
+from deqir.tiling import check_overlap
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class SuperResolution(_Model):
-    """The source images are smaller copies, each pixel the mean of a scale x scale block."""
-
-    task: Literal["sr"] = "sr"
-    scale: int = Field(4, ge=2, le=16)
-    """Enlarge each side by this integer factor."""
-
-
-class Inpainting(_Model):
-    """The source images have damaged pixels, the same in every image, marked by a mask image."""
-
-    task: Literal["inpaint"] = "inpaint"
-    mask: str
-    """A mask image of the images' size: white where pixels are damaged and to be filled, black where they are
-    kept. A local path or an s3:// URL."""
-
-
-class Colorization(_Model):
-    """The source images are grey; colour is to be found."""
-
-    task: Literal["colorize"] = "colorize"
-
-
-Degradation = Annotated[SuperResolution | Inpainting | Colorization, Field(discriminator="task")]
+from .tasks import Degradation, Model, SuperResolution, is_framed, usual_noise
 
 
 class OutputFormat(StrEnum):
@@ -50,21 +23,27 @@ class OutputFormat(StrEnum):
     WEBP = "webp"
 
 
-class ResultConfig(_Model):
-    """Everything that decides the pixels; hashed into the job's identity."""
+class ResultConfig(Model):
+    """Everything that decides the pixels. Other values make another job, for which what earlier ones have written is in
+    conflict: nothing is overwritten, so choose another destination, too."""
 
     degradation: Degradation = Field(default_factory=SuperResolution)
     """What was done to the images."""
+    noise: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
+    """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image. Empty: none,
+    but for denoising (auto) and blurs of kind gaussian and uniform (that of 8-bit pixels). Blurs of kind motion and
+    file are best left without, where images are not noisier than 8 bits: only then is nothing assumed of what lies
+    beyond an image's frame."""
     prior: str = "ffdnet"
     """Name of a fetched prior, or the path of a prior's directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
-    """Sampling steps T."""
+    """Sampling steps T; the time an image takes grows with them."""
     eta: float = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step: 0 none, 1 all."""
     start_noise: float | None = Field(None, gt=0, le=10)
     """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default."""
     end_noise: float = Field(Defaults.END_NOISE, gt=0, le=1)
-    """Noise of the last step, as a standard deviation of images in [0, 1]."""
+    """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039."""
     mode: Literal["auto", "throughput", "latency", "paper"] = "auto"
     """auto: as fast as the device allows. throughput: one step after another, batched over images. latency: all
     steps at once. paper: the published algorithm, for comparison."""
@@ -74,15 +53,52 @@ class ResultConfig(_Model):
     """Relative residual at which the parallel solve of an image stops."""
     max_rounds: int | None = Field(None, ge=1)
     """Rounds of the parallel solve before an image is finished step by step; empty: as many as steps."""
+    tile: int | None = Field(None, ge=16)
+    """Side of the tiles in which the network sees an image, in pixels; their answers are blended at every step.
+    Empty: the size that the prior is bound to, if any; else whole images, and tiles only where memory runs out."""
+    overlap: int | None = Field(None, ge=0)
+    """Pixels that neighbouring tiles share, at most half a tile; empty: a quarter of it, at most 64."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the noise, together with each image's own content."""
+    optimise: int = Field(0, ge=0, le=1000)
+    """Steps in which the noise of each restoration is optimised: for closeness to its guide, or, without guides, for
+    agreement with a noisy image. Each step costs about three restorations. 0: not at all."""
+    guide: str | None = None
+    """What restorations are to be close to, such as another program's results: a folder or s3://bucket/prefix with an
+    image for each source under its own key, whatever the extension. Never the originals to measure against."""
+    guide_by: Literal["pixels", "colour", "lpips"] = "pixels"
+    """In what a restoration is to be close to its guide: every pixel; colours alone, for which a guide may be small and
+    blurred; or as eyes see it (LPIPS, fetched with deqir models fetch lpips)."""
+    samples: int = Field(1, ge=1, le=64)
+    """Restorations of each image. Further ones show what is certain: they are kept with their mean and their spread in
+    the destination, below .deqir/<job>/samples/, and cost as much as the first."""
     output_format: OutputFormat = OutputFormat.PNG
     """PNG loses nothing; JPEG and WebP are written at `quality`."""
     quality: int = Field(95, ge=1, le=100)
-    """Quality of JPEG and WebP."""
+    """Quality of JPEG and WebP, 1 to 100."""
+
+    @model_validator(mode="after")
+    def _check_aim(self) -> Self:
+        if self.guide is not None and not self.optimise:
+            raise ValueError("a guide needs optimise, the number of steps, such as 10")
+        if self.optimise and is_framed(self.degradation, noise=self.noise):
+            raise ValueError(
+                "a blur of kind motion or file is optimised only with noise: say how much there is in the images, such "
+                "as 0.0011 (that of 8-bit pixels)"
+            )
+        noisy = self.noise if self.noise is not None else usual_noise(self.degradation)
+        if self.optimise and self.guide is None and noisy == 0:
+            raise ValueError("optimise needs a guide, or noise in the images: exact ones are agreed with already")
+        return self
+
+    @field_validator("overlap")
+    @classmethod
+    def _fits_the_tile(cls, overlap: int | None, info: ValidationInfo) -> int | None:
+        check_overlap(info.data.get("tile"), overlap)
+        return overlap
 
 
-class RuntimeConfig(_Model):
+class RuntimeConfig(Model):
     """How the work is done; changes no pixel beyond the stated tolerance."""
 
     executor: Literal["ray", "local"] = "ray"
@@ -94,7 +110,7 @@ class RuntimeConfig(_Model):
     cpus_per_actor: float | None = Field(None, gt=0)
     """CPU share of an actor; empty: an equal share of the machine."""
     ray_address: str | None = None
-    """An existing Ray cluster ("auto" or ray://host:port); empty: a local one for this job."""
+    """An existing Ray cluster (host:port or "auto"); empty: a local one for this job."""
     shard_size: int = Field(64, ge=1, le=100_000)
     """Images in a shard, the unit of work and of commit."""
     batch_size: int | None = Field(None, ge=1)
@@ -106,14 +122,15 @@ class RuntimeConfig(_Model):
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     max_minutes: float | None = Field(None, gt=0)
-    """Longest that a run may take; what is done by then stays done, and the next run goes on. Empty: no limit."""
+    """Longest that a run may take, in minutes; what is done by then stays done, and the next run goes on. Empty: no
+    limit."""
     max_bytes: int = Field(256 * 2**20, ge=1)
-    """Largest input file read."""
+    """Largest input file, in bytes; larger ones fail."""
     max_pixels: int = Field(64_000_000, ge=1)
-    """Largest restored image, in pixels; larger ones become failed rows."""
+    """Largest restored image, in pixels; larger ones fail."""
 
 
-class RestoreJob(_Model):
+class RestoreJob(Model):
     """One restoration of one archive."""
 
     source: str
@@ -131,14 +148,14 @@ class RestoreJob(_Model):
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
-    def job_id(self, *, prior_digest: str, mask_digest: str | None = None) -> str:
+    def job_id(self, *, prior_digest: str, file_digest: str | None = None) -> str:
         """Digest of source, destination and everything that decides the pixels, 16 hex digits."""
         identity = {
             "source": self.source,
             "destination": self.destination,
             "result": self.result.model_dump(mode="json"),
             "prior": prior_digest,
-            "mask": mask_digest,
+            "file": file_digest,
         }
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deqir.operators import Colorization, SuperResolution
-from deqir.protocols import LinearOperator
+import torch
 
-from .config import Degradation, OutputFormat, RuntimeConfig
-from .degradations import make_operator, read_mask
+from deqir import image_seed
+
+from .config import OutputFormat, RuntimeConfig
+from .degradations import Undoing, is_grey, open_undoing, read_file
 from .errors import ConfigurationError, ImageError
+from .framing import scene_of
 from .images import Picture, decode, encode
 from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
 from .places import place, refuse_overlap
 from .store import Store, open_store
+from .tasks import Degradation, scale_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,57 +34,68 @@ class Degraded:
     error: str | None = None
 
 
-def degrade(source: str, destination: str, degradation: Degradation) -> Iterator[Degraded]:
+def degrade(source: str, destination: str, degradation: Degradation, *, noise: float = 0.0) -> Iterator[Degraded]:
     """Degrade every image below a source into PNG files below a destination, and yield each as it is done.
 
     Sides that the degradation cannot divide lose their last rows and columns; a job that measures against the
-    source crops in the same way. Nothing is overwritten: an image whose key is taken has an error.
+    source crops in the same way. A blur mixes in what lies beyond an image's frame: the image again, as in mirrors
+    that stand there. Nothing is overwritten: an image whose key is taken has an error.
+
+    Args:
+        source, destination: Folders or s3://bucket/prefix.
+        degradation: What to do to the images.
+        noise: Gaussian noise added at the end, as a standard deviation of images in [0, 1]; that of an image depends
+            on its file alone.
 
     Raises:
-        ConfigurationError: A place or the mask cannot be used, or there is no image.
+        ConfigurationError: A place, the mask, the masks or the kernel cannot be used, or there is no image.
     """
     limits = RuntimeConfig()
     source, destination = place(source), place(destination)
     refuse_overlap("source", source, destination)
-    mask = read_mask(degradation, limit=limits.max_bytes)
+    file = read_file(degradation, limit=limits.max_bytes)
     inputs = open_store(source, writable=False)
     keys = [info.key for info in inputs.list() if has_image_name(info.key) and not info.key.startswith(INTERNAL)]
     if not keys:
         raise ConfigurationError(f"{source} holds no image (.jpg, .png or .webp)")
     outputs = open_store(destination, writable=True)
-    operator = make_operator(degradation, mask)
+    undoing = open_undoing(degradation, file, noise=0.0, max_bytes=limits.max_bytes)
     names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
     for key in sorted(keys):
         try:
             check_key(key)
             check_output_key(names[key])
-            picture = decode(inputs.get(key, limit=limits.max_bytes), max_pixels=limits.max_pixels)
-            data = degraded(picture, operator)
+            original = inputs.get(key, limit=limits.max_bytes)
+            picture = decode(original, max_pixels=limits.max_pixels)
+            seed = image_seed(0, hashlib.sha256(original).hexdigest())
+            data = degraded(picture, undoing, key, noise=noise, seed=seed)
         except (ImageError, FileNotFoundError) as error:
             yield Degraded(key=key, error=f"{type(error).__name__}: {error}")
             continue
         yield Degraded(key=key, error=stored(outputs, names[key], data))
 
 
-def degraded(picture: Picture, operator: LinearOperator) -> bytes:
-    """Return A x of a picture as a PNG file.
+def degraded(picture: Picture, undoing: Undoing, key: str, *, noise: float, seed: int) -> bytes:
+    """Return A x of a picture, and noise, as a PNG file.
 
     Raises:
         ImageError: The degradation does not fit this image.
     """
-    x = picture.pixels[None]
-    if isinstance(operator, Colorization):
+    x, scale = picture.pixels[None], scale_of(undoing.degradation)
+    if is_grey(undoing.degradation):
         x = x.expand(-1, 3, -1, -1)
-    if isinstance(operator, SuperResolution):
-        height, width = (side - side % operator.scale for side in x.shape[-2:])
-        x = x[..., :height, :width]
+    height, width = (side - side % scale for side in x.shape[-2:])
+    x = x[..., :height, :width]
     if not x.numel():
         raise ImageError(f"its sides {tuple(picture.pixels.shape[-2:])} are shorter than the scale")
     try:
-        y = operator(x)
+        operator = undoing.of(key)
+        y = operator(scene_of(x, operator))[0]
     except ValueError as error:
         raise ImageError(str(error)) from error
-    return encode(y[0], like=picture, output_format=OutputFormat.PNG, quality=100, provenance="degraded")
+    if noise:
+        y = y + 2 * noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+    return encode(y, like=picture, output_format=OutputFormat.PNG, quality=100, provenance="degraded")
 
 
 def stored(store: Store, key: str, data: bytes) -> str | None:

@@ -6,21 +6,27 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from deqir import metrics
+from deqir.operators import Colorization
+from deqir.samples import Samples
 
 from . import rows
 from .config import OutputFormat
 from .errors import ImageTooLargeError
 from .images import decode, encode, read_provenance
-from .keys import provenance
+from .keys import EXTENSIONS, Layout, check_output_key, provenance
 from .manifest import ManifestRow
 from .reference import Reference
 from .solving import Restored
 from .store import Store
+
+WHITE: Final = 0.25
+"""Spread that is white in a picture of it, images in [0, 1]."""
 
 
 class ConflictError(Exception):
@@ -33,14 +39,14 @@ class Delivery:
 
     Attributes:
         destination: Where to.
-        job_id: Part of what the outputs carry to be known again.
+        layout: Of the job, whose id is part of what the outputs carry to be known again.
         output_format, quality: The file format.
         reference: What to measure against, if anything.
         max_bytes: Bytes of a stored object that are read to see whose it is.
     """
 
     destination: Store
-    job_id: str
+    layout: Layout
     output_format: OutputFormat
     quality: int
     reference: Reference | None
@@ -55,6 +61,8 @@ class Delivery:
         """
         key, row = str(restored.prepared.ref.output_key), restored.row
         began = time.perf_counter()
+        if restored.others:
+            self._write_samples(restored, key)
         data = self._encoded(restored, restored.image)
         encoded = time.perf_counter()
         if not self.destination.create(key, data):
@@ -69,6 +77,20 @@ class Delivery:
         )
         return rows.restored(self._measured(restored, data, row))
 
+    def _write_samples(self, restored: Restored, key: str) -> None:
+        """Write the further samples, the mean of all and their spread; those of an earlier attempt are as good.
+
+        Raises:
+            ImageError: The format cannot hold them, or their keys are too long.
+        """
+        samples = Samples(images=torch.stack([restored.image, *restored.others]))
+        files = {f"sample-{number}": image for number, image in enumerate(restored.others, 2)}
+        files |= {"mean": samples.mean, "spread": (samples.spread / WHITE - 1).expand(3, -1, -1)}
+        for name, image in files.items():
+            sample_key = self.layout.sample(key, name + EXTENSIONS[self.output_format])
+            check_output_key(sample_key)
+            self.destination.create(sample_key, self._encoded(restored, image))
+
     def check_free(self, key: str, source_sha256: str) -> None:
         """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
         if self.destination.head(key) is not None:
@@ -78,7 +100,7 @@ class Delivery:
         """Return the file of a result; grey that the network was given as three equal channels is grey again."""
         prepared = restored.prepared
         if len(prepared.y) == 1:
-            image = in_range(image, prepared.y)
+            image = in_range(image)
         elif len(prepared.picture.pixels) == 1:
             image = image.mean(0, keepdim=True)
         return encode(
@@ -86,7 +108,7 @@ class Delivery:
             like=prepared.picture,
             output_format=self.output_format,
             quality=self.quality,
-            provenance=provenance(self.job_id, str(restored.row.source_sha256)),
+            provenance=provenance(self.layout.job_id, str(restored.row.source_sha256)),
         )
 
     def _ours(self, key: str, source_sha256: str) -> bytes:
@@ -101,7 +123,7 @@ class Delivery:
             found = f"more than {self.max_bytes} bytes"
         else:
             carried = read_provenance(data)
-            if carried == provenance(self.job_id, source_sha256):
+            if carried == provenance(self.layout.job_id, source_sha256):
                 return data
             found = f"an image of another job or input (provenance {carried})" if carried else "something else"
         raise ConflictError(
@@ -125,15 +147,12 @@ class Delivery:
         )
 
 
-def in_range(image: Tensor, grey: Tensor) -> Tensor:
-    """Return an image with its colours as near to its grey as they must be to lie in [-1, 1].
+def in_range(image: Tensor) -> Tensor:
+    """Return an image, shape (3, H, W), with its colours as near to its grey as they must be to lie in [-1, 1].
 
     Clipping them instead would change the grey, which is what is known of a picture that was coloured.
-
-    Args:
-        image: Shape (3, H, W).
-        grey: Its weighted sum over the channels, in [-1, 1], shape (1, H, W).
     """
+    grey = Colorization()(image[None])[0].clamp(-1, 1)
     colour = image - grey
     room = torch.where(colour > 0, 1 - grey, 1 + grey)
     share = (room / colour.abs().clamp(min=1e-12)).clamp(max=1).amin(0)

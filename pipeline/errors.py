@@ -10,6 +10,8 @@
     + UnreadableError      the store keeps this one object from us
     + SourceChangedError   the object is not the one that was planned
     + OperatorMismatchError  the job's degradation does not fit this image
+    + MaskError            it has no mask of its own that can be used
+    + GuideError           it has no guide of its own that can be used
     + NonFiniteError       the restoration produced nan or inf
     + OutOfMemoryError     the image alone does not fit in memory
   x JobError               the job is at fault: stops the run
@@ -63,6 +65,14 @@ class SourceChangedError(ImageError):
 
 class OperatorMismatchError(ImageError):
     """The job's degradation does not fit this image."""
+
+
+class MaskError(ImageError):
+    """The image has no mask of its own, or one that cannot be used."""
+
+
+class GuideError(ImageError):
+    """The image has no guide of its own, or one that cannot be used."""
 
 
 class NonFiniteError(ImageError):

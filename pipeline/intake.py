@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from deqir.operators import Colorization
 from deqir.protocols import LinearOperator
 
+from .degradations import Undoing
 from .errors import (
     ImageTooLargeError,
     ObjectAccessError,
@@ -18,6 +18,7 @@ from .errors import (
     SourceChangedError,
     UnreadableError,
 )
+from .framing import sides_of
 from .images import Picture, decode
 from .manifest import ManifestRow
 from .shards import ImageRef
@@ -33,12 +34,18 @@ class Prepared:
         row: What is known so far.
         picture: What the file held; its metadata go into the output.
         y: The observation, shape (c, h, w), in [-1, 1].
+        operator: What it is an observation through.
+        sigma_y: Standard deviation of its noise, images in [-1, 1].
+        guide: What its restoration is to be close to, shape (3, H, W); None: nothing.
     """
 
     ref: ImageRef
     row: ManifestRow
     picture: Picture
     y: Tensor
+    operator: LinearOperator
+    sigma_y: float
+    guide: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,22 +104,20 @@ def read_picture(data: bytes, row: ManifestRow, limits: Limits) -> tuple[Picture
     )
 
 
-def observe(picture: Picture, operator: LinearOperator, row: ManifestRow, limits: Limits) -> tuple[Tensor, ManifestRow]:
-    """Return y of a picture, and the row with the size that its restoration will have.
-
-    The network knows three channels: grey becomes three equal ones, except where grey is the degradation.
+def observe(
+    picture: Picture, undoing: Undoing, row: ManifestRow, limits: Limits
+) -> tuple[Tensor, LinearOperator, ManifestRow]:
+    """Return y of a picture, what it is seen through, and the row with the size that its restoration will have.
 
     Raises:
+        MaskError: It has no mask of its own that can be used.
         OperatorMismatchError: The operator does not fit this image's shape.
         ImageTooLargeError: The restored image would have more pixels than `limits` allows.
     """
-    pixels = picture.pixels
-    if isinstance(operator, Colorization):
-        y = pixels if len(pixels) == 1 else operator(pixels[None])[0]
-    else:
-        y = pixels.expand(3, -1, -1)
+    operator = undoing.of(row.source_key)
     try:
-        _, height, width = operator.image_shape(tuple(y.shape))
+        y = undoing.observation(picture.pixels, operator)
+        height, width = sides_of(y, operator)
     except ValueError as error:
         raise OperatorMismatchError(str(error)) from error
     if height * width > limits.max_pixels:
@@ -120,4 +125,4 @@ def observe(picture: Picture, operator: LinearOperator, row: ManifestRow, limits
             f"the restored image would have {width} x {height} pixels, but max_pixels is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
-    return y, replace(row, width=width, height=height)
+    return y, operator, replace(row, width=width, height=height)

@@ -16,7 +16,7 @@ import deqir
 
 from .assembly import make_worker
 from .config import RestoreJob, RuntimeConfig
-from .degradations import read_mask
+from .degradations import read_file
 from .errors import ConfigurationError
 from .executors import Executor, LocalExecutor, OnProgress
 from .keylist import read_key_list
@@ -94,19 +94,19 @@ def open_job(job: RestoreJob, /) -> Job:
         prior_digest = deqir.prior_digest(job.result.prior)
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
-    mask = read_mask(job.result.degradation, limit=job.runtime.max_bytes)
-    mask_digest = hashlib.sha256(mask).hexdigest() if mask is not None else None
+    file = read_file(job.result.degradation, limit=job.runtime.max_bytes)
+    file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
-    job_id = job.job_id(prior_digest=prior_digest, mask_digest=mask_digest)
+    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
     if job.retry:
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
     opened = Job(config=job, id=job_id, prior_digest=prior_digest)
-    if mask is not None:
-        destination.create(opened.layout.mask(), mask)
+    if file is not None:
+        destination.create(opened.layout.file(), file)
     record = {
         "job_id": opened.id,
         "prior_digest": prior_digest,
-        "mask_digest": mask_digest,
+        "file_digest": file_digest,
         "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())

@@ -4,7 +4,8 @@ A destination holds the restored images as a mirror of the source's tree, and be
 every job that wrote there:
 
     .deqir/<job id>/job.json                    the settings
-    .deqir/<job id>/mask                        the copy of an inpainting mask
+    .deqir/<job id>/samples/<output key>/<name>  further samples of an image, their mean and their spread
+    .deqir/<job id>/file                        the copy of a mask or of the image of a blur
     .deqir/<job id>/plan/000000.parquet         what is to be done, and 000001 and on: what came later
     .deqir/<job id>/manifest/<shard id>.parquet what became of it, one part a shard
     .deqir/events/<batch id>.jsonl              the keys of one batch of storage events
@@ -52,9 +53,13 @@ class Layout:
         """Key of the settings; a job exists where this does."""
         return f"{INTERNAL}{self.job_id}/job.json"
 
-    def mask(self) -> str:
-        """Key of the copy of an inpainting job's mask, in whatever format it was given."""
-        return f"{INTERNAL}{self.job_id}/mask"
+    def file(self) -> str:
+        """Key of the copy of the mask or the blur's image that a degradation is told by, in its own format."""
+        return f"{INTERNAL}{self.job_id}/file"
+
+    def sample(self, output_key: str, name: str) -> str:
+        """Key of a further sample of an output, or of what all its samples make together; as long as its name."""
+        return f"{INTERNAL}{self.job_id}/samples/{output_key}/{name}"
 
     @property
     def plans(self) -> str:

@@ -48,9 +48,13 @@ class ManifestRow:
         error_type, error: Class name and message.
         task, operator_parameters: The degradation that was undone; parameters as text.
         prior, prior_digest: Name and SHA-256 of the network's weights.
+        noise: What the source image was taken to have, as a standard deviation of images in [0, 1]: told, estimated, or
+            the task's own; None if it was not read.
         steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the largest number of states
             solved together, 1 for step by step.
-        nfe: Network evaluations of this image.
+        tile: Side in pixels of the tiles in which the network saw the image, smaller than what was asked for where
+            memory ran out; None where it saw it whole.
+        nfe: Network evaluations of this image, of all its samples, all its tiles together being one.
         rounds: Serial network passes of this image.
         converged: The solve met its tolerance; always true step by step.
         fallback: The parallel solve ran out of rounds and the image was finished step by step.
@@ -58,6 +62,13 @@ class ManifestRow:
         frontier_history: Leading states known after each round.
         useful: Share of the network evaluations whose step was kept, 0..1; 1 step by step.
         data_consistency: ||A x_0 - y|| / ||y|| before rounding to 8 bits.
+        misfit, operator_suspect: How far the source image is from what the degradation and the noise that were told
+            make of photographs, in parts of the threshold, and whether it is beyond it: then something else was done to
+            this image, and its restoration is not to be trusted. None where the image is too small to tell.
+        loss_first, loss_best: Distance to the guide, or misfit to a noisy y, of the first restoration and of the one
+            that was kept; None where nothing was optimised.
+        samples, spread: Restorations of this image, and how much they differ: the mean over the pixels of their
+            standard deviation, images in [0, 1]; None for one.
         psnr, psnr_start, ssim: Against the reference, in dB and 0..1: of the output, and of the chain's start
             (bicubic interpolation for super-resolution).
         fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
@@ -86,12 +97,14 @@ class ManifestRow:
     operator_parameters: dict[str, str]
     prior: str
     prior_digest: str
+    noise: float | None = None
     steps: int
     eta: float
     start_noise: float
     seed: int
     mode: str
     window: int | None = None
+    tile: int | None = None
     nfe: int | None = None
     rounds: int | None = None
     converged: bool | None = None
@@ -101,6 +114,12 @@ class ManifestRow:
     frontier_history: list[int] | None = None
     useful: float | None = None
     data_consistency: float | None = None
+    misfit: float | None = None
+    operator_suspect: bool | None = None
+    loss_first: float | None = None
+    loss_best: float | None = None
+    samples: int | None = None
+    spread: float | None = None
     psnr: float | None = None
     psnr_start: float | None = None
     ssim: float | None = None
@@ -116,7 +135,7 @@ class ManifestRow:
     finished_at: datetime
 
 
-PARTS: Final = Table(ManifestRow, "manifest part", version=2)
+PARTS: Final = Table(ManifestRow, "manifest part", version=3)
 SCHEMA: Final = PARTS.schema
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import config
 from .config import RestoreJob
 from .errors import ConfigurationError
 
@@ -17,9 +16,14 @@ def with_places(job: RestoreJob) -> RestoreJob:
     if job.key_list is not None:
         places["key_list"] = place(job.key_list)
     result = job.result
-    if isinstance(result.degradation, config.Inpainting):
-        mask = result.degradation.model_copy(update={"mask": place(result.degradation.mask)})
-        result = result.model_copy(update={"degradation": mask})
+    told = {
+        name: place(value)
+        for name in ("mask", "masks", "kernel_file")
+        if (value := getattr(result.degradation, name, None)) is not None
+    }
+    result = result.model_copy(update={"degradation": result.degradation.model_copy(update=told)})
+    if result.guide is not None:
+        result = result.model_copy(update={"guide": place(result.guide)})
     if "/" in result.prior or result.prior.startswith("."):  # a path, not a name
         result = result.model_copy(update={"prior": place(result.prior)})
     return job.model_copy(update={**places, "result": result})

@@ -80,14 +80,29 @@ def _start(folder: Path) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else it uploads the working directory
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,  # its one warning would be that the token is asked for
-        object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
-        _temp_dir=str(folder),
-    )
+    with _deaf_to_sigterm():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,  # its one warning would be that the token is asked for
+            object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
+            _temp_dir=str(folder),
+        )
+
+
+@contextmanager
+def _deaf_to_sigterm() -> Iterator[None]:
+    """Have the processes that start in the block never see SIGTERM, which they inherit; ours comes after it.
+
+    Whoever cancels a run sends the signal to all processes of its group. Ray's would then go down at the same time as
+    we ask them to kill our actors, and the actors would live for seconds more.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(address: str) -> None:

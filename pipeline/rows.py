@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from deqir import Tally
+from deqir.estimation import Misfit
 from deqir.restore import ConvergenceStats
 
 from .errors import ImageError
@@ -77,8 +78,16 @@ def with_stats(row: ManifestRow, stats: ConvergenceStats, *, seconds: float) -> 
         frontier_history=list(stats.frontier_history),
         useful=stats.useful,
         data_consistency=stats.data_consistency,
+        tile=stats.tile,
         solve_seconds=seconds,
     )
+
+
+def with_misfit(row: ManifestRow, misfit: Misfit | None) -> ManifestRow:
+    """Return the row with how well the image fits what is to be undone; None: it is too small to tell."""
+    if misfit is None:
+        return row
+    return replace(row, misfit=misfit.score, operator_suspect=misfit.suspect)
 
 
 def restored(row: ManifestRow) -> ManifestRow:

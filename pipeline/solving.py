@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from deqir import Engine, Request, Tally, TooLarge, image_seed
-from deqir.protocols import LinearOperator, Outcome
+from deqir import Engine, Request, Result, Tally, TooLarge, image_seed
+from deqir.batching import out_of_memory
+from deqir.protocols import Outcome
+from deqir.samples import Samples, sample_seed
 
 from .errors import ImageError, NonFiniteError, OutOfMemoryError
+from .framing import shown
+from .guiding import Guidance
 from .intake import Prepared
 from .manifest import ManifestRow
 from .rows import with_stats
@@ -23,13 +31,15 @@ class Restored:
     Attributes:
         prepared: Where it came from.
         row: What is known so far.
-        image, start: The result and the chain's start, shape (3, H, W), about [-1, 1].
+        image, start: The result and the chain's start, what its source shows of them, shape (3, H, W), about [-1, 1].
+        others: Further samples, where there are to be any.
     """
 
     prepared: Prepared
     row: ManifestRow
     image: Tensor
     start: Tensor
+    others: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,40 +50,101 @@ class Unsolved:
     error: ImageError
 
 
+class _Sample(NamedTuple):
+    """What a request is for."""
+
+    prepared: Prepared
+    number: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solver:
     """Restores images as they come.
 
     Attributes:
         engine: The method with its settings and its prior.
-        operator: The degradation to undo.
         seed: The job's seed.
+        samples: Restorations of each image.
+        guidance: How they are optimised, if they are.
     """
 
     engine: Engine
-    operator: LinearOperator
     seed: int
+    samples: int = 1
+    guidance: Guidance | None = None
 
-    def __call__(self, images: Iterable[Prepared], tally: Tally, /) -> Iterator[Restored | Unsolved]:
-        """Yield what became of each image, in the order in which they are done; takes them only as it has room."""
-        for result in self.engine.run(map(self._request, images), tally=tally):
-            prepared = result.tag
-            if isinstance(result, TooLarge):
-                row = prepared.row
-                text = (
-                    f"restoring {row.width} x {row.height} pixels needs more memory than there is, even alone; "
-                    "use a machine or a GPU with more, or smaller images"
-                )
-                yield Unsolved(row=row, error=OutOfMemoryError(text))
-                continue
-            row = with_stats(prepared.row, result.stats, seconds=result.seconds)
-            if result.stats.outcome is Outcome.NONFINITE:
-                text = f"the restoration held nan or inf after {result.stats.rounds} rounds; nothing was written"
-                yield Unsolved(row=row, error=NonFiniteError(text))
-            else:
-                image, start = result.image.to(prepared.y.device), result.start.to(prepared.y.device)
-                yield Restored(prepared=prepared, row=row, image=image, start=start)
+    def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | Unsolved]:
+        """Yield what became of each image, in the order in which they are done; takes them only as it has room.
 
-    def _request(self, prepared: Prepared) -> Request[Prepared]:
+        Args:
+            images: To be restored, as they come.
+            tally: Counts what happens.
+            most: Images that may come, so that the last ones can share batches.
+        """
+        waiting = dict[int, list[Result[_Sample] | TooLarge[_Sample]]]()
+        requests = itertools.chain.from_iterable(map(self._requests, images))
+        for result in self.engine.run(requests, tally=tally, images=most * self.samples):
+            image = id(result.tag.prepared)  # unique, as its results keep it alive
+            waiting.setdefault(image, []).append(result)
+            if len(waiting[image]) == self.samples:
+                yield self._ended(waiting.pop(image))
+
+    def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
         seed = image_seed(self.seed, str(prepared.row.source_sha256))
-        return Request(y=prepared.y, operator=self.operator, seed=seed, tag=prepared)
+        for number in range(self.samples):
+            yield Request(
+                y=prepared.y,
+                operator=prepared.operator,
+                seed=sample_seed(seed, number),
+                tag=_Sample(prepared, number),
+                sigma_y=prepared.sigma_y,
+            )
+
+    def _ended(self, results: list[Result[_Sample] | TooLarge[_Sample]]) -> Restored | Unsolved:
+        """Return what became of an image of which all samples are done; the first one stands for it."""
+        results.sort(key=lambda result: result.tag.number)
+        prepared = results[0].tag.prepared
+        row, done = prepared.row, [result for result in results if isinstance(result, Result)]
+        if len(done) < len(results):
+            return Unsolved(row=row, error=_no_memory(row, "restoring"))
+        first = done[0]
+        row = with_stats(row, first.stats, seconds=sum(result.seconds for result in done))
+        row = replace(row, nfe=sum(result.stats.nfe for result in done))
+        if any(result.stats.outcome is Outcome.NONFINITE for result in done):
+            text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
+            return Unsolved(row=row, error=NonFiniteError(text))
+        images = [result.image for result in done]
+        if self.guidance is not None:
+            try:
+                images, row = self._optimised(prepared, row, self.guidance)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                return Unsolved(row=row, error=_no_memory(row, "optimising"))
+        images = [shown(image, prepared.operator).to(prepared.y.device) for image in images]
+        if len(images) > 1:
+            spread = Samples(images=torch.stack(images)).spread.mean() / 2
+            row = replace(row, samples=len(images), spread=float(spread))
+        start = shown(first.start, prepared.operator).to(prepared.y.device)
+        return Restored(prepared=prepared, row=row, image=images[0], start=start, others=tuple(images[1:]))
+
+    def _optimised(self, prepared: Prepared, row: ManifestRow, guidance: Guidance) -> tuple[list[Tensor], ManifestRow]:
+        """Return the samples of an image with their noise optimised, and the row with what that brought and cost."""
+        began = time.perf_counter()
+        found = [guidance(self.engine, request, prepared.guide) for request in self._requests(prepared)]
+        first = found[0].stats[0]
+        row = replace(
+            row,
+            loss_first=first.loss_first,
+            loss_best=first.loss_best,
+            nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
+            solve_seconds=(row.solve_seconds or 0) + time.perf_counter() - began,
+        )
+        return [one.images[0] for one in found], row
+
+
+def _no_memory(row: ManifestRow, what: str) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"{what} {row.width} x {row.height} pixels needs more memory than there is, even alone; "
+        "use a machine or a GPU with more, or smaller images"
+    )

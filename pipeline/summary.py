@@ -36,6 +36,7 @@ class JobSummary:
         restored, failed, skipped, conflicts: Rows by status.
         failures: Every failed or conflicting input, by key.
         fallbacks: Restored images whose parallel solve ran out of rounds.
+        suspects: Restored images that do not look as if what was undone had been done to them.
         rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
         seconds: Sum over the restored images of the solver's time.
         psnr, psnr_start, ssim: Means over the restored images that were measured; None if none was.
@@ -51,6 +52,7 @@ class JobSummary:
     conflicts: int
     failures: tuple[Failure, ...]
     fallbacks: int
+    suspects: int
     rounds: int
     nfe: int
     seconds: float
@@ -97,6 +99,7 @@ def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> Jo
         conflicts=count[Status.CONFLICT],
         failures=tuple(_failure(row) for row in sorted(bad, key=lambda row: row.source_key)),
         fallbacks=sum(row.fallback is True for row in restored),
+        suspects=sum(row.operator_suspect is True for row in restored),
         rounds=sum(row.rounds or 0 for row in restored),
         nfe=sum(row.nfe or 0 for row in restored),
         seconds=sum(row.solve_seconds or 0.0 for row in restored),

@@ -8,18 +8,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from deqir import Tally
+from torch import Tensor
 
+from deqir import Tally
+from deqir.estimation import check_fit
+
+from .degradations import Undoing
 from .delivery import ConflictError, Delivery
 from .errors import ImageError
+from .guiding import Guides
 from .intake import Limits, Prepared, fetch, observe, read_picture
 from .keys import Layout
 from .manifest import ManifestRow, Status, encode_part
-from .rows import JobFacts, conflicting, failed, refused, report_of
+from .rows import JobFacts, conflicting, failed, refused, report_of, with_misfit
 from .shards import ImageRef, Shard, ShardReport
 from .solving import Restored, Solver, Unsolved
 from .store import Store
@@ -42,6 +47,8 @@ class ShardWorker:
         layout: Keys of the parts.
         facts: What every row of the job repeats.
         limits: What an input may be at most.
+        undoing: The operator of each image.
+        guides: What restorations are to be close to, if anything.
         solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
         prefetch: Images read, checked and decoded ahead of the solver.
@@ -53,6 +60,8 @@ class ShardWorker:
     layout: Layout
     facts: JobFacts
     limits: Limits
+    undoing: Undoing
+    guides: Guides | None
     solver: Solver
     delivery: Delivery
     prefetch: int
@@ -107,7 +116,7 @@ class ShardWorker:
         prepare = partial(self._prepare, shard_id=shard.id)
         inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)
         writing: deque[Future[ManifestRow]] = deque()
-        for result in self.solver(_prepared(inputs, settle), tally):
+        for result in self.solver(_prepared(inputs, settle), tally, most=len(shard.images)):
             if isinstance(result, Unsolved):
                 settle(failed(result.row, result.error))
             else:
@@ -126,12 +135,20 @@ class ShardWorker:
             data, row = fetch(self.source, ref, row, self.limits)
             self.delivery.check_free(str(ref.output_key), str(row.source_sha256))
             picture, row = read_picture(data, row, self.limits)
-            y, row = observe(picture, self.solver.operator, row, self.limits)
+            y, operator, row = observe(picture, self.undoing, row, self.limits)
+            noise, guide = self.undoing.noise_of(y), self._guide(row)
         except ImageError as error:
             return failed(row, error)
         except ConflictError as error:
             return conflicting(row, error)
-        return Prepared(ref=ref, row=row, picture=picture, y=y)
+        row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
+        return Prepared(ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=2 * noise, guide=guide)
+
+    def _guide(self, row: ManifestRow) -> Tensor | None:
+        """Return an image's guide, if the job has guides."""
+        if self.guides is None or row.height is None or row.width is None:
+            return None
+        return self.guides.of(row.source_key, height=row.height, width=row.width)
 
     def _deliver(self, restored: Restored) -> ManifestRow:
         """Return the row of an image that was restored, after writing it."""

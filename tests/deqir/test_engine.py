@@ -121,6 +121,24 @@ def test_a_waiting_image_takes_the_place_of_one_that_is_done_at_once() -> None:
     assert len(calls) <= due // 9 + T
 
 
+@pytest.mark.parametrize(("images", "rounds"), [(17, 7), (33, 13)])
+@pytest.mark.parametrize("mode", ["auto", "throughput"])
+def test_images_that_do_not_fill_a_last_batch_cost_their_share_of_rounds(images: int, rounds: int, mode: str) -> None:
+    """One image more than a batch would else take as many rounds again: 12 for 17 images, not 7."""
+    (first,), settings = archive(1), replace(STEPS, mode=mode, denoiser_batch=16)
+    requests = [replace(first, seed=n, tag=n) for n in range(images)]
+    ends = Restorer(toy_denoiser, steps=T, start_noise=0.2, mode="throughput", denoiser_batch=images)(
+        first.y.expand(images, -1, -1, -1), first.operator, seeds=range(images)
+    )
+    for source, count in ((requests, None), (iter(requests), images + 2)):
+        tally, done = Tally(), dict[int, Tensor]()
+        for result in Engine(toy_denoiser, settings).run(source, tally=tally, images=count):
+            assert isinstance(result, Result)
+            done[result.tag] = result.image
+        assert tally.rounds == rounds
+        torch.testing.assert_close(torch.stack([done[n] for n in range(images)]), ends.images)
+
+
 def test_37_images_of_five_sizes_and_three_operators_fill_the_batches() -> None:
     tally, until_the_last = Tally(), 1.0
 

@@ -43,9 +43,13 @@ def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior: str, tmp_
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "engine.json").read_text())
     assert facts["environment"]["processor"]
-    lines = {line["name"]: line for line in facts["lines"]}
-    assert lines["engine, auto"]["nfe"] == lines["loop by hand, T = 20"]["nfe"] == 20
-    assert lines["engine, auto"]["grey_levels"] < 0.01
+    tables = facts["tables"]
+    lines = {line[""]: line for line in tables["ways"]}
+    assert lines["engine, auto"]["NFE an image"] == lines["loop by hand, T = 20"]["NFE an image"] == 20
+    assert lines["engine, auto"]["grey levels off"] < 0.01
     assert lines["published algorithm"]["rounds"] == 15
-    assert facts["shard"]["largest difference to alone, grey levels"] < 0.01
-    assert (tmp_path / "engine.md").read_text().count("| engine, ") == 6
+    assert tables["shard"][0]["largest difference to alone, grey levels"] < 0.01
+    assert [row["rounds"] for row in tables["tail"]] == [20, 25, 30, 40]
+    text = (tmp_path / "engine.md").read_text()
+    assert text.count("| engine, ") == 7  # six ways, and a column
+    assert text.count("### ") == len(tables) == 12

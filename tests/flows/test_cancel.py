@@ -72,9 +72,10 @@ def test_a_run_cancelled_in_the_interface_ends_its_own_ray_in_30_s_and_the_next_
     deploy(deqir, "embedded", archive, tiny_prior)
     run = api.start("embedded")
     within(90, lambda: parts(archive[1]), "the first shard")
-    there = descendants(worker_pid)
-    assert actors(worker_pid)
+    there, ours = descendants(worker_pid), actors(worker_pid)
+    assert ours
     api.cancel(run)
+    within(5, lambda: not any(each.alive for each in ours), "the actors to end before the Ray that they are in")
     within(30, lambda: not any(each.alive for each in there), "Ray and the run's process to end")
     assert api.ended(run, seconds=30)["state_type"] == "CANCELLED"
     assert len(parts(archive[1])) < IMAGES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from dataclasses import replace
@@ -9,8 +10,11 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from flows.artifacts import Tally
+from flows.artifacts import Tally, cell
 from flows.credentials import variables_of
 from flows.pages import markdown
 from flows.plots import by_round, convergence
@@ -23,7 +27,8 @@ from pipeline.summary import Failure, JobSummary
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,
-    failures=(), fallbacks=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_start=None, ssim=None, measured=0,
+    failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_start=None, ssim=None,
+    measured=0,
     started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 
@@ -43,11 +48,23 @@ def test_a_tally_adds_up_shards_and_names_what_failed_most() -> None:
         "worker": "all",
         "shards": 2,
         "images": 12,
-        "images/s": 2.0,
-        "NFE an image": 20.0,
+        "images/min": 120.0,
+        "NFE/image": 20.0,
         "not restored": "3 DecodeError, 1 EmptyFileError",
     }
-    assert Tally().row("all", seconds=0.0)["images/s"] is None
+    assert Tally().row("all", seconds=0.0)["images/min"] is None
+
+
+@example("_DSC_0123_.jpg")
+@example("x <html> & &lt; ~~y~~ **z** [a](b) `c` \\ | d")
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" _*<>&|"), min_size=1))
+def test_a_name_shows_in_markdown_as_it_is_whatever_its_characters(name: str) -> None:
+    shown = MarkdownIt("commonmark").enable("strikethrough").renderInline(f"x{cell(name)}x")
+    assert html.unescape(shown) == f"x{name}x"
+
+
+def test_a_name_with_underscores_can_be_searched_for() -> None:
+    assert cell("scan_0001_back.png") == "scan_0001_back.png"
 
 
 def test_residuals_by_round_keep_the_last_of_images_that_were_done_sooner() -> None:
@@ -91,7 +108,7 @@ def test_a_page_of_many_failures_shows_some_and_says_where_the_others_are() -> N
         for each in range(50)
     )
     page = markdown(replace(SUMMARY, failed=50, failures=failures), [], [], tolerance=0.005)
-    assert len(re.findall(r"^\| \d+\.png \| DecodeError \| damaged \|$", page, re.MULTILINE)) == 20
+    assert len(re.findall(r"^- \d+\.png: \*\*DecodeError\*\*, damaged$", page, re.MULTILINE)) == 20
     assert "and 30 more: see the table failures-0123456789abcdef" in page
     assert "    deqir retry s3://archive/out --job 0123456789abcdef" in page
 

@@ -23,12 +23,12 @@ def standing(*, done: int = 615, total: int = 1000, fresh: int | None = None, **
 
 
 def test_the_sentence_counts_images_failures_pace_and_time_left() -> None:
-    assert str(standing()) == "615 of 1,000 images, 3 failed, 41/min, ETA 9 min"
+    assert str(standing()) == "615 of 1,000 images, 3 failed, ETA 9 min, 41/min"
 
 
 def test_the_pace_is_this_runs_alone() -> None:
     resumed = standing(done=900, fresh=10, seconds=60)
-    assert str(resumed) == "900 of 1,000 images, 3 failed, 10/min, ETA 10 min"
+    assert str(resumed) == "900 of 1,000 images, 3 failed, ETA 10 min, 10/min"
 
 
 def test_nothing_is_promised_before_the_first_image() -> None:

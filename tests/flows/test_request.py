@@ -12,8 +12,9 @@ import typer
 from flows import options
 from flows.cli import app
 from flows.request import degradation_of, option_name, restore_job
-from pipeline.config import Inpainting, RestoreJob, ResultConfig, RuntimeConfig, SuperResolution
+from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError
+from pipeline.tasks import Deblurring, Inpainting, OldPhotograph, SuperResolution
 
 
 def job(**changes: Any) -> RestoreJob:
@@ -35,6 +36,18 @@ def test_options_reach_the_configuration() -> None:
     assert asked.runtime.executor == "local"
 
 
+@pytest.mark.parametrize(("said", "meant"), [(None, None), ("auto", "auto"), ("0.04", 0.04)])
+def test_noise_is_a_number_or_estimated_or_the_tasks_own(said: str | None, meant: str | float | None) -> None:
+    assert job(result={"noise": said}).result.noise == meant
+
+
+def test_every_place_becomes_one_that_holds_in_every_process() -> None:
+    wanted = {"task": "old-photo", "masks": "m", "grey": False}
+    assert degradation_of(wanted) == OldPhotograph(masks=str(Path("m").absolute()), grey=False)
+    wanted = {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket/k.png"}
+    assert degradation_of(wanted) == Deblurring(blur="file", kernel_file="s3://bucket/k.png")
+
+
 def test_degrading_and_restoring_name_the_same_degradation() -> None:
     for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
         assert degradation_of(wanted) == job(degradation=wanted).result.degradation
@@ -48,11 +61,20 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"result": {"eta": 1.5}}, "--eta 1.5: "),
         ({"result": {"eta": float("nan")}}, "--eta nan: "),
         ({"runtime": {"shard_size": 0}}, "--shard-size 0: "),
+        ({"result": {"tile": 8}}, "--tile 8: Input should be greater than or equal to 16"),
+        ({"result": {"tile": 64, "overlap": 40}}, "--overlap 40: Value error, overlap must be 0 to 32, half of a tile"),
         ({"degradation": {"scale": 1}}, "--scale 1: Input should be greater than or equal to 2"),
         ({"result": {"output_format": "jpeg", "quality": 101}}, "--quality 101: "),
         ({"degradation": {"task": "colorize", "scale": 4}}, "--scale needs --task sr"),
         ({"degradation": {"mask": "m.png"}}, "--mask needs --task inpaint"),
         ({"degradation": {"task": "inpaint"}}, "--task inpaint needs --mask FILE"),
+        ({"degradation": {"width": 2.0}}, "--width needs --task deblur"),
+        ({"degradation": {"task": "deblur", "angle": 30.0}}, "--angle needs --blur motion"),
+        ({"degradation": {"task": "deblur", "blur": "file"}}, "--blur file and --kernel-file FILE need each other"),
+        ({"degradation": {"task": "deblur", "kernel_file": "k.png"}}, "--blur file and --kernel-file FILE need"),
+        ({"degradation": {"task": "deblur", "grey": True}}, "--grey needs --task old-photo"),
+        ({"result": {"noise": "some"}}, "--noise some: give a standard deviation"),
+        ({"result": {"noise": "2"}}, "--noise 2: give a standard deviation"),
         ({"result": {"quality": 90}}, "--quality needs --format jpeg or webp"),
         ({"runtime": {"executor": "local", "actors": 2}}, "--actors needs --executor ray"),
         ({"runtime": {"executor": "local", "ray_address": "auto"}}, "--ray-address needs --executor ray"),
@@ -72,7 +94,7 @@ def test_several_wrong_options_are_all_named_in_one_line() -> None:
 
 def fields() -> dict[str, Any]:
     """Every field that an option sets, by the option's name."""
-    models = (SuperResolution, Inpainting, ResultConfig, RuntimeConfig)
+    models = (OldPhotograph, Deblurring, SuperResolution, Inpainting, ResultConfig, RuntimeConfig)
     found = {option_name((name,)): field for model in models for name, field in model.model_fields.items()}
     return found | {"--task": SuperResolution.model_fields["task"]}
 
@@ -89,13 +111,30 @@ def test_there_are_options_to_compare() -> None:
     assert {"--steps", "--eta", "--tolerance", "--shard-size", "--format"} <= SHOWN.keys()
 
 
-IN_WORDS = {"--reference", "--mask", "--start-noise", "--actors", "--ray-address", "--batch-size", "--max-minutes"}
+IN_WORDS = {
+    "--actors",
+    "--batch-size",
+    "--grey",
+    "--guide",
+    "--kernel-file",
+    "--mask",
+    "--masks",
+    "--noise",
+    "--max-minutes",
+    "--overlap",
+    "--ray-address",
+    "--reference",
+    "--scale",
+    "--start-noise",
+    "--tile",
+}
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN.keys() - IN_WORDS))
 def test_the_default_that_the_help_shows_is_the_real_one(name: str) -> None:
     default = fields()[name].get_default()
-    assert SHOWN[name] == str(getattr(default, "value", default))
+    shown = SHOWN[name]
+    assert shown == str(getattr(default, "value", default)) or float(shown) == default
 
 
 @pytest.mark.parametrize(
@@ -111,7 +150,8 @@ def test_the_choices_that_the_help_shows_are_the_real_ones(choices: Any, real: A
 
 
 def test_the_tasks_and_formats_that_the_help_shows_are_the_real_ones() -> None:
-    from pipeline.config import Degradation, OutputFormat
+    from pipeline.config import OutputFormat
+    from pipeline.tasks import Degradation
 
     tasks = typing.get_args(typing.get_args(Degradation)[0])
     assert set(typing.get_args(options.Task)) == {model.model_fields["task"].default for model in tasks}

@@ -80,7 +80,7 @@ def test_a_run_restores_the_archive_and_shows_counts_and_failures(job) -> None:
     all, worker = json.loads(shards["data"])
     assert (all["worker"], all["shards"], all["images"], all["not restored"]) == ("all", 2, 6, "1 DecodeError")
     assert worker["images"] == 6
-    assert worker["NFE an image"] == 3
+    assert worker["NFE/image"] == 3
     (page,) = artifacts(f"summary-{summary.job_id}")
     assert page["description"] == "5 restored, 1 failed, 0 skipped, 0 in conflict"
     assert "| restored | 5 |" in page["data"]

@@ -177,7 +177,7 @@ def test_a_mask_is_part_of_the_jobs_name_and_kept_beside_its_manifest(settings, 
         mask[2:9, left:12] = 255
         Image.fromarray(mask).save(tmp_path / "mask.png")
         job = open_job(changed(settings, degradation={"task": "inpaint", "mask": str(tmp_path / "mask.png")}))
-        stored = tmp_path / "destination" / job.layout.mask()
+        stored = tmp_path / "destination" / job.layout.file()
         assert np.array_equal(np.asarray(Image.open(stored).convert("L")) > 127, mask > 0)
         ids.add(job.id)
     assert len(ids) == 2

@@ -35,7 +35,7 @@ image_keys = st.builds("{}{}{}".format, folders, stems, extensions)
 
 def test_a_jobs_records_lie_below_its_own_prefix() -> None:
     prefix = f"{INTERNAL}{LAYOUT.job_id}/"
-    keys = [LAYOUT.job(), LAYOUT.mask(), LAYOUT.plan(0), LAYOUT.plan(1), LAYOUT.part("77"), LAYOUT.parts]
+    keys = [LAYOUT.job(), LAYOUT.file(), LAYOUT.plan(0), LAYOUT.plan(1), LAYOUT.part("77"), LAYOUT.parts]
     assert all(key.startswith(prefix) for key in keys)
     assert len(set(keys)) == len(keys)
     assert LAYOUT.part("77") == f"{prefix}manifest/77.parquet" == f"{LAYOUT.parts}77.parquet"
@@ -45,7 +45,7 @@ def test_a_jobs_records_lie_below_its_own_prefix() -> None:
 
 def test_a_job_is_known_by_its_settings_and_by_nothing_else() -> None:
     assert job_id_of(LAYOUT.job()) == LAYOUT.job_id
-    others = [LAYOUT.mask(), LAYOUT.plan(0), LAYOUT.part("77"), "job.json", f"a/{LAYOUT.job()}", ".deqir//job.json"]
+    others = [LAYOUT.file(), LAYOUT.plan(0), LAYOUT.part("77"), "job.json", f"a/{LAYOUT.job()}", ".deqir//job.json"]
     assert [job_id_of(key) for key in others] == [None] * len(others)
 
 

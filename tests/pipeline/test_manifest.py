@@ -74,7 +74,7 @@ def test_the_schema_is_the_dataclass() -> None:
         assert column.nullable == (HINTS[column.name] not in types), column.name
     for field in fields(ManifestRow):
         assert SCHEMA.field(field.name).nullable == (field.default is None)
-    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"2"}
+    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"3"}
 
 
 @settings(deadline=None, max_examples=60)
@@ -146,8 +146,8 @@ def altered(data: bytes, **metadata: str) -> bytes:
 
 
 def test_a_part_of_another_version_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="schema version 3, where this deqir knows version 2"):
-        decode_part(altered(encode_part([row()]), version="3"))
+    with pytest.raises(ConfigurationError, match="schema version 4, where this deqir knows version 3"):
+        decode_part(altered(encode_part([row()]), version="4"))
 
 
 def test_columns_that_are_not_ours_are_refused() -> None:
@@ -159,7 +159,7 @@ def test_columns_that_are_not_ours_are_refused() -> None:
     ):
         buffer = io.BytesIO()
         pq.write_table(other, buffer)
-        with pytest.raises(ConfigurationError, match="columns are not those of version 2"):
+        with pytest.raises(ConfigurationError, match="columns are not those of version 3"):
             decode_part(buffer.getvalue())
 
 

@@ -65,7 +65,7 @@ def test_a_row_tells_of_its_input_its_output_and_its_solve(source, destination, 
     assert (row.job_id, row.shard_id) == (job.id, shards[0].id)
     assert (row.steps, row.rounds, row.nfe, row.window, row.converged) == (4, 4, 4, 1, True)
     assert row.prior_digest == job.prior_digest
-    assert row.operator_parameters == {"scale": "2"}
+    assert row.operator_parameters == {"scale": "2", "kernel": "average"}
     assert row.data_consistency is not None
     # float32 arithmetic: A x_0 = y holds to rounding errors only
     assert row.data_consistency < 1e-4
@@ -232,6 +232,30 @@ def test_a_batch_too_large_for_memory_is_restored_image_by_image(source, opened,
     assert report.halvings == 1
     failures = {row.source_key: row.error_type for row in rows if row.status != "restored"}
     assert failures == {"album/huge.png": "OutOfMemoryError"}
+
+
+def test_an_image_too_large_for_the_network_is_restored_in_tiles_and_its_row_says_so(
+    source, destination, opened
+) -> None:
+    write_archive(source, 1)
+    put(source, "album/large.png", image_bytes(5, size=(75, 50)))
+    _, worker, shards = opened()
+    prior = worker.solver.engine.prior
+
+    def small_machine(x_t, alpha_bar):
+        if x_t.shape[-2] * x_t.shape[-1] > 70 * 70:
+            raise MemoryError
+        return prior(x_t, alpha_bar)
+
+    rows = {row.source_key: row for row in run(with_denoiser(worker, small_machine), shards[0])}
+    assert {(row.status, row.rounds, row.nfe) for row in rows.values()} == {("restored", 3, 3)}
+    assert (rows["album/00.png"].tile, rows["album/large.png"].tile) == (None, 64)
+    short_of_memory = pixels(destination / "album/large.png")
+    (destination / "album/large.png").unlink()
+    _, asked, shards = opened(result={"tile": 64, "overlap": 16})
+    rows = {row.source_key: row for row in run(asked, shards[0])}
+    assert rows["album/large.png"].tile == 64
+    assert_same_image(pixels(destination / "album/large.png"), short_of_memory)
 
 
 def test_a_result_that_is_not_finite_is_a_failed_row_and_no_output(source, destination, opened) -> None:

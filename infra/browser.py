@@ -1,0 +1,129 @@
+"""Debian's Chromium, looking at Prefect's pages as a person does: what is to be seen is waited for, and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from PIL import Image
+from playwright.sync_api import Error, Locator, Page, Request, sync_playwright
+
+from infra.settings import HOST
+
+FLAGS: Final = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+WIDTH: Final = 1280
+WITHIN: Final = 60_000.0  # milliseconds, for what a page shows; a busy machine is slow
+STILL: Final = 400.0  # milliseconds after which the interface has stopped moving things
+
+
+class NotShownError(Exception):
+    """A page does not show what it must."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """One page of the interface.
+
+    Attributes:
+        page: The browser's.
+        base: Where the interface is.
+        elsewhere: Addresses of other servers that the page asked for.
+    """
+
+    page: Page
+    base: str
+    elsewhere: list[str] = field(default_factory=list)
+
+    def go(self, path: str, *, height: int = 900) -> None:
+        """Open a page in a window of that height."""
+        self.page.set_viewport_size({"width": WIDTH, "height": height})
+        self.page.goto(f"{self.base}{path}")
+
+    def shows(self, *texts: str) -> None:
+        """Wait until every text is to be seen.
+
+        Raises:
+            NotShownError: One is not.
+        """
+        for text in texts:
+            self.see(self.page.get_by_text(text).first, repr(text))
+
+    def see(self, what: Locator, name: str) -> None:
+        """Wait until something is to be seen.
+
+        Raises:
+            NotShownError: It is not.
+        """
+        try:
+            what.wait_for(state="visible", timeout=WITHIN)
+        except Error as error:
+            raise NotShownError(f"{self.page.url} does not show {name}; it shows:\n{self.text()}") from error
+
+    def text(self) -> str:
+        """Return what is written on the page."""
+        text: str = self.page.inner_text("body")
+        return text
+
+    def refuse(self, *texts: str) -> None:
+        """Check that some texts, such as markup that was to be drawn, are not on the page.
+
+        Raises:
+            NotShownError: One is; then what was meant is not shown.
+        """
+        shown = self.text()
+        for text in texts:
+            if text in shown:
+                raise NotShownError(f"{self.page.url} shows {text!r} as it is written; it shows:\n{shown}")
+
+    def pictures(self) -> int:
+        """Return how many pictures the page's content has, all of them drawn.
+
+        Raises:
+            NotShownError: One of them is broken.
+        """
+        images = self.page.locator("main img, .markdown-renderer img, article img")
+        drawn = "images => images.map(each => each.complete && each.naturalWidth > 0)"
+        whole: list[bool] = images.evaluate_all(drawn)
+        if not all(whole):
+            raise NotShownError(f"{whole.count(False)} of the {len(whole)} pictures of {self.page.url} are broken")
+        return len(whole)
+
+    def keep(self, path: Path) -> None:
+        """Write what is to be seen now as WebP.
+
+        Raises:
+            NotShownError: The page needed another server, which a closed network does not let it have.
+        """
+        self.page.wait_for_timeout(STILL)
+        if self.elsewhere:
+            raise NotShownError(f"{self.page.url} asked other servers: {', '.join(sorted(set(self.elsewhere)))}")
+        with Image.open(io.BytesIO(self.page.screenshot())) as picture:
+            picture.convert("RGB").save(path, "WEBP", quality=80, method=6)
+
+
+@contextlib.contextmanager
+def browser(executable: str, base: str) -> Iterator[Sight]:
+    """Give a page of a browser with a profile of its own; both are gone afterwards."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        try:
+            context = running.new_context(locale="en-GB", timezone_id="Europe/Vienna")
+            sight = Sight(context.new_page(), base)
+
+            def note(request: Request) -> None:
+                address = urlsplit(request.url)
+                if address.scheme in ("http", "https", "ws", "wss") and address.hostname != HOST:
+                    sight.elsewhere.append(request.url)
+
+            sight.page.on("request", note)
+            yield sight
+        finally:
+            running.close()

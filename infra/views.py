@@ -1,0 +1,164 @@
+"""What a person does and sees in Prefect's pages, from the form to the failures: each page checked and kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import Request, urlopen
+
+from infra.browser import NotShownError, Sight
+from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
+
+RAW: Final = ("data:image", "| ---", "<svg", "<table", "<img", "](", "undefined", "NaN")
+STANDING: Final = re.compile(r"(\d+) of (\d+) images, (\d+) failed, ETA \d+ (?:s|min|h \d\d min), [\d.]+/min")
+STARTS_WITHIN: Final = 120.0
+ENDS_WITHIN: Final = 1200.0
+ENDED: Final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+def look(sight: Sight, api: str, out: Path, *, deployment: str, whole: Sequence[str], broken: Sequence[str]) -> None:
+    """Start a run from its form and keep what is to be seen of it.
+
+    Args:
+        sight: The browser.
+        api: Address of the Prefect server's API, for what is waited for.
+        out: Where the pictures go.
+        deployment: Name of the deployment.
+        whole, broken: Keys of the images that will be restored, and of those that cannot be.
+
+    Raises:
+        NotShownError: A page does not show what it must.
+    """
+    known = ask(api, "GET", f"/deployments/name/restore-archive/{deployment}")
+    form(sight, known, out / "form.webp")
+    run = submit(sight, api, known["id"])
+    progress(sight, api, run, out / "run.webp", images=len(whole) + len(broken))
+    until(ENDS_WITHIN, "the run to end", lambda: ask(api, "GET", f"/flow_runs/{run}")["state_type"] in ENDED)
+    if (state := ask(api, "GET", f"/flow_runs/{run}")["state"])["type"] != "COMPLETED":
+        raise NotShownError(f"the run ended as {state['name']}: {state['message']}")
+    job = known["parameters"]["job"]
+    summary(sight, artifacts(api, run), out / "summary.webp", restored=len(whole), failed=len(broken))
+    failures(sight, artifacts(api, run), out / "failures.webp", broken=broken, destination=job["destination"])
+
+
+def form(sight: Sight, deployment: dict[str, Any], picture: Path) -> None:
+    """See that the form has every field in the order in which the job's settings are declared, each with its text."""
+    sight.go(f"/deployments/deployment/{deployment['id']}/run", height=1640)
+    sight.shows("Parameters", "Validate parameters")
+    labels = sight.page.locator(".schema-form-property__label")
+    sight.see(labels.nth(len(expected_labels()) - 1), "all fields of the form")
+    shown = [label.removesuffix(" (Optional)") for label in labels.all_inner_texts()]
+    if shown != expected_labels():
+        raise NotShownError(f"the form has the fields {shown}, not {expected_labels()}")
+    silent = [
+        label
+        for label, box in zip(shown, sight.page.locator(".schema-form-property").all(), strict=True)
+        if not box.locator(".schema-form-property__description").first.inner_text().strip()
+    ]
+    if silent:
+        raise NotShownError(f"the form does not say what these fields mean: {silent}")
+    first = sight.page.locator(".schema-form-property textarea").first.input_value()
+    if first != deployment["parameters"]["job"]["source"]:
+        raise NotShownError(f"the form's first field holds {first!r}, not the deployment's source")
+    sight.keep(picture)
+
+
+def expected_labels() -> list[str]:
+    """Return the labels of the form, from the models of the job."""
+    groups = {"result": ResultConfig.model_fields, "runtime": RuntimeConfig.model_fields}
+    labels = ["job"]
+    for name in RestoreJob.model_fields:
+        labels += [label(name), *(label(each) for each in groups.get(name, {}))]
+    return labels
+
+
+def label(field: str) -> str:
+    """Return a field's name as forms write it."""
+    return field.replace("_", " ").title()
+
+
+def submit(sight: Sight, api: str, deployment: str) -> str:
+    """Press the form's button and return the run that it starts."""
+    sight.page.locator("button[type=submit]").click()
+    mine = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {"tags": {"operator": "or_"}, "state": {"type": {"not_any_": ["SCHEDULED"]}}},
+        "sort": "START_TIME_DESC",
+    }
+    until(STARTS_WITHIN, "the run to start", lambda: ask(api, "POST", "/flow_runs/filter", mine))
+    run: str = ask(api, "POST", "/flow_runs/filter", mine)[0]["id"]
+    return run
+
+
+def progress(sight: Sight, api: str, run: str, picture: Path, *, images: int) -> None:
+    """See where the run stands on its page, once it has done some images and met a broken one."""
+
+    def met_a_failure() -> bool:
+        if ask(api, "GET", f"/flow_runs/{run}")["state_type"] in ENDED:
+            raise NotShownError(f"run {run} ended before its progress said what the page has to show")
+        there = artifacts(api, run)
+        found = STANDING.fullmatch(there["progress"]["description"]) if "progress" in there else None
+        return found is not None and int(found[3]) > 0
+
+    until(ENDS_WITHIN, "the run to meet a broken file", met_a_failure)
+    sight.go(f"/runs/flow-run/{run}", height=1000)
+    sight.shows("Running", "restore shard 1 of", "Cancel")
+    sight.page.get_by_text("Artifacts", exact=True).last.click()
+    card = sight.page.get_by_text(re.compile(rf"\d+ of {images} images, \d+ failed")).first
+    sight.see(card, "the progress as a sentence")
+    sight.shows(f"of {images} shards")
+    if STANDING.fullmatch(card.inner_text()) is None:
+        raise NotShownError(f"the page of a run of {images} images says {card.inner_text()!r}")
+    sight.keep(picture)
+
+
+def summary(sight: Sight, found: dict[str, dict[str, Any]], picture: Path, *, restored: int, failed: int) -> None:
+    """See counts, pictures and the plot of convergence."""
+    sight.go(f"/artifacts/artifact/{found['summary']['id']}", height=3100)
+    sight.shows(f"{restored} restored, {failed} failed", "Before and after", "Convergence", "deqir retry")
+    sight.refuse(*RAW)
+    if (count := sight.pictures()) < 2 * min(restored, 4) + 1:
+        raise NotShownError(f"the summary shows {count} pictures only")
+    sight.keep(picture)
+
+
+def failures(
+    sight: Sight, found: dict[str, dict[str, Any]], picture: Path, *, broken: Sequence[str], destination: str
+) -> None:
+    """See each broken file with what is wrong with it, and the command that tries them again."""
+    sight.go(f"/artifacts/artifact/{found['failures']['id']}", height=700)
+    sight.shows(*broken, f"deqir retry {destination} --job {found['summary']['key'].removeprefix('summary-')}")
+    sight.refuse(*RAW)
+    sight.keep(picture)
+
+
+def artifacts(api: str, run: str) -> dict[str, dict[str, Any]]:
+    """Return the artifacts of a run that are for people, by what their keys begin with."""
+    body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+    found = ask(api, "POST", "/artifacts/filter", body)
+    return {each["key"].split("-")[0]: each for each in found if each["key"] is not None}
+
+
+def ask(api: str, method: str, path: str, body: Any = None) -> Any:
+    """Return what the server's API answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{api}{path}", data=data, headers={"content-type": "application/json"}, method=method)
+    with urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def until(seconds: float, what: str, true: Callable[[], object]) -> None:
+    """Wait until something is true.
+
+    Raises:
+        NotShownError: It takes too long.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise NotShownError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.5)

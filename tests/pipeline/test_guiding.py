@@ -1,0 +1,84 @@
+"""Restorations optimised for a guide or for a noisy image, by a real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from pipeline.manifest import ManifestRow
+from tests.pipeline.archive import put, write_archive
+from tests.pipeline.shard_runs import run
+
+SIZE = (24, 16)
+
+
+def guided_rows(opened: Callable[..., Any], **result: Any) -> list[ManifestRow]:
+    _, worker, shards = opened(degradation={"task": "colorize"}, result=result)
+    return run(worker, shards[0])
+
+
+def test_a_guides_colours_come_through(
+    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
+) -> None:
+    """Nearer to a small red picture in colour, and its grey still explained; an image without guide fails alone."""
+    keys = write_archive(source, 2, size=SIZE, mode="L")
+    guides = tmp_path / "guides"
+    put(guides, keys[0], b"")
+    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / keys[0])
+    first, second = guided_rows(opened, optimise=8, guide=str(guides), guide_by="colour", start_noise=0.29)
+    assert (first.status, second.status, second.error_type) == ("restored", "failed", "GuideError")
+    assert first.loss_first is not None
+    assert first.loss_best is not None
+    assert first.loss_best < first.loss_first
+    assert first.nfe is not None
+    assert first.nfe > 3 * 8
+    found = np.asarray(Image.open(destination / keys[0])).astype(float)
+    grey = np.asarray(Image.open(source / keys[0]).convert("L")).astype(float)
+    assert np.abs(found @ np.array([0.299, 0.587, 0.114]) - grey).max() <= 1.5
+
+
+def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(
+    opened: Callable[..., Any], source: Path, tmp_path: Path
+) -> None:
+    (key,) = write_archive(source, 1, size=SIZE, mode="L")
+    guides = tmp_path / "guides"
+    put(guides, key, b"")
+    Image.new("RGB", (6, 4)).save(guides / key)
+    (row,) = guided_rows(opened, optimise=1, guide=str(guides))
+    assert row.error_type == "GuideError"
+    assert "guide by colour" in str(row.error)
+
+
+def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any], source: Path) -> None:
+    write_archive(source, 1, size=SIZE)
+    _, worker, shards = opened(degradation={"task": "denoise"}, result={"optimise": 3, "noise": 0.02})
+    (row,) = run(worker, shards[0])
+    assert row.status == "restored"
+    assert row.loss_best is not None
+    assert row.loss_best <= row.loss_first
+
+
+def test_a_framed_blur_is_optimised_only_with_noise_told(opened: Callable[..., Any], source: Path) -> None:
+    write_archive(source, 1, size=SIZE)
+    motion = {"task": "deblur", "blur": "motion", "width": 5}
+    with pytest.raises(ValidationError, match="say how much there is"):
+        opened(degradation=motion, result={"optimise": 1, "guide": "g"})
+    _, worker, shards = opened(degradation=motion, result={"optimise": 1, "noise": 0.02})
+    assert [row.status for row in run(worker, shards[0])] == ["restored"]
+
+
+@pytest.mark.parametrize(
+    ("result", "says"), [({"optimise": 3}, "needs a guide, or noise"), ({"guide": "g"}, "needs optimise")]
+)
+def test_what_cannot_be_optimised_is_refused(
+    opened: Callable[..., Any], source: Path, result: dict[str, Any], says: str
+) -> None:
+    write_archive(source, 1, size=SIZE)
+    with pytest.raises(ValidationError, match=says):
+        opened(result=result)
