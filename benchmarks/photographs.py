@@ -11,7 +11,7 @@ from skimage import data
 from torch import Tensor
 
 from deqir.operators import Colorization, Inpainting, SuperResolution
-from deqir.protocols import LinearOperator
+from deqir.protocols import SpectralOperator
 
 PHOTOGRAPHS: Final = ("astronaut", "chelsea", "coffee", "rocket")
 """Those that scikit-image carries in its wheel; never trained on."""
@@ -27,7 +27,7 @@ def photograph(name: str, size: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def operator(problem: str, size: int) -> LinearOperator:
+def operator(problem: str, size: int) -> SpectralOperator:
     """Return 4x super-resolution, inpainting of 70 % random pixels or of text, or colorization."""
     if problem == "sr4":
         return SuperResolution(scale=4)

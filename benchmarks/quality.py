@@ -10,56 +10,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from deqir import Restorer, load_prior
 from deqir.metrics import psnr, ssim
 from deqir.models import fetch_model
-from deqir.operators import Inpainting, SuperResolution
 from deqir.perceptual import Lpips, load_lpips
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
 
 from .environment import environment
-from .photographs import operator
+from .tasks import TASKS, Task
 from .test_set import middle_square, photograph_paths
 
 RESULTS: Final = Path(__file__).parent / "results"
-HOLE: Final = 64
-
-
-def _stripes(size: int) -> LinearOperator:
-    """Every sixth row and the next two are lost: bands of 3 pixels."""
-    keep = torch.ones(size, size, dtype=torch.bool)
-    for first in range(3):
-        keep[3 + first :: 6] = False
-    return Inpainting(keep=keep)
-
-
-def _hole(size: int) -> LinearOperator:
-    keep = torch.ones(size, size, dtype=torch.bool)
-    first = (size - HOLE) // 2
-    keep[first : first + HOLE, first : first + HOLE] = False
-    return Inpainting(keep=keep)
-
-
-TASKS: Final[Mapping[str, Callable[[int], LinearOperator]]] = {
-    "sr2": lambda size: SuperResolution(scale=2),
-    "sr4": lambda size: operator("sr4", size),
-    "sr8": lambda size: SuperResolution(scale=8),
-    "text": lambda size: operator("text", size),
-    "random70": lambda size: operator("inpaint70", size),
-    "stripes": _stripes,
-    "hole": _hole,
-    "colorize": lambda size: operator("colorize", size),
-}
 PURE_NOISE: Final = 4.0
 
 
@@ -68,7 +38,7 @@ class Method:
     """One way of restoring.
 
     Attributes:
-        name: "interpolation" (bicubic, diffused fill, grey), "start" (of the chain), or a prior's name.
+        name: "simple" (bicubic, Wiener deconvolution, diffused fill, grey), "start" (of the chain), or a prior's name.
         digest: Of the prior's weights; empty for the others.
         start_noise: Noise of the start for images in [0, 1]; 0: the operator's.
         steps: Of the chain; 0: the default.
@@ -99,34 +69,29 @@ class Record:
     seconds: float
 
 
-def restore(method: Method, prior: Prior | None, y: Tensor, A: LinearOperator) -> Tensor:
+def restore(method: Method, prior: Prior | None, y: Tensor, task: Task, A: LinearOperator) -> Tensor:
     """Return the restored image of a method."""
-    if method.name == "interpolation" and isinstance(A, SuperResolution):
-        return functional.interpolate(y, scale_factor=A.scale, mode="bicubic", align_corners=False)
+    if method.name == "simple":
+        return task.rival(A, y)
     if prior is None:
         return A.start(y)
     restorer = Restorer(prior, start_noise=method.start_noise or None, steps=method.steps or 20)
-    return restorer(y, A).images
+    return restorer(y, A, sigma_y=2 * task.told).images
 
 
-def observe(A: LinearOperator, x: Tensor) -> Tensor:
-    """Return the degraded image as a file of 8 bits holds it."""
-    return (A(x) * 127.5 + 127.5).round() / 127.5 - 1
-
-
-def measure(method: Method, prior: Prior | None, task: str, name: str, x: Tensor, lpips: Lpips) -> Record:
+def measure(method: Method, prior: Prior | None, name: str, photograph: str, x: Tensor, lpips: Lpips) -> Record:
     """Degrade, restore and score one photograph."""
-    size = x.shape[-1]
-    A = TASKS[task](size)
-    y = observe(A, x)
+    size, task = x.shape[-1], TASKS[name]
+    A = task.operator(size)
+    y = task.observe(A, x)
     began = time.perf_counter()
-    image = restore(method, prior, y, A)
+    image = restore(method, prior, y, task, A)
     seconds = time.perf_counter() - began
-    image = image.clamp(-1, 1)
+    image, x = task.shown(A, image.clamp(-1, 1)), task.shown(A, x)
     return Record(
         method=method,
-        task=task,
-        photograph=name,
+        task=name,
+        photograph=photograph,
         size=size,
         psnr=float(psnr(image, x)),
         ssim=float(ssim(image, x)),
@@ -177,7 +142,7 @@ def main() -> None:
     for name in ("lpips", *(name for name in options.prior if name in FETCHABLE)):
         fetch_model(name)
     lpips = load_lpips(device="cpu")
-    methods: list[tuple[Method, Prior | None]] = [(Method(name="interpolation"), None), (Method(name="start"), None)]
+    methods: list[tuple[Method, Prior | None]] = [(Method(name="simple"), None), (Method(name="start"), None)]
     for name in options.prior:
         prior = load_prior(name, device="cpu")
         for noise in options.start_noise or [0.0]:

@@ -31,9 +31,8 @@ class ResultConfig(Model):
     """What was done to the images."""
     noise: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
     """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image. Empty: none,
-    but for denoising (auto) and blurs of kind gaussian and uniform (that of 8-bit pixels). Blurs of kind motion and
-    file are best left without, where images are not noisier than 8 bits: only then is nothing assumed of what lies
-    beyond an image's frame."""
+    but for denoising (auto) and deblurring: that of 8-bit pixels, with some loss by compression where the blur is of
+    kind motion or file. Of these, nothing is assumed of what lies beyond an image's frame up to a noise of 0.01."""
     prior: str = "ffdnet"
     """Name of a fetched prior, or the path of a prior's directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
@@ -83,8 +82,8 @@ class ResultConfig(Model):
             raise ValueError("a guide needs optimise, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
-                "a blur of kind motion or file is optimised only with noise: say how much there is in the images, such "
-                "as 0.0011 (that of 8-bit pixels)"
+                "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
+                "optimise out, or say that noise is auto or above 0.01"
             )
         noisy = self.noise if self.noise is not None else usual_noise(self.degradation)
         if self.optimise and self.guide is None and noisy == 0:

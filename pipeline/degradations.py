@@ -33,6 +33,8 @@ from .tasks import Degradation
 
 TILED: Final = 0.05
 """Least share of the largest singular value that the inverse of a blur uses where a scene is taken for tiles of y."""
+FINEST: Final = 1e-3
+"""Least tolerance of the inverse of a framed blur."""
 MAX_KERNEL_PIXELS: Final = 255 * 255
 
 
@@ -146,7 +148,7 @@ def open_undoing(
     prefix = degradation.masks if isinstance(degradation, tasks.Inpainting | tasks.OldPhotograph) else None
     if prefix is None:
         keep = None if file is None or isinstance(degradation, tasks.Deblurring) else ~decode_mask(file)
-        framed = tasks.is_framed(degradation, noise=noise)
+        framed = float(noise) if tasks.is_framed(degradation, noise=noise) else None
         operator = make_operator(degradation, keep=keep, file=file, framed=framed)
         return Undoing(degradation=degradation, operator=operator, masks=None, noise=noise)
     store = open_store(prefix, writable=False)
@@ -156,7 +158,7 @@ def open_undoing(
 
 
 def make_operator(
-    degradation: Degradation, *, keep: Tensor | None = None, file: bytes | None = None, framed: bool = False
+    degradation: Degradation, *, keep: Tensor | None = None, file: bytes | None = None, framed: float | None = None
 ) -> LinearOperator:
     """Return A.
 
@@ -164,7 +166,7 @@ def make_operator(
         degradation: As the job says it.
         keep: Which pixels of the source images are not damaged, shape (H, W); None: all.
         file: The image of a blur, where there is one.
-        framed: The images are parts of wider blurred scenes; for blurs of kind motion and file.
+        framed: The noise of images that are parts of wider blurred scenes; for blurs of kind motion and file.
 
     Raises:
         ConfigurationError: The file is no kernel.
@@ -194,7 +196,7 @@ def make_operator(
             return Composition(parts=parts) if len(parts) > 1 else parts[0]
 
 
-def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, framed: bool) -> LinearOperator:
+def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, framed: float | None) -> LinearOperator:
     """Return the blur."""
     width = degradation.width
     match degradation.blur:
@@ -206,7 +208,9 @@ def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, framed: boo
             kernel = kernels.motion(width, degradation.angle)
         case "file":
             kernel = decode_kernel(file or b"")
-    return FramedDeblurring(kernel=kernel) if framed else Deblurring(kernel=kernel, threshold=TILED)
+    if framed is None:
+        return Deblurring(kernel=kernel, threshold=TILED)
+    return FramedDeblurring(kernel=kernel, tolerance=max(FINEST, 2 * framed))
 
 
 def decode_kernel(data: bytes) -> Tensor:

@@ -20,6 +20,7 @@ from deqir.estimation import check_fit
 from .degradations import Undoing
 from .delivery import ConflictError, Delivery
 from .errors import ImageError
+from .framing import sigma_of
 from .guiding import Guides
 from .intake import Limits, Prepared, fetch, observe, read_picture
 from .keys import Layout
@@ -142,7 +143,9 @@ class ShardWorker:
         except ConflictError as error:
             return conflicting(row, error)
         row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
-        return Prepared(ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=2 * noise, guide=guide)
+        return Prepared(
+            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator), guide=guide
+        )
 
     def _guide(self, row: ManifestRow) -> Tensor | None:
         """Return an image's guide, if the job has guides."""

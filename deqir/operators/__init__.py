@@ -10,6 +10,7 @@ from .composition import Composition
 from .compressed_sensing import BlockSensing, WalshHadamardSensing
 from .convolution import Deblurring
 from .denoising import Denoising
+from .framed import FramedDeblurring
 from .inpainting import Inpainting
 from .matrix_free import ConvergenceError, MatrixFree
 from .separable import KernelSuperResolution, SeparableDeblurring
@@ -22,6 +23,7 @@ __all__ = [
     "ConvergenceError",
     "Deblurring",
     "Denoising",
+    "FramedDeblurring",
     "Inpainting",
     "KernelSuperResolution",
     "MatrixFree",

@@ -25,9 +25,8 @@ class Deblurring:
       look the same in a mirror down and across, as a disk or a motion along an axis does; others are refused.
     - boundary "circular": the image goes on as tiles of itself, which is true of no photograph. Give `tapered(y)` in
       place of y, an approximation that keeps the seam from ringing through the image, and a threshold of 0.05.
-    - unknown, which is true, for any kernel, and slower: a frame wider by the kernel's reach on each side, of which
-      y shows the inside, padded with zeros. `MatrixFree.of_parts((Deblurring(kernel=...), Inpainting(keep=inside)),
-      shape, tolerance=1e-3)` restores it whole; crop the result. In 8 bits a finer tolerance fits the rounding.
+    - unknown, which is true, for any kernel, and slower: see `FramedDeblurring`, which takes a wider scene of which y
+      shows the inside.
 
     Singular values at or below `threshold` times the largest are cut from A^+, in `pinv` and `filter`: it is the
     inverse of A without them. A and its adjoint have them all. Rounding y to 8 bits is noise of 0.0011 (images in

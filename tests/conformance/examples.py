@@ -12,6 +12,7 @@ from deqir.operators import (
     Composition,
     Deblurring,
     Denoising,
+    FramedDeblurring,
     Inpainting,
     KernelSuperResolution,
     MatrixFree,
@@ -27,12 +28,17 @@ from tests.conformance.dense import Shape
 SEEN: Final = masks.random(8, 12, lost=0.4)
 EACH: Final = torch.stack([masks.random(8, 12, lost=lost, seed=9) for lost in (0.2, 0.5, 0.8)])
 NARROW: Final = kernels.gaussian(0.6)
+ONE_SIDED: Final = torch.tensor([[0.0, 0.1, 0.2, 0.0], [0.3, 1.0, 0.1, 0.1], [0.1, 0.2, 0.0, 0.0]])
 UNCUT: Final = 1e-3  # below the singular values of that kernel
 
 EXAMPLES: Final[dict[str, tuple[LinearOperator, Shape]]] = {
     "sr2": (SuperResolution(scale=2), (3, 8, 12)),
     "bicubic2": (KernelSuperResolution(scale=2), (3, 8, 12)),
     "deblur": (Deblurring(kernel=torch.outer(NARROW, NARROW), boundary="reflect", threshold=UNCUT), (1, 7, 10)),
+    "deblur-framed": (
+        FramedDeblurring(kernel=ONE_SIDED, tolerance=1e-14),
+        (1, 9, 11),
+    ),
     "deblur-axes": (SeparableDeblurring(kernel=NARROW, threshold=UNCUT), (1, 7, 10)),
     "inpaint": (Inpainting(keep=SEEN), (3, 8, 12)),
     "inpaint-channels": (Inpainting(keep=EACH), (3, 8, 12)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,8 @@ def test_single_precision_gives_the_same_to_its_rounding(example: tuple[LinearOp
     exact_in_single = not isinstance(A, operators.MatrixFree)  # its start stops on the way
     if isinstance(A, operators.MatrixFree):
         A = operators.MatrixFree(forward=A.forward, transpose=A.transpose, shape=shape)
+    if isinstance(A, operators.FramedDeblurring):
+        A = replace(A, tolerance=1e-5)
     x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     y = A(x.double())
     torch.testing.assert_close(A(x).double(), y, atol=1e-5, rtol=1e-5)

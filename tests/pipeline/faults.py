@@ -26,13 +26,15 @@ class Watched:
     engine: Engine
     look: Callable[[Request[Any]], None]
 
-    def run(self, requests: Iterable[Request[Any]], *, tally: Tally | None = None) -> Iterator[Any]:
+    def run(
+        self, requests: Iterable[Request[Any]], *, tally: Tally | None = None, images: int | None = None
+    ) -> Iterator[Any]:
         def taken() -> Iterator[Request[Any]]:
             for request in requests:
                 self.look(request)
                 yield request
 
-        return self.engine.run(taken(), tally=tally)
+        return self.engine.run(taken(), tally=tally, images=images)
 
 
 def watched(worker: ShardWorker, look: Callable[[Request[Any]], None]) -> ShardWorker:

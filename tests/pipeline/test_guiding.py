@@ -64,10 +64,10 @@ def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any],
     assert row.loss_best <= row.loss_first
 
 
-def test_a_framed_blur_is_optimised_only_with_noise_told(opened: Callable[..., Any], source: Path) -> None:
+def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable[..., Any], source: Path) -> None:
     write_archive(source, 1, size=SIZE)
     motion = {"task": "deblur", "blur": "motion", "width": 5}
-    with pytest.raises(ValidationError, match="say how much there is"):
+    with pytest.raises(ValidationError, match="only where the images are noisy"):
         opened(degradation=motion, result={"optimise": 1, "guide": "g"})
     _, worker, shards = opened(degradation=motion, result={"optimise": 1, "noise": 0.02})
     assert [row.status for row in run(worker, shards[0])] == ["restored"]

@@ -17,7 +17,7 @@ from deqir.operators import FramedDeblurring, kernels
 from pipeline.degrade import degrade
 from pipeline.errors import ConfigurationError
 from pipeline.job import open_job, plan_job
-from pipeline.tasks import ROUNDING, Degradation
+from pipeline.tasks import COMPRESSION, ROUNDING, Degradation
 from tests.pipeline.archive import pixels, put, restore_job, write_archive
 from tests.pipeline.shard_runs import assert_same_image, run, worker_of
 
@@ -50,8 +50,8 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "bicubic": ({"task": "sr", "scale": 2, "kernel": "bicubic"}, 0.0),
     "gaussian": ({"task": "deblur", "width": 1.2}, ROUNDING),
     "uniform": ({"task": "deblur", "blur": "uniform", "width": 3}, ROUNDING),
-    "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, 0.0),
-    "file": ({"task": "deblur", "blur": "file", "kernel_file": "{tmp}/spot.png"}, 0.0),
+    "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, COMPRESSION),
+    "file": ({"task": "deblur", "blur": "file", "kernel_file": "{tmp}/spot.png"}, COMPRESSION),
     "noisy motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, 0.02),
     "inpaint": ({"task": "inpaint", "mask": "{tmp}/mask.png"}, 0.0),
     "denoise": ({"task": "denoise"}, 0.05),
@@ -70,11 +70,11 @@ def test_every_task_degrades_and_restores(
     spot(tmp_path / "spot.png")
     good = tmp_path / "good"
     keys = write_archive(good, 2, size=SIZE)
-    added = 0.0 if noise == ROUNDING else noise
+    added = 0.0 if noise in (ROUNDING, COMPRESSION) else noise
     assert [image.error for image in degrade(str(good), str(source), degradation_of(settings), noise=added)] == [
         None
     ] * 2
-    told = {} if noise in (0.0, ROUNDING) else {"noise": noise}
+    told = {} if noise in (0.0, ROUNDING, COMPRESSION) else {"noise": noise}
     _, worker, shards = opened(degradation=settings, result=told, reference=good)
     rows = run(worker, shards[0])
     assert [row.status for row in rows] == ["restored"] * 2, rows
@@ -145,7 +145,7 @@ def test_a_blurred_test_image_goes_on_beyond_its_frame_as_in_a_mirror(tmp_path: 
     assert np.abs(found - exact).max() < 0.51
 
 
-def test_what_lies_beyond_a_frame_is_left_open_where_no_noise_is_told(
+def test_what_lies_beyond_a_frame_is_left_open_where_there_is_little_noise(
     opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, tiny_prior: str
 ) -> None:
     """Photographs cut out of a wider blurred scene: all that is written has their size, and what a start gains."""
@@ -163,15 +163,15 @@ def test_what_lies_beyond_a_frame_is_left_open_where_no_noise_is_told(
         "reference": tmp_path / "good",
     }
     _, worker, shards = opened(**settings, result={"samples": 2})
-    (open_row,) = run(worker, shards[0])
-    assert (open_row.status, open_row.noise, (open_row.height, open_row.width)) == ("restored", 0.0, (height, width))
+    (framed,) = run(worker, shards[0])
+    assert (framed.status, framed.noise, (framed.height, framed.width)) == ("restored", COMPRESSION, (height, width))
     written = [destination / "a.png", *(destination / worker.layout.sample("a.png", "")).iterdir()]
     assert [pixels(path).shape[:2] for path in written] == [(height, width)] * 4
-    told = restore_job(source, tmp_path / "told", tiny_prior, **settings, result={"noise": 0.0011})
+    told = restore_job(source, tmp_path / "told", tiny_prior, **settings, result={"noise": 0.011})
     job = open_job(told)
-    (told_row,) = run(worker_of(job), plan_job(job).shards[0])
-    assert (told_row.status, told_row.noise) == ("restored", 0.0011)
-    assert open_row.psnr_start > told_row.psnr_start + 4
+    (tiled,) = run(worker_of(job), plan_job(job).shards[0])
+    assert (tiled.status, tiled.noise) == ("restored", 0.011)
+    assert framed.psnr_start > tiled.psnr_start + 4
 
 
 def test_noise_that_was_added_depends_on_the_file_alone(tmp_path: Path) -> None:
