@@ -110,6 +110,7 @@ class Bench:
             chain=Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta),
             pinv_y=self.A.pinv(y),
             start=start,
+            guess=self.A.guess(y),
             noise=chain_noise([SEED], start.shape[1:], steps, dtype=start.dtype, device=start.device),
             denoiser_batch=1,
         )

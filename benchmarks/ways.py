@@ -21,12 +21,15 @@ Restore = Callable[[Prior, Problem], tuple[Tensor, float]]
 """Restored images and the mean rounds of one."""
 
 
+def requests_of(problem: Problem) -> list[Request[int]]:
+    """Return the images of a problem as the engine takes them."""
+    pairs = enumerate(zip(problem.y, problem.seeds, strict=True))
+    return [Request(y=y, operator=problem.A, seed=seed, tag=n) for n, (y, seed) in pairs]
+
+
 def ours(settings: Settings) -> Restore:
     def restore(prior: Prior, problem: Problem) -> tuple[Tensor, float]:
-        requests = [
-            Request(y=y, operator=problem.A, seed=seed, tag=n)
-            for n, (y, seed) in enumerate(zip(problem.y, problem.seeds, strict=True))
-        ]
+        requests = requests_of(problem)
         found = {result.tag: result for result in Engine(prior, settings).run(requests) if isinstance(result, Result)}
         rounds = sum(result.stats.rounds for result in found.values()) / len(found)
         return torch.stack([found[n].image for n in range(len(found))]), rounds
@@ -67,7 +70,16 @@ def chain_of(A: LinearOperator, steps: int, eta: float) -> Chain:
 def sampler_of(prior: Prior, A: LinearOperator, chain: Chain, y: Tensor, seed: int, batch: int) -> Sampler:
     start = A.start(y)
     noise = chain_noise([seed], start.shape[1:], chain.steps, dtype=y.dtype, device=y.device)
-    return Sampler(denoiser=prior, A=A, chain=chain, pinv_y=A.pinv(y), start=start, noise=noise, denoiser_batch=batch)
+    return Sampler(
+        denoiser=prior,
+        A=A,
+        chain=chain,
+        pinv_y=A.pinv(y),
+        start=start,
+        guess=A.guess(y),
+        noise=noise,
+        denoiser_batch=batch,
+    )
 
 
 def ways(batch: int) -> Iterator[tuple[str, Restore, bool]]:

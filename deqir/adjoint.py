@@ -128,12 +128,14 @@ def pull(sampler: Sampler, x: Tensor, adjoint: Tensor, first: int) -> Pulled:
 
 
 def _step_transposed(sampler: Sampler, adjoint: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Return dL/dx_i with x0_hat_i fixed, and dL/dx0_hat_i; a step is affine in both, so any place will do."""
-    x, x0_hat = (torch.zeros_like(adjoint).requires_grad_() for _ in range(2))
-    with torch.enable_grad():
-        y = sampler.step(x, x0_hat, first)
-    direct, seed = torch.autograd.grad(y, (x, x0_hat), adjoint)
-    return direct, seed
+    """Return dL/dx_i with x0_hat_i fixed, and dL/dx0_hat_i.
+
+    A step is made of functions of A's singular values, V g(s) V^T, so each part of it is its own transpose. That also
+    holds where A^+ is an iteration, through which autograd is wrong.
+    """
+    step, flat = sampler.steps(first, adjoint.shape[1], like=adjoint), adjoint.flatten(0, 1)
+    nothing = torch.zeros_like(flat)
+    return step.carried(flat, nothing).view_as(adjoint), step.carried(nothing, flat).view_as(adjoint)
 
 
 def _size(v: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 1 1"]:

@@ -41,7 +41,7 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
         flight.sampler.chain.alpha_bar[flight.frontier : flight.frontier + len(x)]
         for flight, x in zip(flights, states, strict=True)
     ]
-    eps = _predicted(denoiser, torch.cat(states), torch.cat(levels), batch, tally)
+    eps = _predicted(denoiser, _joined(states), _joined(levels), batch, tally)
     turns = [_Turn(*turn) for turn in zip(flights, states, torch.split(eps, [len(x) for x in states]), strict=True)]
     for flight, x, _ in turns:
         flight.count(len(x))
@@ -53,7 +53,7 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
     for alike in by_operator.values():
         _step(alike)
     moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.finite() for turn in turns]
-    residuals = iter(torch.cat(moved).tolist())
+    residuals = iter(_joined(moved).tolist())
     for flight, x, _ in turns:
         flight.settle([next(residuals) for _ in range(len(x))])
     tally.rounds += 1
@@ -65,16 +65,21 @@ def _predicted(denoiser: Denoiser, x: Tensor, levels: Tensor, batch: int, tally:
     for rows, level in zip(torch.split(x, batch), torch.split(levels, batch), strict=True):
         answers.append(denoiser(rows, level))
         tally.count(len(rows), batch=batch)
-    return answers[0] if len(answers) == 1 else torch.cat(answers)
+    return _joined(answers)
 
 
 def _step(turns: Sequence[_Turn]) -> None:
     """One step (4) to (6) of images of one operator, each at its own position."""
     samplers, at = [turn.flight.sampler for turn in turns], [turn.flight.frontier for turn in turns]
-    x, eps = torch.cat([turn.x for turn in turns]), torch.cat([turn.eps for turn in turns])
+    x, eps = _joined([turn.x for turn in turns]), _joined([turn.eps for turn in turns])
     noises = [sampler.sigma_y for sampler in samplers if sampler.sigma_y is not None]
     step = Step.at(samplers[0].chain, at, A=samplers[0].A, sigma_y=torch.cat(noises) if noises else None, like=x)
-    pinv_y = torch.cat([sampler.pinv_y for sampler in samplers])
-    z = torch.cat([sampler.noise[:, i + 1] for sampler, i in zip(samplers, at, strict=True)])
+    pinv_y = _joined([sampler.pinv_y for sampler in samplers])
+    z = _joined([sampler.noise[:, i + 1] for sampler, i in zip(samplers, at, strict=True)])
     for turn, state in zip(turns, torch.split(step(step.x0_hat(x, eps), eps, pinv_y=pinv_y, z=z), 1), strict=True):
         turn.flight.step_to(state)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors one after another; a single one as it is, as with batches of 1 the copies would cost a percent."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

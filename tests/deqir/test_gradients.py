@@ -163,6 +163,17 @@ def test_with_a_gaussian_prior_it_is_the_transposed_product_of_the_steps_matrice
     np.testing.assert_allclose(found.noise[0, 0].flatten(), np.sqrt(1 - a[0]) * adjoint, rtol=0, atol=1e-10)
 
 
+def test_an_inverse_that_iterates_gives_the_gradient_of_one_that_does_not() -> None:
+    """Autograd through conjugate gradients would be of their iterates, not of A^+."""
+    pooling = operators.SuperResolution(scale=2)
+    iterating = operators.MatrixFree(forward=pooling, transpose=pooling.adjoint, shape=(3, 8, 12), tolerance=1e-12)
+    sampler = make_sampler(pooling)
+    states, end = chain_states(sampler), rand(2, 3, 8, 12, seed=5)
+    wanted = exact_adjoint(sampler, states, end)
+    found = exact_adjoint(replace(sampler, A=iterating), states, end)
+    assert error(found.noise, wanted.noise) < 1e-9
+
+
 def test_states_of_a_parallel_solve_serve_as_well() -> None:
     sampler = make_sampler(OPERATORS["inpaint"])
     solved = Picard(tol=1e-13)(JointMap(sampler, SURROGATES["secant"]), sampler.frozen()).value
