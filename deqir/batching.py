@@ -98,8 +98,9 @@ def timed_calls(
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out: Python's, the GPU's, or the CPU's, for which torch has no class."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """Return whether memory ran out: Python's, the GPU's, or those for which torch has no class."""
+    known = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(name in str(error) for name in known)
 
 
 def free_cached_memory(device: torch.device) -> None:

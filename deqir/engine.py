@@ -66,6 +66,7 @@ class Engine:
         Raises:
             ValueError: An operator does not fit its image, or a setting is out of range.
             PriorError: The prior does not know noise as strong as a start's.
+            ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance.
         """
         images = len(requests) if isinstance(requests, Sized) else images
         tally, requests = Tally() if tally is None else tally, iter(requests)
@@ -139,7 +140,7 @@ class Engine:
             tally.halvings += 1
             pool.defer(alone)
             return []
-        return [TooLarge(tag=alone.tag, shape=crew.shape, error=error)]
+        return [TooLarge(tag=alone.tag, shape=crew.shape, error=error.with_traceback(None))]
 
     def sampler(self, request: Request[Tag]) -> Sampler:
         """Return the chain of one image, for those who do more with it than `run` does.

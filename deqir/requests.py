@@ -75,10 +75,10 @@ class Tally:
     Attributes:
         images: Results so far, broken ones included.
         rounds: Rounds so far.
-        calls: Network calls.
-        evaluations: Images x states that the network saw.
+        calls: Calls of the network; where it sees tiles, all that an image, or a batch of them, is cut into are one.
+        evaluations: Images x states that the network saw, whole or in tiles.
         room: Evaluations that those calls had room for.
-        halvings: Times that memory ran out and the batch was halved.
+        halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
         seconds: Time spent in rounds.
     """
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import torch
 
 import deqir
+from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
@@ -156,7 +157,7 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
     if result.guide is not None and result.guide_by == "lpips":
         try:
             lpips = load_lpips(device=str(device))
-        except deqir.PriorError as error:
+        except ModelError as error:
             raise ConfigurationError(str(error)) from error
     return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
 

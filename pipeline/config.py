@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from deqir.restore import Defaults
 from deqir.tiling import check_overlap
 
-from .tasks import Degradation, Model, SuperResolution, is_framed, usual_noise
+from .tasks import Degradation, Denoising, Model, SuperResolution, is_framed, usual_noise
 
 
 class OutputFormat(StrEnum):
@@ -78,6 +78,8 @@ class ResultConfig(Model):
 
     @model_validator(mode="after")
     def _check_aim(self) -> Self:
+        if isinstance(self.degradation, Denoising) and self.noise == 0:
+            raise ValueError("denoising needs noise: leave it empty to have it estimated")
         if self.guide is not None and not self.optimise:
             raise ValueError("a guide needs optimise, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):

@@ -25,9 +25,16 @@ from deqir.operators import (
 from deqir.protocols import LinearOperator, SpectralOperator
 
 from . import tasks
-from .errors import ConfigurationError, ImageError, MaskError, OperatorMismatchError
+from .errors import (
+    ConfigurationError,
+    ImageError,
+    ImageTooLargeError,
+    MaskError,
+    ObjectAccessError,
+    OperatorMismatchError,
+)
 from .images import decode, decode_mask
-from .reference import index, stem
+from .reference import companion, index
 from .store import Store, open_store
 from .tasks import Degradation
 
@@ -36,6 +43,8 @@ TILED: Final = 0.05
 FINEST: Final = 1e-3
 """Least tolerance of the inverse of a framed blur."""
 MAX_KERNEL_PIXELS: Final = 255 * 255
+FAINT: Final = 0.01
+"""Share of its brightest pixel below which the picture of a blur is taken for black: a JPEG's black is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +67,12 @@ class Masks:
         Raises:
             MaskError: It has no mask, or one that cannot be read.
         """
-        key = self.keys.get(stem(source_key))
+        key = companion(self.keys, source_key)
         if key is None:
             raise MaskError(f"{self.store.url} has no mask for {source_key}: put one there under that key, then retry")
         try:
             return decode_mask(self.store.get(key, limit=self.max_bytes))
-        except (FileNotFoundError, ImageError, ConfigurationError) as error:
+        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
             raise MaskError(f"the mask {self.store.url}/{key} cannot be used: {error}") from error
 
 
@@ -149,7 +158,9 @@ def open_undoing(
     if prefix is None:
         keep = None if file is None or isinstance(degradation, tasks.Deblurring) else ~decode_mask(file)
         framed = float(noise) if tasks.is_framed(degradation, noise=noise) else None
-        operator = make_operator(degradation, keep=keep, file=file, framed=framed)
+        operator = make_operator(
+            degradation, keep=keep, file=file, framed=framed, noise=0.0 if noise == "auto" else noise
+        )
         return Undoing(degradation=degradation, operator=operator, masks=None, noise=noise)
     store = open_store(prefix, writable=False)
     unharmed = make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool))
@@ -158,7 +169,12 @@ def open_undoing(
 
 
 def make_operator(
-    degradation: Degradation, *, keep: Tensor | None = None, file: bytes | None = None, framed: float | None = None
+    degradation: Degradation,
+    *,
+    keep: Tensor | None = None,
+    file: bytes | None = None,
+    framed: float | None = None,
+    noise: float = 0.0,
 ) -> LinearOperator:
     """Return A.
 
@@ -167,6 +183,7 @@ def make_operator(
         keep: Which pixels of the source images are not damaged, shape (H, W); None: all.
         file: The image of a blur, where there is one.
         framed: The noise of images that are parts of wider blurred scenes; for blurs of kind motion and file.
+        noise: That the start of a denoising has to cover, as far as it is known.
 
     Raises:
         ConfigurationError: The file is no kernel.
@@ -182,7 +199,7 @@ def make_operator(
         case tasks.Colorization():
             return Colorization()
         case tasks.Denoising():
-            return Denoising()
+            return Denoising(start_noise=max(Denoising().start_noise, noise))
         case tasks.Inpainting():
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case tasks.OldPhotograph(grey=grey, scale=scale):
@@ -221,8 +238,13 @@ def decode_kernel(data: bytes) -> Tensor:
     """
     try:
         light = (decode(data, max_pixels=MAX_KERNEL_PIXELS).pixels.double().mean(0) + 1) / 2
+        light = torch.where(light > FAINT * light.max(), light, 0.0)
         pad = (0, 1 - light.shape[1] % 2, 0, 1 - light.shape[0] % 2)
         return kernels.from_array(torch.nn.functional.pad(light, pad).numpy())
+    except ImageTooLargeError as error:
+        raise ConfigurationError(
+            f"the kernel has more than {MAX_KERNEL_PIXELS} pixels; cut away what is black around the blur"
+        ) from error
     except (ImageError, ValueError) as error:
         raise ConfigurationError(f"the kernel cannot be used: {error}") from error
 
@@ -248,7 +270,7 @@ def read_file(degradation: Degradation, *, limit: int) -> bytes | None:
     folder, _, name = place.rpartition("/")
     what = "kernel" if isinstance(degradation, tasks.Deblurring) else "mask"
     try:
-        data = open_store(folder or ".", writable=False).get(name, limit=limit)
+        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=limit)
         if what == "kernel":
             decode_kernel(data)
         else:

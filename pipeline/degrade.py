@@ -12,7 +12,7 @@ from deqir import image_seed
 
 from .config import OutputFormat, RuntimeConfig
 from .degradations import Undoing, is_grey, open_undoing, read_file
-from .errors import ConfigurationError, ImageError
+from .errors import ConfigurationError, ImageError, ObjectAccessError
 from .framing import scene_of
 from .images import Picture, decode, encode
 from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
@@ -69,7 +69,7 @@ def degrade(source: str, destination: str, degradation: Degradation, *, noise: f
             picture = decode(original, max_pixels=limits.max_pixels)
             seed = image_seed(0, hashlib.sha256(original).hexdigest())
             data = degraded(picture, undoing, key, noise=noise, seed=seed)
-        except (ImageError, FileNotFoundError) as error:
+        except (ImageError, FileNotFoundError, ObjectAccessError) as error:
             yield Degraded(key=key, error=f"{type(error).__name__}: {error}")
             continue
         yield Degraded(key=key, error=stored(outputs, names[key], data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from deqir.estimation import (
@@ -22,7 +23,7 @@ from deqir.estimation import (
 
 from .config import OutputFormat, RuntimeConfig
 from .degrade import stored
-from .errors import ConfigurationError, ImageError
+from .errors import ConfigurationError, ImageError, ObjectAccessError
 from .images import Picture, decode, encode
 from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
 from .metadata import Metadata
@@ -84,11 +85,11 @@ def estimate(source: str, *, masks: str | None = None) -> Iterator[Estimated]:
             check_key(key)
             check_output_key(names[key])
             picture = decode(inputs.get(key, limit=limits.max_bytes), max_pixels=limits.max_pixels)
-        except (ImageError, FileNotFoundError) as error:
+        except (ImageError, FileNotFoundError, ObjectAccessError) as error:
             yield Estimated(key=key, error=f"{type(error).__name__}: {error}")
             continue
         proposal = propose_damage(picture.pixels)
-        unwritten = None if outputs is None else write_mask(outputs, names[key], proposal)
+        unwritten = None if outputs is None else write_mask(outputs, names[key], picture.pixels, proposal)
         yield estimated(key, picture.pixels, proposal, error=unwritten)
 
 
@@ -107,11 +108,14 @@ def estimated(key: str, pixels: Tensor, proposal: DamageProposal | None, *, erro
     )
 
 
-def write_mask(store: Store, key: str, proposal: DamageProposal | None) -> str | None:
-    """Write a mask proposal, if there is one that marks anything; returns why it was not written, where it failed."""
-    if proposal is None or not bool(proposal.mask.any()):
-        return None
-    image = proposal.mask[None].float() * 2 - 1
+def write_mask(store: Store, key: str, pixels: Tensor, proposal: DamageProposal | None) -> str | None:
+    """Write the mask proposal of an image, black where there is none, as each image of a job needs its mask.
+
+    Returns:
+        Why it was not written, where it failed.
+    """
+    marked = torch.zeros(pixels.shape[1:], dtype=torch.bool) if proposal is None else proposal.mask
+    image = marked[None].float() * 2 - 1
     like = Picture(pixels=image, mode="L", bit_depth=8, metadata=Metadata())
     data = encode(image, like=like, output_format=OutputFormat.PNG, quality=100, provenance="mask proposal")
     return stored(store, key, data)

@@ -13,12 +13,12 @@ from torch.nn import functional
 from deqir.engine import Engine
 from deqir.losses import GuideName, Loss, Misfit, guided
 from deqir.optimisation import Optimisation, Optimised, optimise
-from deqir.perceptual import Lpips
+from deqir.perceptual import SMALLEST, Lpips
 from deqir.requests import Request
 
-from .errors import ConfigurationError, GuideError, ImageError
+from .errors import GuideError, ImageError, ObjectAccessError
 from .images import decode
-from .reference import stem
+from .reference import companion
 from .store import Store
 
 
@@ -45,14 +45,19 @@ class Guides:
         Raises:
             GuideError: It has none, or one that cannot be used.
         """
-        key = self.keys.get(stem(source_key))
+        if self.by == "lpips" and min(height, width) < SMALLEST:
+            raise GuideError(
+                f"LPIPS needs images of at least {SMALLEST} pixels a side, the restored one has {(height, width)} "
+                "(height, width); guide by pixels"
+            )
+        key = companion(self.keys, source_key)
         if key is None:
             raise GuideError(
                 f"{self.store.url} has no guide for {source_key}: put one there under that key, then retry"
             )
         try:
             pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
-        except (FileNotFoundError, ImageError, ConfigurationError) as error:
+        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
             raise GuideError(f"the guide {self.store.url}/{key} cannot be used: {error}") from error
         pixels, found = pixels.expand(3, -1, -1), tuple(pixels.shape[-2:])
         if found == (height, width):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -118,11 +119,12 @@ def observe(
     try:
         y = undoing.observation(picture.pixels, operator)
         height, width = sides_of(y, operator)
+        _, *scene = operator.image_shape(tuple(y.shape))
     except ValueError as error:
         raise OperatorMismatchError(str(error)) from error
-    if height * width > limits.max_pixels:
+    if math.prod(scene) > limits.max_pixels:
         raise ImageTooLargeError(
-            f"the restored image would have {width} x {height} pixels, but max_pixels is "
+            f"the restored image would have {scene[1]} x {scene[0]} pixels, but max_pixels is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
     return y, operator, replace(row, width=width, height=height)

@@ -88,7 +88,16 @@ def open_job(job: RestoreJob, /) -> Job:
     source = open_store(job.source, writable=False)
     if job.reference is not None:
         refuse_overlap("reference", job.reference, job.destination)
+        if job.result.guide == job.reference:
+            raise ConfigurationError(
+                "the guide is the reference: what a job is measured against must not be what it is brought near to"
+            )
         open_store(job.reference, writable=False)
+    for name in ("guide", "masks"):
+        other = job.result.guide if name == "guide" else getattr(job.result.degradation, "masks", None)
+        if other is not None:
+            refuse_overlap(name, other, job.destination)
+            open_store(other, writable=False)
     check_device(job.runtime)
     try:
         prior_digest = deqir.prior_digest(job.result.prior)

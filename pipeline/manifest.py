@@ -55,7 +55,8 @@ class ManifestRow:
         tile: Side in pixels of the tiles in which the network saw the image, smaller than what was asked for where
             memory ran out; None where it saw it whole.
         nfe: Network evaluations of this image, of all its samples, all its tiles together being one.
-        rounds: Serial network passes of this image.
+        rounds: Serial network passes of this image; with samples, this and what follows is of the first one, before it
+            was optimised.
         converged: The solve met its tolerance; always true step by step.
         fallback: The parallel solve ran out of rounds and the image was finished step by step.
         residual_final, residual_history: Largest relative residual over the states, last and per round.

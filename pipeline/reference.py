@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .errors import ImageError
+from .errors import ImageError, ObjectAccessError
 from .images import decode
+from .keys import has_image_name
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,12 @@ class Reference:
         One that is there but cannot be used never stops a restoration: it is logged, after the
         first time at level DEBUG.
         """
-        key = self.keys.get(stem(source_key))
+        key = companion(self.keys, source_key)
         if key is None:
             return None
         try:
             pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
-        except (FileNotFoundError, ImageError) as error:
+        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None
         (height, width), found = shape[-2:], tuple(pixels.shape[-2:])
@@ -67,5 +68,14 @@ def stem(key: str) -> str:
 
 
 def index(store: Store) -> dict[str, str]:
-    """Return the keys of all originals by key without extension; of several the first in order."""
-    return {stem(key): key for key in sorted((info.key for info in store.list()), reverse=True)}
+    """Return all keys by key without extension; of several the first in order, one with an image's name if there is."""
+    keys = sorted((info.key for info in store.list()), key=lambda key: (not has_image_name(key), key), reverse=True)
+    return {stem(key): key for key in keys}
+
+
+def companion(keys: Mapping[str, str], source_key: str) -> str | None:
+    """Return the key of what belongs to a source, out of what `index` gave; None if there is nothing.
+
+    Of photo.jpg that is photo.jpg.png, as `output_keys` names it where there is a photo.png, too, else photo.png.
+    """
+    return keys.get(source_key, keys.get(stem(source_key)))

@@ -55,7 +55,7 @@ class ShardReport:
         solve_seconds: The part of it that went into rounds of the solver.
         network_calls: Calls of the network, each with a batch of evaluations.
         occupancy: Share of those batches that was filled, 0..1.
-        halvings: Times that memory ran out and the batch was halved.
+        halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
     """
 
     shard_id: str

@@ -14,6 +14,7 @@ from torch import Tensor
 from deqir import Engine, Request, Result, Tally, TooLarge, image_seed
 from deqir.batching import out_of_memory
 from deqir.protocols import Outcome
+from deqir.results import data_misfit
 from deqir.samples import Samples, sample_seed
 
 from .errors import ImageError, NonFiniteError, OutOfMemoryError
@@ -137,6 +138,7 @@ class Solver:
             row,
             loss_first=first.loss_first,
             loss_best=first.loss_best,
+            data_consistency=data_misfit(prepared.operator, found[0].images[0], prepared.y),
             nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
             solve_seconds=(row.solve_seconds or 0) + time.perf_counter() - began,
         )

@@ -15,11 +15,12 @@ from typing import Final
 from torch import Tensor
 
 from deqir import Tally
+from deqir.batching import out_of_memory
 from deqir.estimation import check_fit
 
 from .degradations import Undoing
 from .delivery import ConflictError, Delivery
-from .errors import ImageError
+from .errors import ImageError, OutOfMemoryError
 from .framing import sigma_of
 from .guiding import Guides
 from .intake import Limits, Prepared, fetch, observe, read_picture
@@ -32,7 +33,7 @@ from .store import Store
 from .threads import map_ahead, threads
 
 WRITING_AHEAD: Final = 4
-"""Images a writer that may wait to be written, before the solver waits."""
+"""Images a writer that may wait to be written, all samples counted, before the solver waits."""
 
 OnRow = Callable[[Status], None]
 Settle = Callable[[ManifestRow], None]
@@ -117,12 +118,13 @@ class ShardWorker:
         prepare = partial(self._prepare, shard_id=shard.id)
         inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)
         writing: deque[Future[ManifestRow]] = deque()
+        most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
         for result in self.solver(_prepared(inputs, settle), tally, most=len(shard.images)):
             if isinstance(result, Unsolved):
                 settle(failed(result.row, result.error))
             else:
                 writing.append(writers.submit(self._deliver, result))
-            while writing and (writing[0].done() or len(writing) > WRITING_AHEAD * self.writers):
+            while writing and (writing[0].done() or len(writing) > most):
                 settle(writing.popleft().result())
         for future in writing:
             settle(future.result())
@@ -138,11 +140,16 @@ class ShardWorker:
             picture, row = read_picture(data, row, self.limits)
             y, operator, row = observe(picture, self.undoing, row, self.limits)
             noise, guide = self.undoing.noise_of(y), self._guide(row)
+            row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
         except ImageError as error:
             return failed(row, error)
         except ConflictError as error:
             return conflicting(row, error)
-        row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = "reading it and looking at it needs more memory than there is; run with a smaller prefetch"
+            return failed(row, OutOfMemoryError(reason))
         return Prepared(
             ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator), guide=guide
         )

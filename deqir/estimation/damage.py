@@ -80,16 +80,27 @@ def _dilated(plane: Tensor, side: int) -> Tensor:
 
 
 def _mean(plane: Tensor, side: int) -> Tensor:
-    return functional.avg_pool2d(plane[None, None], side, 1, side // 2, count_include_pad=False)[0, 0]
+    rows = functional.avg_pool2d(plane[None, None], (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return functional.avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)[0, 0]
 
 
 def _long(strong: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     """Return the pixels on a straight line of LENGTH, nearly all of which are marked, in one of some directions."""
-    lines = _lines()
-    thick = _dilated(strong.float(), 3)[None, None]
-    full = functional.conv2d(thick, lines, padding=LENGTH // 2) > 0.93 * LENGTH
-    back = functional.conv2d(full.float(), lines.transpose(0, 1).flip(2, 3), padding=LENGTH // 2)[0, 0] > 0.5
-    return strong & back
+    thick, on_line = _dilated(strong.float(), 3), torch.zeros_like(strong)
+    for line in _lines():
+        full = _sum_along(thick, line) > 0.93 * LENGTH
+        on_line |= _sum_along(full, line) > 0
+    return strong & on_line
+
+
+def _sum_along(plane: Tensor, line: list[tuple[int, int]]) -> Tensor:
+    """Return at each pixel the sum of small whole numbers over the line through it, 0 beyond the borders."""
+    (height, width), half = plane.shape, LENGTH // 2
+    wide = functional.pad(plane.to(torch.uint8), (half, half, half, half))
+    total = torch.zeros(height, width, dtype=torch.uint8)
+    for row, column in line:
+        total += wide[half + row : half + row + height, half + column : half + column + width]
+    return total
 
 
 def _alone(strong: Bool[Tensor, "H W"], width: int) -> Bool[Tensor, "H W"]:
@@ -99,14 +110,12 @@ def _alone(strong: Bool[Tensor, "H W"], width: int) -> Bool[Tensor, "H W"]:
     return strong & (outer - inner < 0.5)
 
 
-def _lines() -> Float[Tensor, "directions 1 L L"]:
-    """Return straight lines of LENGTH pixels, one a direction."""
-    lines = torch.zeros(DIRECTIONS, 1, LENGTH, LENGTH)
-    half = LENGTH // 2
+def _lines() -> list[list[tuple[int, int]]]:
+    """Return straight lines of LENGTH pixels, one a direction, as steps down and right from their middle."""
+    lines, half = list[list[tuple[int, int]]](), LENGTH // 2
     for index in range(DIRECTIONS):
         angle = math.pi * index / DIRECTIONS
-        reach = max(abs(math.cos(angle)), abs(math.sin(angle)))
-        for step in range(-half, half + 1):
-            row, column = (round(step * part(angle) / reach) for part in (math.sin, math.cos))
-            lines[index, 0, half + row, half + column] = 1
+        down, right = math.sin(angle), math.cos(angle)
+        reach = max(abs(down), abs(right))
+        lines.append([(round(n * down / reach), round(n * right / reach)) for n in range(-half, half + 1)])
     return lines

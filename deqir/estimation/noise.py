@@ -17,6 +17,8 @@ from .results import Estimate, clipped, in_levels
 SMOOTH: Final = 0.05
 """Share of the blocks that the noise is read from: those with the least energy at middle frequencies."""
 FEWEST: Final = 32
+MOST: Final = 2**17
+"""Blocks that are looked at; of images above 2 megapixels not all are."""
 CLIPPED: Final = 0.02
 TEXTURE: Final = 0.4
 """What a noise-free photograph has at high frequencies of its smoothest blocks, in parts of that at middle ones."""
@@ -88,7 +90,10 @@ def plane_noises(levels: Float[Tensor, "C H W"]) -> list[PlaneNoise] | None:
 def _plane_noise(plane: Float[Tensor, "H W"]) -> PlaneNoise | None:
     if min(plane.shape) < BLOCK:
         return None
-    blocks = plane.unfold(0, BLOCK, BLOCK // 2).unfold(1, BLOCK, BLOCK // 2).reshape(-1, BLOCK, BLOCK)
+    step = BLOCK // 2
+    while plane.numel() > MOST * step**2:
+        step += BLOCK  # an odd multiple of half a block, so that not all lie on JPEG's grid
+    blocks = plane.unfold(0, BLOCK, step).unfold(1, BLOCK, step).reshape(-1, BLOCK, BLOCK)
     blocks = blocks[clipped(blocks).float().mean((1, 2)) < CLIPPED]
     if len(blocks) < FEWEST:
         return None

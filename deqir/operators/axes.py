@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -81,13 +82,13 @@ class Separable:
 
     def apply(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Return A x."""
-        down, across = self._factors(x, x.shape[-2:])
-        return down.matrix @ x @ across.matrix.mT
+        down, across = self._matrices(x, x.shape[-2:])
+        return down @ x @ across.mT
 
     def adjoint(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         """Return A^T y."""
-        down, across = self._factors(y, self.image_shape(tuple(y.shape))[1:])
-        return down.matrix.mT @ y @ across.matrix
+        down, across = self._matrices(y, self.image_shape(tuple(y.shape))[1:])
+        return down.mT @ y @ across
 
     def pinv(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         """Return A^+ y, of A without the singular values that are cut."""
@@ -110,6 +111,13 @@ class Separable:
     def _kept(self, s: Tensor) -> Tensor:
         return s > self.threshold * s.max()
 
+    def _matrices(self, like: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        first, second = (
+            _matrix(taps, stride, length, like.dtype, like.device)
+            for taps, stride, length in zip(self.taps, self.strides, lengths, strict=True)
+        )
+        return first, second
+
     def _factors(self, like: Tensor, lengths: tuple[int, ...]) -> tuple[_Factors, _Factors]:
         first, second = (
             _placed(taps, stride, length, like.dtype, like.device)
@@ -118,10 +126,12 @@ class Separable:
         return first, second
 
 
-class _Factors(NamedTuple):
-    """The matrix of one axis and its thin singular value decomposition U diag(s) V^T."""
+_DECOMPOSING: Final = threading.Lock()
 
-    matrix: Float[Tensor, "h H"]
+
+class _Factors(NamedTuple):
+    """The thin singular value decomposition U diag(s) V^T of the matrix of one axis."""
+
     U: Float[Tensor, "h h"]
     s: Float[Tensor, " h"]
     V: Float[Tensor, "H h"]
@@ -132,12 +142,22 @@ def _products(down: _Factors, across: _Factors) -> Float[Tensor, "1 1 h w"]:
 
 
 @lru_cache(maxsize=8)
-def _placed(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
+def _matrix(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
-        return _Factors(*(part.to(device, dtype) for part in _decomposed(taps, stride, length)))
+        return axis_matrix(taps, stride, length).to(device, dtype)
+
+
+def _placed(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
+    with _DECOMPOSING:  # so that no two threads work at the same axis
+        return _kept_factors(taps, stride, length, dtype, device)
 
 
 @lru_cache(maxsize=8)
+def _kept_factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
+    with torch.inference_mode(False):
+        return _Factors(*(part.to(device, dtype) for part in _decomposed(taps, stride, length)))
+
+
 def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
     """Return the factors of an axis of `length` pixels, in float64.
 
@@ -150,9 +170,9 @@ def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
             V = torch.cos(math.pi * (place[:, None] + 0.5) * place / length) * math.sqrt(2 / length)
             V[:, 0] = math.sqrt(1 / length)
             values = torch.linalg.vecdot(V, matrix @ V, dim=0)
-            return _Factors(matrix, V * torch.where(values < 0, -1.0, 1.0), values.abs(), V)
+            return _Factors(V * torch.where(values < 0, -1.0, 1.0), values.abs(), V)
         U, s, Vh = torch.linalg.svd(matrix, full_matrices=False)
-        return _Factors(matrix, U, s, Vh.mT)
+        return _Factors(U, s, Vh.mT)
 
 
 def axis_matrix(taps: Taps, stride: int, length: int) -> Float[Tensor, "h H"]:

@@ -6,7 +6,7 @@ borders as in a mirror that stands on the border, its outermost pixels doubled: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
@@ -42,25 +42,26 @@ class KernelSuperResolution:
     kernel: Literal["bicubic"] | Tensor | tuple[Tensor, Tensor] = "bicubic"
     threshold: float = 0.03
     start_noise: float = 49 / 255
+    _axes: Separable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._axes()
+        object.__setattr__(self, "_axes", self._separable())
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        return self._axes().image_shape(y_shape)
+        return self._axes.image_shape(y_shape)
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C h w"]:
         check_sides("KernelSuperResolution", self.scale, x.shape)
-        return self._axes().apply(x)
+        return self._axes.apply(x)
 
     def adjoint(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes().adjoint(y)
+        return self._axes.adjoint(y)
 
     def pinv(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes().pinv(y)
+        return self._axes.pinv(y)
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
-        return self._axes().filter(v, gain)
+        return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return bicubic interpolation, shifted by A^+ to agree with y."""
@@ -70,7 +71,7 @@ class KernelSuperResolution:
 
     guess = start
 
-    def _axes(self) -> Separable:
+    def _separable(self) -> Separable:
         down, across = both(self.scale)
         if min(down, across) < 1:
             raise ValueError(f"KernelSuperResolution needs a scale of at least 1, got {self.scale}")
@@ -103,35 +104,32 @@ class SeparableDeblurring:
     threshold: float = 0.02
     damping: float = 0.015
     start_noise: float = 49 / 255
+    _axes: Separable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_damping(self.damping)
-        self._axes()
+        object.__setattr__(self, "_axes", Separable.of(both(self.kernel), (1, 1), self.threshold))
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        return self._axes().image_shape(y_shape)
+        return self._axes.image_shape(y_shape)
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes().apply(x)
+        return self._axes.apply(x)
 
     def adjoint(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes().adjoint(y)
+        return self._axes.adjoint(y)
 
     def pinv(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes().pinv(y)
+        return self._axes.pinv(y)
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
-        return self._axes().filter(v, gain)
+        return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y with the detail that is safe to sharpen sharpened.
 
         What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
         """
-        axes = self._axes()
-        return y + axes.back(y - axes.apply(y), lambda s: s / (s**2 + self.damping**2))
+        return y + self._axes.back(y - self._axes.apply(y), lambda s: s / (s**2 + self.damping**2))
 
     guess = start
-
-    def _axes(self) -> Separable:
-        return Separable.of(both(self.kernel), (1, 1), self.threshold)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from pipeline.assembly import devices_of, load_prior
-from pipeline.config import RuntimeConfig
+from pipeline.assembly import devices_of, guidance_of, load_prior
+from pipeline.config import ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError
 from tests.pipeline.archive import pixels, write_archive
 from tests.pipeline.faults import with_denoiser
@@ -53,3 +54,9 @@ def test_a_shard_on_several_devices_gives_the_images_of_one(source, destination,
         assert_same_image(pixels(destination / key), alone[key])
     assert [row.rounds for row in rows] == [8]
     assert (again[0].rounds < 8) == (mode == "auto")
+
+
+def test_lpips_that_was_not_fetched_is_said_to_be_missing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="deqir models fetch lpips"):
+        guidance_of(ResultConfig(optimise=1, guide="guides", guide_by="lpips"), torch.device("cpu"))

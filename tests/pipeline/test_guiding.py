@@ -11,7 +11,12 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from deqir.losses import GuideName
+from pipeline.errors import GuideError
+from pipeline.guiding import Guides
 from pipeline.manifest import ManifestRow
+from pipeline.reference import index
+from pipeline.store import open_store
 from tests.pipeline.archive import put, write_archive
 from tests.pipeline.shard_runs import run
 
@@ -53,6 +58,27 @@ def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(
     (row,) = guided_rows(opened, optimise=1, guide=str(guides))
     assert row.error_type == "GuideError"
     assert "guide by colour" in str(row.error)
+
+
+def test_an_image_too_small_for_lpips_is_refused_before_it_is_restored(tmp_path: Path) -> None:
+    put(tmp_path, "small.png", b"never read")
+    with pytest.raises(GuideError, match="31 pixels"):
+        guides_in(tmp_path, by="lpips").of("small.jpg", height=30, width=64)
+
+
+def test_sources_that_differ_in_their_extension_have_guides_of_their_own(tmp_path: Path) -> None:
+    """As `deqir restore` and `deqir estimate --masks` name what they write; what is no image does not count."""
+    for name, grey in (("photo.jpg.png", 0), ("photo.png.png", 255), ("other.png", 128)):
+        Image.new("L", (2, 2), grey).save(tmp_path / name)
+    put(tmp_path, "other.json", b"{}")
+    guides = guides_in(tmp_path, by="pixels")
+    for key, value in (("photo.jpg", -1), ("photo.png", 1), ("other.webp", 1 / 255)):
+        assert guides.of(key, height=2, width=2).unique().tolist() == pytest.approx([value], abs=1e-6)
+
+
+def guides_in(folder: Path, *, by: GuideName) -> Guides:
+    store = open_store(str(folder), writable=False)
+    return Guides(store=store, keys=index(store), by=by, max_bytes=10**6, max_pixels=10**6)
 
 
 def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any], source: Path) -> None:
