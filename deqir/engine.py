@@ -20,7 +20,7 @@ from .crew import Crew, Pool, Shape, shape_of
 from .flight import Flight
 from .noise import chain_noise
 from .priors.prior import Prior
-from .protocols import Denoiser, LinearOperator
+from .protocols import Denoiser, LinearOperator, NoisyStart
 from .published import published
 from .requests import Request, Result, Tally, TooLarge
 from .rounds import fly
@@ -150,14 +150,17 @@ class Engine:
         """
         settings, A, device = self.settings, request.operator, self._device(request)
         y = request.y[None].to(device)
-        start = A.start(y)
+        if request.sigma_y and isinstance(A, NoisyStart):
+            start = guess = A.start_of_noisy(y, request.sigma_y)
+        else:
+            start, guess = A.start(y), A.guess(y)
         return Sampler(
             denoiser=self._network(shape_of(request)),
             A=A,
             chain=self._chain(A),
             pinv_y=A.pinv(y),
             start=start,
-            guess=A.guess(y),
+            guess=guess,
             sigma_y=y.new_tensor([request.sigma_y]) if request.sigma_y else None,
             noise=chain_noise([request.seed], start.shape[1:], settings.steps, dtype=y.dtype, device=device),
             denoiser_batch=self._batch_of(request),

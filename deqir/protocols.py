@@ -38,7 +38,7 @@ class LinearOperator(Protocol):
     @property
     def start_noise(self) -> float: ...
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        """Shape (C, H, W) of the image behind a y of this shape."""
+        """Shape (C, H, W) of the image behind a y of this shape, (c, h, w) or with a batch before it."""
         ...
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]: ...
@@ -68,6 +68,15 @@ class SpectralOperator(LinearOperator, Protocol):
         broadcasts against coefficients of shape (B, ?, ?, ?). What it returns may have that batch dimension:
         images of a batch may be at different steps.
         """
+        ...
+
+
+@runtime_checkable
+class NoisyStart(Protocol):
+    """An operator whose start has to know of noise in y, as it would amplify it."""
+
+    def start_of_noisy(self, y: Float[Tensor, "B c h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """`start` and `guess` of a y with noise of this standard deviation, images in [-1, 1]."""
         ...
 
 

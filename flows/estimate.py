@@ -43,8 +43,9 @@ def run_estimate(source: str, *, masks: str | None, as_json: bool) -> None:
 
 def table(images: list[Estimated]) -> Table:
     """Return a line an image; "?" where it does not tell."""
-    found = Table("image", "size", caption="Nine in ten lie in the brackets; ?: it does not tell.")
-    for name in ("noise, of 255", "blur, pixels", "enlarged by", "JPEG quality", "damage"):
+    found = Table(caption="Nine in ten lie in the brackets; ?: it does not tell.")
+    found.add_column("image", overflow="fold")
+    for name in ("size", "noise, of 255", "blur, pixels", "enlarged by", "JPEG quality", "damage"):
         found.add_column(name, justify="right")
     for image in images:
         if image.width is None:

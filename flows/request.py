@@ -147,7 +147,12 @@ def option_errors() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        lines = (f"{option_name(fault['loc'])} {fault['input']}: {fault['msg']}" for fault in error.errors())
+        lines = (
+            str(fault["msg"]).removeprefix("Value error, ")
+            if isinstance(fault["input"], dict)  # of several options together
+            else f"{option_name(fault['loc'])} {fault['input']}: {fault['msg']}"
+            for fault in error.errors()
+        )
         raise ConfigurationError("; ".join(lines)) from error
 
 

@@ -42,7 +42,9 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
 
 def overview(summaries: list[JobSummary]) -> Table:
     """Return a table of one line a job."""
-    table = Table("job", "last row (UTC)")
+    table = Table()
+    for name in ("job", "last row (UTC)"):
+        table.add_column(name, no_wrap=True, overflow="ignore")  # an id is of no use without its end
     for name in ("images", "restored", "failed", "skipped", "in conflict", "PSNR"):
         table.add_column(name, justify="right")
     for summary in summaries:

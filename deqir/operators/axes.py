@@ -126,6 +126,8 @@ class Separable:
         return first, second
 
 
+NOISE_DAMPING: Final = 4.0
+"""Damping of a start for each unit of sigma_y: where a blur leaves less than that of a detail, noise hides it."""
 _DECOMPOSING: Final = threading.Lock()
 
 

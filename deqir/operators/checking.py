@@ -100,11 +100,11 @@ def _measured(A: LinearOperator, x: Tensor, shape: tuple[int, int, int]) -> Tens
         raise OperatorError("A changes the image that it is given: work on a copy, x.clone()")
     if y.ndim != 4 or len(y) != len(x):
         raise OperatorError(f"A must return (B, c, h, w), got {tuple(y.shape)} for images of shape {tuple(x.shape)}")
-    if tuple(A.image_shape(tuple(y.shape))) != shape:
-        raise OperatorError(
-            f"image_shape({tuple(y.shape)}) must be the shape of the image behind it, {shape}, "
-            f"got {tuple(A.image_shape(tuple(y.shape)))}"
-        )
+    for of in (tuple(y.shape), tuple(y.shape[1:])):  # of a batch and of one image
+        if tuple(A.image_shape(of)) != shape:
+            raise OperatorError(
+                f"image_shape({of}) must be the shape of the image behind it, {shape}, got {tuple(A.image_shape(of))}"
+            )
     _check_kind("A", y, x)
     return y
 

@@ -13,7 +13,7 @@ from deqir.protocols import Gain
 from deqir.shapes import Float
 
 from . import kernels
-from .axes import check_damping, check_threshold
+from .axes import NOISE_DAMPING, check_damping, check_threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,10 +90,17 @@ class Deblurring:
 
         What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
         """
-        K = self._transfer(y)
-        return y + self._times(y - self(y), K.conj() / (K.abs() ** 2 + self.damping**2))
+        return self._sharpened(y, self.damping)
 
     guess = start
+
+    def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """Return the same with a damping that the noise in y asks for."""
+        return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
+
+    def _sharpened(self, y: Tensor, damping: float) -> Tensor:
+        K = self._transfer(y)
+        return y + self._times(y - self(y), K.conj() / (K.abs() ** 2 + damping**2))
 
     def tapered(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         """Return a photograph whose border fades into its own circular blur, as far as the kernel reaches.

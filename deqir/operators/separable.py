@@ -16,7 +16,7 @@ from deqir.protocols import Gain
 from deqir.shapes import Float
 
 from . import kernels
-from .axes import Separable, both, check_damping, check_sides
+from .axes import NOISE_DAMPING, Separable, both, check_damping, check_sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +130,13 @@ class SeparableDeblurring:
 
         What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
         """
-        return y + self._axes.back(y - self._axes.apply(y), lambda s: s / (s**2 + self.damping**2))
+        return self._sharpened(y, self.damping)
 
     guess = start
+
+    def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """Return the same with a damping that the noise in y asks for."""
+        return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
+
+    def _sharpened(self, y: Tensor, damping: float) -> Tensor:
+        return y + self._axes.back(y - self._axes.apply(y), lambda s: s / (s**2 + damping**2))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deqir import Chain, Picard, Restorer
-from deqir.operators import Inpainting
+from deqir.operators import Deblurring, Inpainting, SeparableDeblurring, kernels
 from deqir.protocols import Gain, LinearOperator, SpectralOperator
 from deqir.restore import SURROGATES
 from deqir.step import PRIOR_ERROR, Step
@@ -214,3 +214,19 @@ def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limi
     y = torch.full((1, 1, 1, 2), 0.4, dtype=torch.float64)
     mean = replace(sampler, pinv_y=A.pinv(y), start=0 * y, noise=0 * noise[:1], sigma_y=None)
     torch.testing.assert_close(mean.end(mean.initial()), A(y))
+
+
+@pytest.mark.parametrize("name", ["separable", "fourier"])
+def test_a_blurs_start_does_not_amplify_the_noise_that_is_told(name: str) -> None:
+    """White noise blurred and sharpened again: what is told keeps it small in the start, and the engine tells."""
+    line = kernels.gaussian(1.6)
+    A = SeparableDeblurring(kernel=line) if name == "separable" else Deblurring(kernel=torch.outer(line, line))
+    sigma_y = 0.04
+    noise = sigma_y * rand(1, 3, 64, 64)
+    quiet, loud = A.start_of_noisy(noise, sigma_y), A.start(noise)
+    assert float(loud.std()) > 10 * sigma_y
+    assert float(quiet.std()) < 3 * sigma_y
+    restorer = Restorer(lambda x, a: 0 * x, steps=1, start_noise=0.3)
+    x = rand(1, 3, 64, 64, seed=1) * 0.1
+    found = restorer(A(x) + noise, A, sigma_y=sigma_y).start
+    torch.testing.assert_close(found, A.start_of_noisy(A(x) + noise, sigma_y))
