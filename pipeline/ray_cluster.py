@@ -102,6 +102,10 @@ def _deaf_to_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            # Ray's C++ puts itself before Python's handler, and aborts where other threads are deaf
+            signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
