@@ -135,7 +135,7 @@ Noise: TypeAlias = Annotated[
         "--noise",
         metavar="NUMBER|auto",
         help="Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each.",
-        show_default="none; denoise: auto; deblur: that of 8-bit pixels",
+        show_default="none; denoise: auto; deblur: that of 8-bit files",
         rich_help_panel=WHAT,
     ),
 ]
@@ -308,7 +308,7 @@ RayAddress: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--ray-address",
-        help='An existing cluster: "auto" or ray://host:port.',
+        help='An existing cluster: host:port or "auto".',
         show_default="a local one for this job",
         rich_help_panel=RUN,
     ),
