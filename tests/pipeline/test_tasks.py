@@ -171,7 +171,7 @@ def test_what_lies_beyond_a_frame_is_left_open_where_there_is_little_noise(
     job = open_job(told)
     (tiled,) = run(worker_of(job), plan_job(job).shards[0])
     assert (tiled.status, tiled.noise) == ("restored", 0.011)
-    assert framed.psnr_start > tiled.psnr_start + 4
+    assert framed.psnr_start > tiled.psnr_start + 2  # even though the tiled one was told more noise and sharpens less
 
 
 def test_noise_that_was_added_depends_on_the_file_alone(tmp_path: Path) -> None:
