@@ -17,9 +17,10 @@ from torch import Tensor
 from deqir import Restorer, load_prior
 from deqir.estimation import estimate_jpeg
 from deqir.estimation.cosines import BLOCK, cosines
-from deqir.estimation.jpeg import LUMA, quantisation, typical_error
+from deqir.estimation.jpeg import quantisation, typical_error
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution
+from deqir.operators.colorization import REC_601
 from deqir.perceptual import Lpips, load_lpips
 from deqir.protocols import SpectralOperator
 
@@ -36,7 +37,7 @@ WAYS: Final = ("start", "sigma_y = 0", "typical of the quality", "the real one",
 
 def into_cells(image: Tensor, y: Tensor, quality: int) -> Tensor:
     """Return the image nearest to one in [-1, 1] whose luma is quantised as y's is, shape (C, H, W)."""
-    weights = torch.tensor(LUMA)
+    weights = torch.tensor(REC_601)
     luma, seen = (torch.einsum("c,chw->hw", weights, each) * 127.5 for each in (image, y))
     steps = quantisation(quality)
     inside = cosines(_blocks(luma))

@@ -14,12 +14,18 @@ from .shapes import Float
 BLOCK, STRIDE = 8, 2
 
 
+def cosines() -> Float[Tensor, "8 8"]:
+    """Return the orthonormal cosine transform of 8 numbers in float64, one frequency a row."""
+    n = torch.arange(BLOCK, dtype=torch.float64)
+    basis = math.sqrt(2 / BLOCK) * torch.cos(math.pi * (n[None] + 0.5) * n[:, None] / BLOCK)
+    basis[0] /= math.sqrt(2)
+    return basis
+
+
 @lru_cache(maxsize=8)
 def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"]:
     with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
-        n = torch.arange(BLOCK, dtype=torch.float64)
-        basis = math.sqrt(2 / BLOCK) * torch.cos(math.pi * (n[None] + 0.5) * n[:, None] / BLOCK)
-        basis[0] /= math.sqrt(2)
+        basis = cosines()
         atoms = torch.einsum("ai,bj->abij", basis, basis).reshape(BLOCK**2, 1, BLOCK, BLOCK)
         return atoms.to(dtype=dtype, device=device)
 

@@ -204,8 +204,5 @@ def _fresh_noise(sampler: Sampler, adjoint: Tensor, i: int) -> Tensor:
 
 
 def _start_noise(sampler: Sampler, adjoint: Tensor) -> Tensor:
-    """Return the gradient of the start's noise from the adjoint a_0."""
-    noise = torch.zeros_like(adjoint)[:, None].requires_grad_()
-    with torch.enable_grad():
-        state = replace(sampler, noise=noise).initial()
-    return torch.autograd.grad(state, noise, adjoint)[0][:, 0]
+    """Return the gradient of the start's noise from the adjoint a_0: what x_0 makes of it is its own transpose."""
+    return replace(sampler, start=torch.zeros_like(adjoint), noise=adjoint[:, None]).initial()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .operators.colorization import REC_601
 from .perceptual import SMALLEST, Lpips
 from .protocols import LinearOperator
 from .shapes import Float, Int
@@ -21,7 +22,6 @@ ROUNDING: Final = 1e-5
 """What A x may differ from y by rounding, RMS, images in [-1, 1]."""
 
 GuideName = Literal["pixels", "colour", "lpips"]
-LUMA: Final = (0.299, 0.587, 0.114)
 
 
 @runtime_checkable
@@ -81,7 +81,7 @@ class ColourDistance:
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
         difference = x - self.guide[rows]
-        luma = (difference * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+        luma = (difference * x.new_tensor(REC_601)[:, None, None]).sum(1, keepdim=True)
         return gaussian_blur(difference - luma, self.blur).square().flatten(1).mean(1)
 
 

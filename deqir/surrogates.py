@@ -102,18 +102,15 @@ class _SecantMemory:
             for position in [position for position in self._evidence if position < i]:
                 del self._evidence[position]
         self._last = i
-        gain, change = secant.wiener.gain(x0_hat, self._sigma[i]), None
+        gain = secant.wiener.gain(x0_hat, self._sigma[i])
         known = self._evidence.get(i)
         if known is None:
             self._evidence[i] = _Evidence(rows, u, x0_hat)
-        else:
-            known.keep(rows)
-            change = known.see(u, x0_hat, secant.memory)
-            gain = known.pull(gain, secant.pull)
-        gain = gain.clamp_(0, secant.cap)
+            return synthesise(analyse(du).mul_(gain.clamp_(0, secant.cap)), du.shape)
+        known.keep(rows)
+        change = known.see(u, x0_hat, secant.memory)
+        gain = known.pull(gain, secant.pull).clamp_(0, secant.cap)
         answer = synthesise(analyse(du).mul_(gain), du.shape)
-        if known is None or change is None:
-            return answer
         if secant.repeat:
             missed = change.dx0_hat - synthesise(change.coefficients.mul_(gain), du.shape)
             answer += missed.mul_(_share(du, change.du).clamp_(-secant.repeat, secant.repeat))

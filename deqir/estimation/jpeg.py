@@ -9,12 +9,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from deqir.dct import BLOCK
+from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 
-from .cosines import BLOCK, cosines
+from .cosines import cosines
 from .results import LEVELS, clipped, in_levels
 
-LUMA: Final = (0.299, 0.587, 0.114)
 TABLE: Final = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -96,7 +97,7 @@ def quantisation(quality: int) -> Float[Tensor, "8 8"]:
 
 
 def _weights(channels: int) -> Float[Tensor, " C"]:
-    return torch.tensor(LUMA) if channels == 3 else torch.full((channels,), 1 / channels)
+    return torch.tensor(REC_601) if channels == 3 else torch.full((channels,), 1 / channels)
 
 
 def _tiles(plane: Tensor) -> Tensor:

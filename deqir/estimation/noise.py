@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from deqir.dct import BLOCK
 from deqir.shapes import Float
 
-from .cosines import BLOCK, cosines
+from .cosines import cosines
 from .results import Estimate, clipped, in_levels
 
 SMOOTH: Final = 0.05

@@ -19,6 +19,10 @@ from . import kernels
 T = TypeVar("T")
 Taps = tuple[float, ...]
 
+NOISE_DAMPING: Final = 4.0
+"""Damping of a start for each unit of sigma_y: where a blur leaves less than that of a detail, noise hides it."""
+_DECOMPOSING: Final = threading.Lock()
+
 
 def both(value: T | tuple[T, T]) -> tuple[T, T]:
     """Return what holds for columns and for rows: the value for both, or each its own."""
@@ -124,11 +128,6 @@ class Separable:
             for taps, stride, length in zip(self.taps, self.strides, lengths, strict=True)
         )
         return first, second
-
-
-NOISE_DAMPING: Final = 4.0
-"""Damping of a start for each unit of sigma_y: where a blur leaves less than that of a detail, noise hides it."""
-_DECOMPOSING: Final = threading.Lock()
 
 
 class _Factors(NamedTuple):
