@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from deqir import Restorer, load_prior
+from deqir.dct import BLOCK
 from deqir.estimation import estimate_jpeg
-from deqir.estimation.cosines import BLOCK, cosines
+from deqir.estimation.cosines import cosines
 from deqir.estimation.jpeg import quantisation, typical_error
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution

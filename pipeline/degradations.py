@@ -157,10 +157,7 @@ def open_undoing(
     prefix = degradation.masks if isinstance(degradation, tasks.Inpainting | tasks.OldPhotograph) else None
     if prefix is None:
         keep = None if file is None or isinstance(degradation, tasks.Deblurring) else ~decode_mask(file)
-        framed = float(noise) if tasks.is_framed(degradation, noise=noise) else None
-        operator = make_operator(
-            degradation, keep=keep, file=file, framed=framed, noise=0.0 if noise == "auto" else noise
-        )
+        operator = make_operator(degradation, keep=keep, file=file, noise=noise)
         return Undoing(degradation=degradation, operator=operator, masks=None, noise=noise)
     store = open_store(prefix, writable=False)
     unharmed = make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool))
@@ -173,8 +170,7 @@ def make_operator(
     *,
     keep: Tensor | None = None,
     file: bytes | None = None,
-    framed: float | None = None,
-    noise: float = 0.0,
+    noise: float | Literal["auto"] = 0.0,
 ) -> LinearOperator:
     """Return A.
 
@@ -182,8 +178,7 @@ def make_operator(
         degradation: As the job says it.
         keep: Which pixels of the source images are not damaged, shape (H, W); None: all.
         file: The image of a blur, where there is one.
-        framed: The noise of images that are parts of wider blurred scenes; for blurs of kind motion and file.
-        noise: That the start of a denoising has to cover, as far as it is known.
+        noise: Of the images, as a standard deviation of images in [0, 1].
 
     Raises:
         ConfigurationError: The file is no kernel.
@@ -195,11 +190,12 @@ def make_operator(
         case tasks.SuperResolution(scale=scale):
             return KernelSuperResolution(scale=scale)
         case tasks.Deblurring():
-            return deblurring(degradation, file, framed=framed)
+            return deblurring(degradation, file, noise=noise)
         case tasks.Colorization():
             return Colorization()
         case tasks.Denoising():
-            return Denoising(start_noise=max(Denoising().start_noise, noise))
+            covered = Denoising().start_noise
+            return Denoising(start_noise=covered if noise == "auto" else max(covered, noise))
         case tasks.Inpainting():
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case tasks.OldPhotograph(grey=grey, scale=scale):
@@ -213,7 +209,7 @@ def make_operator(
             return Composition(parts=parts) if len(parts) > 1 else parts[0]
 
 
-def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, framed: float | None) -> LinearOperator:
+def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
     """Return the blur."""
     width = degradation.width
     match degradation.blur:
@@ -225,9 +221,9 @@ def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, framed: flo
             kernel = kernels.motion(width, degradation.angle)
         case "file":
             kernel = decode_kernel(file or b"")
-    if framed is None:
-        return Deblurring(kernel=kernel, threshold=TILED)
-    return FramedDeblurring(kernel=kernel, tolerance=max(FINEST, 2 * framed))
+    if noise != "auto" and tasks.is_framed(degradation, noise=noise):
+        return FramedDeblurring(kernel=kernel, tolerance=max(FINEST, 2 * noise))
+    return Deblurring(kernel=kernel, threshold=TILED)
 
 
 def decode_kernel(data: bytes) -> Tensor:

@@ -61,8 +61,8 @@ class Delivery:
         """
         key, row = str(restored.prepared.ref.output_key), restored.row
         began = time.perf_counter()
-        if restored.others:
-            self._write_samples(restored, key)
+        if restored.samples is not None:
+            self._write_samples(restored, restored.samples, key)
         data = self._encoded(restored, restored.image)
         encoded = time.perf_counter()
         if not self.destination.create(key, data):
@@ -77,14 +77,13 @@ class Delivery:
         )
         return rows.restored(self._measured(restored, data, row))
 
-    def _write_samples(self, restored: Restored, key: str) -> None:
+    def _write_samples(self, restored: Restored, samples: Samples, key: str) -> None:
         """Write the further samples, the mean of all and their spread; those of an earlier attempt are as good.
 
         Raises:
             ImageError: The format cannot hold them, or their keys are too long.
         """
-        samples = Samples(images=torch.stack([restored.image, *restored.others]))
-        files = {f"sample-{number}": image for number, image in enumerate(restored.others, 2)}
+        files = {f"sample-{number}": image for number, image in enumerate(samples.images[1:], 2)}
         files |= {"mean": samples.mean, "spread": (samples.spread / WHITE - 1).expand(3, -1, -1)}
         for name, image in files.items():
             sample_key = self.layout.sample(key, name + EXTENSIONS[self.output_format])

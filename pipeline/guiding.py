@@ -90,10 +90,11 @@ class Guidance:
         Raises:
             MemoryError, RuntimeError: Memory ran out.
         """
-        return optimise(engine.sampler(request), self._loss(engine, request, guide), settings=self.settings)
+        sampler = engine.sampler(request)
+        loss = self._loss(request, guide, sampler.start.device)
+        return optimise(sampler, loss, settings=self.settings)
 
-    def _loss(self, engine: Engine, request: Request[Any], guide: Tensor | None) -> Loss:
-        device = engine.settings.device or getattr(engine.prior, "device", torch.device("cpu"))
+    def _loss(self, request: Request[Any], guide: Tensor | None, device: torch.device) -> Loss:
         if guide is not None:
             return guided(self.by, guide[None].to(device), lpips=self.lpips)
         return Misfit(A=request.operator, y=request.y[None].to(device), sigma_y=request.sigma_y)

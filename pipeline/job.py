@@ -86,18 +86,19 @@ def open_job(job: RestoreJob, /) -> Job:
     job = with_places(job)
     refuse_overlap("source", job.source, job.destination)
     source = open_store(job.source, writable=False)
-    if job.reference is not None:
-        refuse_overlap("reference", job.reference, job.destination)
-        if job.result.guide == job.reference:
-            raise ConfigurationError(
-                "the guide is the reference: what a job is measured against must not be what it is brought near to"
-            )
-        open_store(job.reference, writable=False)
-    for name in ("guide", "masks"):
-        other = job.result.guide if name == "guide" else getattr(job.result.degradation, "masks", None)
-        if other is not None:
-            refuse_overlap(name, other, job.destination)
-            open_store(other, writable=False)
+    beside = {
+        "reference": job.reference,
+        "guide": job.result.guide,
+        "masks": getattr(job.result.degradation, "masks", None),
+    }
+    for name, url in beside.items():
+        if url is not None:
+            refuse_overlap(name, url, job.destination)
+            open_store(url, writable=False)
+    if job.reference is not None and job.result.guide == job.reference:
+        raise ConfigurationError(
+            "the guide is the reference: what a job is measured against must not be what it is brought near to"
+        )
     check_device(job.runtime)
     try:
         prior_digest = deqir.prior_digest(job.result.prior)

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,19 +34,30 @@ def connected(address: str | None) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     folder = Path(tempfile.mkdtemp(prefix="deqir-", dir="/tmp"))  # sockets in it: their paths may have 107 bytes
     try:
-        if address is None:
-            _start(folder)
-        else:
-            _join(address)
-        # Ray's handler would hide the signal from whoever turns it into a clean end, as a flow run does
-        if main_thread and handler not in (signal.SIG_DFL, None):
-            signal.signal(signal.SIGTERM, handler)
+        with _deaf_to_sigterm() if address is None else nullcontext():
+            if address is None:
+                _start(folder)
+            else:
+                _join(address)
+            if main_thread:
+                _before_rays(handler)
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
         if main_thread and handler is not None:
             signal.signal(signal.SIGTERM, handler)
+
+
+def _before_rays(handler: Any) -> None:
+    """Put a handler of SIGTERM in front of Ray's in C++, which aborts where other threads are deaf to the signal.
+
+    The caller's own, as Ray's would hide the signal from whoever turns it into a clean end, as a flow run does; without
+    one Ray's in Python.
+    """
+    first = signal.getsignal(signal.SIGTERM) if handler in (signal.SIG_DFL, None) else handler
+    if first is not None:
+        signal.signal(signal.SIGTERM, first)
 
 
 def _knock(address: str) -> None:
@@ -80,15 +91,14 @@ def _start(folder: Path) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else it uploads the working directory
-    with _deaf_to_sigterm():
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,  # its one warning would be that the token is asked for
-            object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
-            _temp_dir=str(folder),
-        )
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,  # its one warning would be that the token is asked for
+        object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
+        _temp_dir=str(folder),
+    )
 
 
 @contextmanager
@@ -102,10 +112,6 @@ def _deaf_to_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        handler = signal.getsignal(signal.SIGTERM)
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            # Ray's C++ puts itself before Python's handler, and aborts where other threads are deaf
-            signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -33,14 +33,14 @@ class Restored:
         prepared: Where it came from.
         row: What is known so far.
         image, start: The result and the chain's start, what its source shows of them, shape (3, H, W), about [-1, 1].
-        others: Further samples, where there are to be any.
+        samples: All of the image's, `image` the first of them, where there are to be several.
     """
 
     prepared: Prepared
     row: ManifestRow
     image: Tensor
     start: Tensor
-    others: tuple[Tensor, ...] = ()
+    samples: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +123,11 @@ class Solver:
                     raise
                 return Unsolved(row=row, error=_no_memory(row, "optimising"))
         images = [shown(image, prepared.operator).to(prepared.y.device) for image in images]
-        if len(images) > 1:
-            spread = Samples(images=torch.stack(images)).spread.mean() / 2
-            row = replace(row, samples=len(images), spread=float(spread))
+        samples = Samples(images=torch.stack(images)) if len(images) > 1 else None
+        if samples is not None:
+            row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
         start = shown(first.start, prepared.operator).to(prepared.y.device)
-        return Restored(prepared=prepared, row=row, image=images[0], start=start, others=tuple(images[1:]))
+        return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)
 
     def _optimised(self, prepared: Prepared, row: ManifestRow, guidance: Guidance) -> tuple[list[Tensor], ManifestRow]:
         """Return the samples of an image with their noise optimised, and the row with what that brought and cost."""
