@@ -26,11 +26,11 @@ from deqir.protocols import LinearOperator, SpectralOperator
 
 from . import tasks
 from .errors import (
+    UNREADABLE,
     ConfigurationError,
     ImageError,
     ImageTooLargeError,
     MaskError,
-    ObjectAccessError,
     OperatorMismatchError,
 )
 from .images import decode, decode_mask
@@ -72,7 +72,7 @@ class Masks:
             raise MaskError(f"{self.store.url} has no mask for {source_key}: put one there under that key, then retry")
         try:
             return decode_mask(self.store.get(key, limit=self.max_bytes))
-        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
+        except UNREADABLE as error:
             raise MaskError(f"the mask {self.store.url}/{key} cannot be used: {error}") from error
 
 

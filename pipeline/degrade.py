@@ -12,7 +12,7 @@ from deqir import image_seed
 
 from .config import OutputFormat, RuntimeConfig
 from .degradations import Undoing, is_grey, open_undoing, read_file
-from .errors import ConfigurationError, ImageError, ObjectAccessError
+from .errors import UNREADABLE, ConfigurationError, ImageError
 from .framing import scene_of
 from .images import Picture, decode, encode
 from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
@@ -55,24 +55,43 @@ def degrade(source: str, destination: str, degradation: Degradation, *, noise: f
     refuse_overlap("source", source, destination)
     file = read_file(degradation, limit=limits.max_bytes)
     inputs = open_store(source, writable=False)
-    keys = [info.key for info in inputs.list() if has_image_name(info.key) and not info.key.startswith(INTERNAL)]
-    if not keys:
-        raise ConfigurationError(f"{source} holds no image (.jpg, .png or .webp)")
+    names = png_names(inputs)
     outputs = open_store(destination, writable=True)
     undoing = open_undoing(degradation, file, noise=0.0, max_bytes=limits.max_bytes)
-    names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
-    for key in sorted(keys):
+    for key, name in names.items():
         try:
-            check_key(key)
-            check_output_key(names[key])
-            original = inputs.get(key, limit=limits.max_bytes)
-            picture = decode(original, max_pixels=limits.max_pixels)
+            original, picture = read_good(inputs, key, name, limits)
             seed = image_seed(0, hashlib.sha256(original).hexdigest())
             data = degraded(picture, undoing, key, noise=noise, seed=seed)
-        except (ImageError, FileNotFoundError, ObjectAccessError) as error:
+        except UNREADABLE as error:
             yield Degraded(key=key, error=f"{type(error).__name__}: {error}")
             continue
-        yield Degraded(key=key, error=stored(outputs, names[key], data))
+        yield Degraded(key=key, error=stored(outputs, name, data))
+
+
+def png_names(inputs: Store) -> dict[str, str]:
+    """Return the key of a PNG for each image of a store, in the order of the images' own keys.
+
+    Raises:
+        ConfigurationError: There is no image.
+    """
+    keys = sorted(info.key for info in inputs.list() if has_image_name(info.key) and not info.key.startswith(INTERNAL))
+    if not keys:
+        raise ConfigurationError(f"{inputs.url} holds no image (.jpg, .png or .webp)")
+    names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
+    return {key: names[key] for key in keys}
+
+
+def read_good(inputs: Store, key: str, name: str, limits: RuntimeConfig) -> tuple[bytes, Picture]:
+    """Return an image's file and what it holds, after making sure that `name` can be written for it.
+
+    Raises:
+        FileNotFoundError, ImageError, ObjectAccessError: This image cannot be used (`UNREADABLE`).
+    """
+    check_key(key)
+    check_output_key(name)
+    data = inputs.get(key, limit=limits.max_bytes)
+    return data, decode(data, max_pixels=limits.max_pixels)
 
 
 def degraded(picture: Picture, undoing: Undoing, key: str, *, noise: float, seed: int) -> bytes:

@@ -113,3 +113,7 @@ class ShardsAbandonedError(JobError):
 
 class TimeLimitError(JobError):
     """The run took longer than it may; everything committed stays, and running again goes on."""
+
+
+UNREADABLE = (FileNotFoundError, ImageError, ObjectAccessError)
+"""What getting and decoding one object raises where that object alone is at fault."""

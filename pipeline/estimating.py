@@ -22,10 +22,9 @@ from deqir.estimation import (
 )
 
 from .config import OutputFormat, RuntimeConfig
-from .degrade import stored
-from .errors import ConfigurationError, ImageError, ObjectAccessError
-from .images import Picture, decode, encode
-from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
+from .degrade import png_names, read_good, stored
+from .errors import UNREADABLE
+from .images import Picture, encode
 from .metadata import Metadata
 from .places import place, refuse_overlap
 from .store import Store, open_store
@@ -74,22 +73,17 @@ def estimate(source: str, *, masks: str | None = None) -> Iterator[Estimated]:
         masks = place(masks)
         refuse_overlap("source", source, masks)
     inputs = open_store(source, writable=False)
-    keys = sorted(info.key for info in inputs.list() if has_image_name(info.key) and not info.key.startswith(INTERNAL))
-    if not keys:
-        raise ConfigurationError(f"{source} holds no image (.jpg, .png or .webp)")
+    names = png_names(inputs)
     if masks is not None:
         outputs = open_store(masks, writable=True)
-    names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
-    for key in keys:
+    for key, name in names.items():
         try:
-            check_key(key)
-            check_output_key(names[key])
-            picture = decode(inputs.get(key, limit=limits.max_bytes), max_pixels=limits.max_pixels)
-        except (ImageError, FileNotFoundError, ObjectAccessError) as error:
+            _, picture = read_good(inputs, key, name, limits)
+        except UNREADABLE as error:
             yield Estimated(key=key, error=f"{type(error).__name__}: {error}")
             continue
         proposal = propose_damage(picture.pixels)
-        unwritten = None if outputs is None else write_mask(outputs, names[key], picture.pixels, proposal)
+        unwritten = None if outputs is None else write_mask(outputs, name, picture.pixels, proposal)
         yield estimated(key, picture.pixels, proposal, error=unwritten)
 
 

@@ -16,7 +16,7 @@ from deqir.optimisation import Optimisation, Optimised, optimise
 from deqir.perceptual import SMALLEST, Lpips
 from deqir.requests import Request
 
-from .errors import GuideError, ImageError, ObjectAccessError
+from .errors import UNREADABLE, GuideError
 from .images import decode
 from .reference import companion
 from .store import Store
@@ -57,7 +57,7 @@ class Guides:
             )
         try:
             pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
-        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
+        except UNREADABLE as error:
             raise GuideError(f"the guide {self.store.url}/{key} cannot be used: {error}") from error
         pixels, found = pixels.expand(3, -1, -1), tuple(pixels.shape[-2:])
         if found == (height, width):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .errors import ImageError, ObjectAccessError
+from .errors import UNREADABLE
 from .images import decode
 from .keys import has_image_name
 from .store import Store
@@ -47,7 +47,7 @@ class Reference:
             return None
         try:
             pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
-        except (FileNotFoundError, ImageError, ObjectAccessError) as error:
+        except UNREADABLE as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None
         (height, width), found = shape[-2:], tuple(pixels.shape[-2:])
