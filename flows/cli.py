@@ -56,6 +56,7 @@ def root(
 
 @app.command()
 def restore(
+    context: typer.Context,
     source: o.Source,
     destination: o.Destination,
     task: o.TaskOption = None,
@@ -98,47 +99,6 @@ def restore(
     verbose: o.Verbose = False,
 ) -> None:
     """Restore every image below SRC into DST. Running the same command again resumes."""
-    degradation = {
-        "task": task,
-        "scale": scale,
-        "kernel": kernel,
-        "blur": blur,
-        "width": width,
-        "angle": angle,
-        "kernel_file": kernel_file,
-        "mask": mask,
-        "masks": masks,
-        "grey": grey,
-    }
-    result = {
-        "noise": noise,
-        "prior": prior,
-        "steps": steps,
-        "eta": eta,
-        "start_noise": start_noise,
-        "mode": mode,
-        "surrogate": surrogate,
-        "tolerance": tolerance,
-        "tile": tile,
-        "overlap": overlap,
-        "seed": seed,
-        "optimise": optimise,
-        "guide": guide,
-        "guide_by": guide_by,
-        "samples": samples,
-        "output_format": output_format,
-        "quality": quality,
-    }
-    runtime = {
-        "executor": executor,
-        "actors": actors,
-        "ray_address": ray_address,
-        "shard_size": shard_size,
-        "batch_size": batch_size,
-        "device": device,
-        "max_pixels": max_pixels,
-        "max_minutes": max_minutes,
-    }
     with exit_status(Console(stderr=True)):
         from .request import restore_job
         from .run import run_restore
@@ -147,15 +107,16 @@ def restore(
             source=source,
             destination=destination,
             reference=reference,
-            degradation=degradation,
-            result=result,
-            runtime=runtime,
+            degradation=o.chosen(o.DEGRADATION, context),
+            result=o.chosen(o.RESULT, context),
+            runtime=o.chosen(o.RUNTIME, context),
         )
         run_restore(job, as_json=as_json, verbose=verbose)
 
 
 @app.command()
 def retry(
+    context: typer.Context,
     archive: o.RestoredArchive,
     job: o.JobToRetry = None,
     executor: o.ExecutorOption = None,
@@ -170,25 +131,18 @@ def retry(
     verbose: o.Verbose = False,
 ) -> None:
     """Try again the images that a job could not restore, with its settings, once what was wrong is set right."""
-    runtime = {
-        "executor": executor,
-        "actors": actors,
-        "ray_address": ray_address,
-        "shard_size": shard_size,
-        "batch_size": batch_size,
-        "device": device,
-        "max_pixels": max_pixels,
-        "max_minutes": max_minutes,
-    }
     with exit_status(Console(stderr=True)):
         from .retry import retry_job
         from .run import run_restore
 
-        run_restore(retry_job(archive, job_id=job, runtime=runtime), as_json=as_json, verbose=verbose)
+        run_restore(
+            retry_job(archive, job_id=job, runtime=o.chosen(o.RUNTIME, context)), as_json=as_json, verbose=verbose
+        )
 
 
 @app.command()
 def degrade(
+    context: typer.Context,
     source: o.CleanSource,
     destination: o.Destination,
     task: o.TaskOption = None,
@@ -208,19 +162,7 @@ def degrade(
         from .degrade import run_degrade
         from .request import degradation_of
 
-        degradation = {
-            "task": task,
-            "scale": scale,
-            "kernel": kernel,
-            "blur": blur,
-            "width": width,
-            "angle": angle,
-            "kernel_file": kernel_file,
-            "mask": mask,
-            "masks": masks,
-            "grey": grey,
-        }
-        run_degrade(source, destination, degradation_of(degradation), noise=noise)
+        run_degrade(source, destination, degradation_of(o.chosen(o.DEGRADATION, context)), noise=noise)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
 
 from . import deploy_options as d
@@ -10,6 +11,7 @@ from .exits import exit_status
 
 
 def deploy(
+    context: typer.Context,
     name: d.Name,
     source: o.Source,
     destination: o.Destination,
@@ -61,47 +63,6 @@ def deploy(
     notify: d.Notify = None,
 ) -> None:
     """Register a job with the Prefect server: its form, its schedule and where it runs. Again: change it."""
-    degradation = {
-        "task": task,
-        "scale": scale,
-        "kernel": kernel,
-        "blur": blur,
-        "width": width,
-        "angle": angle,
-        "kernel_file": kernel_file,
-        "mask": mask,
-        "masks": masks,
-        "grey": grey,
-    }
-    result = {
-        "noise": noise,
-        "prior": prior,
-        "steps": steps,
-        "eta": eta,
-        "start_noise": start_noise,
-        "mode": mode,
-        "surrogate": surrogate,
-        "tolerance": tolerance,
-        "tile": tile,
-        "overlap": overlap,
-        "seed": seed,
-        "optimise": optimise,
-        "guide": guide,
-        "guide_by": guide_by,
-        "samples": samples,
-        "output_format": output_format,
-        "quality": quality,
-    }
-    runtime = {
-        "executor": executor,
-        "actors": actors,
-        "ray_address": ray_address,
-        "shard_size": shard_size,
-        "batch_size": batch_size,
-        "device": device,
-        "max_pixels": max_pixels,
-        "max_minutes": max_minutes,
-    }
     with exit_status(Console(stderr=True)):
         from .environment import prepare_prefect
         from .request import restore_job
@@ -110,9 +71,9 @@ def deploy(
             source=source,
             destination=destination,
             reference=reference,
-            degradation=degradation,
-            result=result,
-            runtime=runtime,
+            degradation=o.chosen(o.DEGRADATION, context),
+            result=o.chosen(o.RESULT, context),
+            runtime=o.chosen(o.RUNTIME, context),
         )
         prepare_prefect()
         from .deploy import Deployment, run_deploy

@@ -7,7 +7,8 @@ the two.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -18,6 +19,21 @@ Mode = Literal["auto", "throughput", "latency", "paper"]
 Surrogate = Literal["eps", "data", "wiener", "secant"]
 Format = Literal["png", "jpeg", "webp"]
 Executor = Literal["ray", "local"]
+GuideBy = Literal["pixels", "colour", "lpips"]
+
+DEGRADATION = ("task", "scale", "kernel", "blur", "width", "angle", "kernel_file", "mask", "masks", "grey")
+RESULT = (
+    *("noise", "prior", "steps", "eta", "start_noise", "mode", "surrogate", "tolerance", "tile", "overlap", "seed"),
+    *("optimise", "guide", "guide_by", "samples", "output_format", "quality"),
+)
+RUNTIME = ("executor", "actors", "ray_address", "shard_size", "batch_size", "device", "max_pixels", "max_minutes")
+"""The options that become fields of the same name: of a degradation, of `ResultConfig` and of `RuntimeConfig`."""
+
+
+def chosen(names: Sequence[str], context: typer.Context) -> dict[str, Any]:
+    """Return some of the options that a command was called with."""
+    return {name: context.params[name] for name in names}
+
 
 WHAT = "What was done to the images"
 HOW = "How they are restored (decides the pixels)"
@@ -236,7 +252,6 @@ Seed: TypeAlias = Annotated[
     ),
 ]
 
-GuideBy = Literal["pixels", "colour", "lpips"]
 Optimise: TypeAlias = Annotated[
     int | None,
     typer.Option(

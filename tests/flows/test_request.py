@@ -111,6 +111,13 @@ def test_there_are_options_to_compare() -> None:
     assert {"--steps", "--eta", "--tolerance", "--shard-size", "--format"} <= SHOWN.keys()
 
 
+@pytest.mark.parametrize("command", ["restore", "deploy"])
+def test_every_option_of_a_job_reaches_its_configuration(command: str) -> None:
+    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    shown = {each.name for each in parameters if getattr(each, "rich_help_panel", None) in CONFIGURED}
+    assert shown - {"reference"} == {*options.DEGRADATION, *options.RESULT, *options.RUNTIME}
+
+
 IN_WORDS = {
     "--actors",
     "--batch-size",
