@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Given = Mapping[str, Any]
 
 OPTION_NAMES = {"output_format": "format"}
+PLACES = frozenset({"mask", "masks", "kernel_file", "guide"})
 OWNERS = {
     "scale": ("sr", "old-photo"),
     "kernel": ("sr",),
@@ -72,10 +73,7 @@ def degradation_of(degradation: Given) -> Degradation:
 
 def degradation_settings(degradation: Given) -> dict[str, Any]:
     """Return what was given of a degradation; super-resolution if no task was."""
-    settings = {"task": "sr"} | given(degradation)
-    for place in {"mask", "masks", "kernel_file"} & settings.keys():
-        settings[place] = location(settings[place])
-    return settings
+    return {"task": "sr"} | given(degradation)
 
 
 def noise_settings(noise: str | None) -> dict[str, Any]:
@@ -93,8 +91,9 @@ def noise_settings(noise: str | None) -> dict[str, Any]:
 
 
 def given(options: Given) -> dict[str, Any]:
-    """Return the options that were given; the configuration knows the defaults of the others."""
-    return {name: value for name, value in options.items() if value is not None}
+    """Return the options that were given, places among them as `location` has them; the configuration knows the
+    defaults of the others."""
+    return {name: location(value) if name in PLACES else value for name, value in options.items() if value is not None}
 
 
 def location(text: str) -> str:

@@ -44,6 +44,8 @@ def test_noise_is_a_number_or_estimated_or_the_tasks_own(said: str | None, meant
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
     wanted = {"task": "old-photo", "masks": "m", "grey": False}
     assert degradation_of(wanted) == OldPhotograph(masks=str(Path("m").absolute()), grey=False)
+    guided = job(result={"optimise": 3, "guide": "g"}).result
+    assert guided.guide == str(Path("g").absolute())
     wanted = {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket/k.png"}
     assert degradation_of(wanted) == Deblurring(blur="file", kernel_file="s3://bucket/k.png")
 
