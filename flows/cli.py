@@ -5,10 +5,11 @@ Nothing heavy is imported before a command runs, so that help comes at once.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from . import options as o
 from . import watch_options as w
@@ -16,8 +17,26 @@ from .exits import exit_status
 from .models import models
 from .operating import deploy, doctor
 
+
+class Commands(TyperGroup):
+    """All commands; a value of another kind than its option's is refused in our words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from pipeline.wording import in_words
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = in_words(error.__cause__)
+            raise
+
+
 app = typer.Typer(
     name="deqir",
+    cls=Commands,
     help="Restore large archives of degraded images.",
     no_args_is_help=True,
     add_completion=False,

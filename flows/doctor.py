@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pipeline.config import RestoreJob
 from pipeline.errors import JobError
+from pipeline.wording import in_words
 
 from .check_job import check_job, check_ray
 from .check_server import (
@@ -77,7 +78,7 @@ def check_jobs(found: list[DeploymentResponse]) -> Iterator[Finding]:
         except ValidationError as error:
             yield wrong(
                 f"parameters of {deployment.name}",
-                f"are not a job of this version: {error.error_count()} errors",
+                f"are not a job of this version: {in_words(error)}",
                 "run deqir deploy again",
             )
             continue

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from pipeline.errors import ConfigurationError, JobError
 
+from .options import in_options
+
 
 class Exit(IntEnum):
     """What the command line tells its caller."""
@@ -43,10 +45,10 @@ def exit_status(console: Console) -> Iterator[None]:
         say(console, "interrupted; run the same command again to resume")
         sys.exit(Exit.INTERRUPTED)
     except ConfigurationError as error:
-        say(console, str(error))
+        say(console, in_options(str(error)))
         sys.exit(Exit.USAGE)
     except JobError as error:
-        say(console, str(error))
+        say(console, in_options(str(error)))
         sys.exit(Exit.JOB_FAILED)
     finally:
         signal.signal(signal.SIGTERM, previous)

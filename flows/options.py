@@ -7,6 +7,7 @@ the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -28,6 +29,17 @@ RESULT = (
 )
 RUNTIME = ("executor", "actors", "ray_address", "shard_size", "batch_size", "device", "max_pixels", "max_minutes")
 """The options that become fields of the same name: of a degradation, of `ResultConfig` and of `RuntimeConfig`."""
+FIELD = re.compile(f"`({'|'.join((*DEGRADATION, *RESULT, *RUNTIME))})`")
+
+
+def option_name(path: Sequence[str]) -> str:
+    """Return the option that sets a field of the configuration."""
+    return "--" + {"output_format": "format"}.get(path[-1], path[-1]).replace("_", "-")
+
+
+def in_options(text: str) -> str:
+    """Return a message with the options of the command line for the fields that it names in backticks."""
+    return FIELD.sub(lambda found: option_name([found[1]]), text)
 
 
 def chosen(names: Sequence[str], context: typer.Context) -> dict[str, Any]:

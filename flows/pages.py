@@ -13,10 +13,12 @@ from pipeline.summary import JobSummary
 
 from .artifacts import cell, markup_table, table
 from .plots import convergence, data_uri
-from .summary import counted, facts, failures
+from .summary import counted, facts, failures, places
 
 MOST_BYTES: Final = 2**20
 MOST_FAILURES: Final = 1000
+AS_GIVEN: Final = "as given"
+WITHOUT_NETWORK: Final = "what is made of them without the network, such as a smooth enlargement"
 
 
 def write_pages(
@@ -62,7 +64,7 @@ def markdown(
 def _page(
     summary: JobSummary, pictures: Sequence[Exhibit], residuals: Sequence[tuple[float, float]], tolerance: float
 ) -> str:
-    first, *others = facts(summary)
+    first, *others = [*facts(summary), *places(summary)]
     sections = (
         [f"# Job {summary.job_id}", "", *table(first, others), *meanings(summary)],
         before_and_after(pictures),
@@ -78,8 +80,8 @@ def meanings(summary: JobSummary) -> list[str]:
     text = "NFE is the number of evaluations of the network."
     if summary.psnr is not None:
         text += (
-            f" PSNR and SSIM compare the {counted(summary.measured, 'image')} whose original is known with it; their "
-            "start is what the restoration began with."
+            f" PSNR and SSIM compare the {counted(summary.measured, 'image')} whose original is known with it: as "
+            f"restored, and {AS_GIVEN if summary.psnr_given is not None else WITHOUT_NETWORK}."
         )
     return ["", text]
 

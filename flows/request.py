@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigurationError
+
+from .options import in_options, option_name
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 Given = Mapping[str, Any]
 
-OPTION_NAMES = {"output_format": "format"}
 PLACES = frozenset({"mask", "masks", "kernel_file", "guide"})
 OWNERS = {
     "scale": ("sr", "old-photo"),
@@ -136,26 +137,17 @@ def check_companions(degradation: Given, result: Given, runtime: Given) -> None:
 
 @contextmanager
 def option_errors() -> Iterator[None]:
-    """Turn what pydantic says into one line an option, such as "--steps 0: should be greater than or equal to 1".
+    """Turn what pydantic says into one line, such as "--steps 0: must be at least 1".
 
     Raises:
         ConfigurationError: A value is out of its range.
     """
     from pydantic import ValidationError
 
+    from pipeline.wording import faults_of
+
     try:
         yield
     except ValidationError as error:
-        lines = (
-            str(fault["msg"]).removeprefix("Value error, ")
-            if isinstance(fault["input"], dict)  # of several options together
-            else f"{option_name(fault['loc'])} {fault['input']}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise ConfigurationError("; ".join(lines)) from error
-
-
-def option_name(path: Sequence[int | str]) -> str:
-    """Return the option that sets a field of the configuration."""
-    field = str(path[-1])
-    return "--" + OPTION_NAMES.get(field, field).replace("_", "-")
+        lines = (fault.line(option_name(fault.path) if fault.path else "") for fault in faults_of(error))
+        raise ConfigurationError(in_options("; ".join(lines))) from error

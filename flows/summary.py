@@ -39,18 +39,24 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     ]
     if summary.psnr is not None:
         rows.append((f"PSNR of {summary.measured:,}", f"{summary.psnr:.2f} dB"))
-    if summary.psnr_start is not None:
-        rows.append(("PSNR of their start", f"{summary.psnr_start:.2f} dB"))
+    if summary.psnr_given is not None:
+        rows.append(("PSNR as given", f"{summary.psnr_given:.2f} dB"))
+    elif summary.psnr_start is not None:
+        rows.append(("PSNR without the network", f"{summary.psnr_start:.2f} dB"))
     if summary.ssim is not None:
         rows.append(("SSIM", f"{summary.ssim:.3f}"))
-    return [*rows, ("manifest", manifest_place(summary))]
+    return rows
 
 
-def manifest_place(summary: JobSummary) -> str:
-    """Return where the manifest's parts are."""
+def places(summary: JobSummary) -> list[tuple[str, str]]:
+    """Return where there is more, as pairs of a name and a place."""
     from pipeline.keys import Layout
 
-    return f"{summary.destination.rstrip('/')}/{Layout(summary.job_id).manifest_prefix()}"
+    root, layout = summary.destination.rstrip("/"), Layout(summary.job_id)
+    found = [("manifest", f"{root}/{layout.manifest_prefix()}")]
+    if summary.sampled:
+        found.append(("samples, mean and spread, a folder for each image", f"{root}/{layout.samples}"))
+    return found
 
 
 def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
@@ -64,11 +70,11 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 def print_summary(console: Console, summary: JobSummary) -> None:
     """Print the counts and means, then the first failures."""
     table = Table(title=f"job {summary.job_id}", show_header=False, title_justify="left")
-    *rows, manifest = facts(summary)
-    for name, value in rows:
+    for name, value in facts(summary):
         table.add_row(name, plain(value))
     console.print(table)
-    console.print(plain(": ".join(manifest)), soft_wrap=True)
+    for place in places(summary):
+        console.print(plain(": ".join(place)), soft_wrap=True)
     print_failures(console, summary)
 
 
@@ -86,7 +92,8 @@ def as_data(summary: JobSummary) -> dict[str, Any]:
     data = asdict(summary)
     for name in ("started_at", "finished_at"):
         data[name] = data[name] and data[name].isoformat()
-    return {**data, "manifest": manifest_place(summary)}
+    (_, manifest), *samples = places(summary)
+    return {**data, "manifest": manifest, "samples": samples[0][1] if samples else None}
 
 
 def counted(number: int, thing: str) -> str:

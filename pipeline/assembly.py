@@ -14,14 +14,15 @@ from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
 
+from .companions import Companions, index
 from .config import RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import file_of, open_undoing
 from .delivery import Delivery
-from .errors import ConfigurationError
+from .errors import ConfigurationError, GuideError
 from .guiding import Guidance, Guides
 from .intake import Limits
 from .keys import Layout
-from .reference import Reference, index
+from .reference import Reference
 from .rows import JobFacts
 from .solving import Solver
 from .store import open_store
@@ -46,7 +47,9 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     degradation = job.result.degradation
     told = file_of(degradation) is not None
     file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
-    undoing = open_undoing(degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes)
+    undoing = open_undoing(
+        degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
+    )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     engine, on_gpu = make_engine(job, prior, undoing.operator), prior.device.type != "cpu"
     return ShardWorker(
@@ -69,6 +72,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             output_format=job.result.output_format,
             quality=job.result.quality,
             reference=open_reference(job, limits),
+            samples=job.result.samples,
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
         prefetch=job.runtime.prefetch,
@@ -88,7 +92,12 @@ def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
     """
     device = runtime.device
     if device.startswith("cuda") and not gpus:
-        raise ConfigurationError(f"device={device} needs CUDA, which torch does not find here; say device=auto or cpu")
+        raise ConfigurationError(
+            f"`device` {device} needs a GPU with CUDA, and torch finds none on this machine: say auto or cpu, or look "
+            "at the driver (nvidia-smi) and at torch, which has to be a build with CUDA"
+        )
+    if device.startswith("cuda:") and int(device.removeprefix("cuda:")) >= gpus:
+        raise ConfigurationError(f"`device` {device} is not there: the last GPU of this machine is cuda:{gpus - 1}")
     own = min(int(runtime.gpus_per_actor), gpus)
     return [f"cuda:{n}" for n in range(own)] if own > 1 and device in ("auto", "cuda") else [device]
 
@@ -135,12 +144,9 @@ def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
     """Return the guides, listed once, if the job has any."""
     if job.result.guide is None:
         return None
-    store = open_store(job.result.guide, writable=False)
     return Guides(
-        store=store,
-        keys=index(store),
+        files=Companions.open(job.result.guide, name="guide", fault=GuideError, max_bytes=limits.max_bytes),
         by=job.result.guide_by,
-        max_bytes=limits.max_bytes,
         max_pixels=limits.max_pixels,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -79,17 +80,17 @@ class ResultConfig(Model):
     @model_validator(mode="after")
     def _check_aim(self) -> Self:
         if isinstance(self.degradation, Denoising) and self.noise == 0:
-            raise ValueError("denoising needs noise: leave it empty to have it estimated")
+            raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
         if self.guide is not None and not self.optimise:
-            raise ValueError("a guide needs optimise, the number of steps, such as 10")
+            raise ValueError("`guide` needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
-                "optimise out, or say that noise is auto or above 0.01"
+                "`optimise` out, or say that `noise` is auto or above 0.01"
             )
         noisy = self.noise if self.noise is not None else usual_noise(self.degradation)
         if self.optimise and self.guide is None and noisy == 0:
-            raise ValueError("optimise needs a guide, or noise in the images: exact ones are agreed with already")
+            raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
         return self
 
     @field_validator("overlap")
@@ -129,6 +130,21 @@ class RuntimeConfig(Model):
     """Largest input file, in bytes; larger ones fail."""
     max_pixels: int = Field(64_000_000, ge=1)
     """Largest restored image, in pixels; larger ones fail."""
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device) is None:
+            raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return device
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if self.executor == "ray" and ":" in self.device:
+            raise ValueError(
+                f"`device` {self.device} needs `executor` local, as Ray gives each actor its GPU: with ray, say cuda"
+            )
+        return self
 
 
 class RestoreJob(Model):

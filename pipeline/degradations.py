@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,8 +25,8 @@ from deqir.operators import (
 from deqir.protocols import LinearOperator, SpectralOperator
 
 from . import tasks
+from .companions import Companion, Companions
 from .errors import (
-    UNREADABLE,
     ConfigurationError,
     ImageError,
     ImageTooLargeError,
@@ -34,8 +34,7 @@ from .errors import (
     OperatorMismatchError,
 )
 from .images import decode, decode_mask
-from .reference import companion, index
-from .store import Store, open_store
+from .store import open_store
 from .tasks import Degradation
 
 TILED: Final = 0.05
@@ -48,62 +47,45 @@ FAINT: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Masks:
-    """Masks of images under the images' own keys.
-
-    Attributes:
-        store: Where they are.
-        keys: Their keys by key without extension.
-        max_bytes: Largest file read.
-    """
-
-    store: Store
-    keys: Mapping[str, str]
-    max_bytes: int
-
-    def of(self, source_key: str) -> Tensor:
-        """Return which pixels of an image are damaged, bool of shape (H, W).
-
-        Raises:
-            MaskError: It has no mask, or one that cannot be read.
-        """
-        key = companion(self.keys, source_key)
-        if key is None:
-            raise MaskError(f"{self.store.url} has no mask for {source_key}: put one there under that key, then retry")
-        try:
-            return decode_mask(self.store.get(key, limit=self.max_bytes))
-        except UNREADABLE as error:
-            raise MaskError(f"the mask {self.store.url}/{key} cannot be used: {error}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
     """What a job undoes: one operator for all images, or one for each where each has its mask.
 
     Attributes:
         degradation: As the job says it.
         operator: For all images; with masks for each, the one of an image without damage.
+        mask_sha256: Digest of the one mask for all, where there is one.
         masks: One for each image; None: `operator` is for all.
+        max_pixels: Of a mask.
         noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
     """
 
     degradation: Degradation
     operator: LinearOperator
-    masks: Masks | None
+    mask_sha256: str | None = None
+    masks: Companions | None = None
+    max_pixels: int
     noise: float | Literal["auto"]
 
-    def of(self, source_key: str) -> LinearOperator:
-        """Return the operator of one image.
+    def mask_of(self, source_key: str) -> Companion | None:
+        """Return an image's own mask; None where one operator is for all.
 
         Raises:
-            MaskError: It has no mask that can be used.
+            MaskError: It has none, or one that cannot be read.
         """
-        if self.masks is None:
+        return None if self.masks is None else self.masks.of(source_key)
+
+    def of(self, mask: Companion | None) -> LinearOperator:
+        """Return the operator of the image with this mask, as `mask_of` gives it.
+
+        Raises:
+            MaskError: The mask cannot be used.
+        """
+        if mask is None:
             return self.operator
         try:
-            return make_operator(self.degradation, keep=~self.masks.of(source_key))
-        except ValueError as error:
-            raise MaskError(f"the mask of {source_key} cannot be used: {error}") from error
+            return make_operator(self.degradation, keep=~decode_mask(mask.data, max_pixels=self.max_pixels))
+        except (ImageError, ValueError) as error:
+            raise MaskError(f"the mask {mask.place} cannot be used: {error}") from error
 
     def observation(self, pixels: Tensor, operator: LinearOperator) -> Tensor:
         """Return y of an image's pixels, shape (1 or 3, H, W).
@@ -141,6 +123,7 @@ def open_undoing(
     *,
     noise: float | Literal["auto"] | None = None,
     max_bytes: int,
+    max_pixels: int,
 ) -> Undoing:
     """Return what undoes a degradation.
 
@@ -149,20 +132,30 @@ def open_undoing(
         file: What `read_file` gave for it.
         noise: Of the images; None: what is usual for the task.
         max_bytes: Largest mask read, where each image has its own.
+        max_pixels: Of an image, and so of its mask.
 
     Raises:
         ConfigurationError: The masks cannot be listed, or the file is no kernel.
     """
     noise = tasks.usual_noise(degradation) if noise is None else noise
+    mask = None if isinstance(degradation, tasks.Deblurring) else file
     prefix = degradation.masks if isinstance(degradation, tasks.Inpainting | tasks.OldPhotograph) else None
     if prefix is None:
-        keep = None if file is None or isinstance(degradation, tasks.Deblurring) else ~decode_mask(file)
-        operator = make_operator(degradation, keep=keep, file=file, noise=noise)
-        return Undoing(degradation=degradation, operator=operator, masks=None, noise=noise)
-    store = open_store(prefix, writable=False)
-    unharmed = make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool))
-    masks = Masks(store=store, keys=index(store), max_bytes=max_bytes)
-    return Undoing(degradation=degradation, operator=unharmed, masks=masks, noise=noise)
+        keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
+        return Undoing(
+            degradation=degradation,
+            operator=make_operator(degradation, keep=keep, file=file, noise=noise),
+            mask_sha256=None if mask is None else hashlib.sha256(mask).hexdigest(),
+            max_pixels=max_pixels,
+            noise=noise,
+        )
+    return Undoing(
+        degradation=degradation,
+        operator=make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool)),
+        masks=Companions.open(prefix, name="mask", fault=MaskError, max_bytes=max_bytes),
+        max_pixels=max_pixels,
+        noise=noise,
+    )
 
 
 def make_operator(
@@ -254,11 +247,11 @@ def file_of(degradation: Degradation) -> str | None:
             return None
 
 
-def read_file(degradation: Degradation, *, limit: int) -> bytes | None:
+def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
     """Return the bytes of that file, after making sure that they are an image; None for tasks without one.
 
     Raises:
-        ConfigurationError: There is none there, it is not an image or has more than `limit` bytes.
+        ConfigurationError: There is none there, it is not an image, or too large.
     """
     place = file_of(degradation)
     if place is None:
@@ -266,12 +259,14 @@ def read_file(degradation: Degradation, *, limit: int) -> bytes | None:
     folder, _, name = place.rpartition("/")
     what = "kernel" if isinstance(degradation, tasks.Deblurring) else "mask"
     try:
-        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=limit)
+        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=max_bytes)
         if what == "kernel":
             decode_kernel(data)
         else:
-            decode_mask(data)
-    except (FileNotFoundError, ImageError, ConfigurationError) as error:
+            decode_mask(data, max_pixels=max_pixels)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the {what} {place} cannot be used: there is no such file") from error
+    except (ImageError, ConfigurationError) as error:
         raise ConfigurationError(f"the {what} {place} cannot be used: {error}") from error
     return data
 

@@ -53,11 +53,11 @@ def degrade(source: str, destination: str, degradation: Degradation, *, noise: f
     limits = RuntimeConfig()
     source, destination = place(source), place(destination)
     refuse_overlap("source", source, destination)
-    file = read_file(degradation, limit=limits.max_bytes)
+    file = read_file(degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     inputs = open_store(source, writable=False)
     names = png_names(inputs)
     outputs = open_store(destination, writable=True)
-    undoing = open_undoing(degradation, file, noise=0.0, max_bytes=limits.max_bytes)
+    undoing = open_undoing(degradation, file, noise=0.0, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     for key, name in names.items():
         try:
             original, picture = read_good(inputs, key, name, limits)
@@ -108,7 +108,7 @@ def degraded(picture: Picture, undoing: Undoing, key: str, *, noise: float, seed
     if not x.numel():
         raise ImageError(f"its sides {tuple(picture.pixels.shape[-2:])} are shorter than the scale")
     try:
-        operator = undoing.of(key)
+        operator = undoing.of(undoing.mask_of(key))
         y = operator(scene_of(x, operator))[0]
     except ValueError as error:
         raise ImageError(str(error)) from error

@@ -19,7 +19,7 @@ from . import rows
 from .config import OutputFormat
 from .errors import ImageTooLargeError
 from .images import decode, encode, read_provenance
-from .keys import EXTENSIONS, Layout, check_output_key, provenance
+from .keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
 from .manifest import ManifestRow
 from .reference import Reference
 from .solving import Restored
@@ -42,6 +42,7 @@ class Delivery:
         layout: Of the job, whose id is part of what the outputs carry to be known again.
         output_format, quality: The file format.
         reference: What to measure against, if anything.
+        samples: Of each image.
         max_bytes: Bytes of a stored object that are read to see whose it is.
     """
 
@@ -50,6 +51,7 @@ class Delivery:
     output_format: OutputFormat
     quality: int
     reference: Reference | None
+    samples: int
     max_bytes: int
 
     def __call__(self, restored: Restored, /) -> ManifestRow:
@@ -66,7 +68,7 @@ class Delivery:
         data = self._encoded(restored, restored.image)
         encoded = time.perf_counter()
         if not self.destination.create(key, data):
-            data = self._ours(key, str(row.source_sha256))
+            data = self._ours(key, row)
         row = replace(
             row,
             output_key=key,
@@ -81,19 +83,32 @@ class Delivery:
         """Write the further samples, the mean of all and their spread; those of an earlier attempt are as good.
 
         Raises:
-            ImageError: The format cannot hold them, or their keys are too long.
+            ImageError: The format cannot hold them.
+            ConflictError: That attempt was made with another mask or guide.
         """
-        files = {f"sample-{number}": image for number, image in enumerate(samples.images[1:], 2)}
-        files |= {"mean": samples.mean, "spread": (samples.spread / WHITE - 1).expand(3, -1, -1)}
-        for name, image in files.items():
-            sample_key = self.layout.sample(key, name + EXTENSIONS[self.output_format])
-            check_output_key(sample_key)
-            self.destination.create(sample_key, self._encoded(restored, image))
+        spread = (samples.spread / WHITE - 1).expand(3, -1, -1)
+        images = (*samples.images[1:], samples.mean, spread)
+        for sample_key, image in zip(self._samples_of(key).all, images, strict=True):
+            if not self.destination.create(sample_key, self._encoded(restored, image)):
+                self._ours(sample_key, restored.row)
 
-    def check_free(self, key: str, source_sha256: str) -> None:
+    def _samples_of(self, key: str) -> SampleKeys:
+        return self.layout.samples_of(key, self.samples, extension=EXTENSIONS[self.output_format])
+
+    def check_keys(self, key: str) -> None:
+        """Raise UnsafeKeyError, before any time goes into an image, if its output or its samples cannot be stored.
+
+        The plan has looked at the output's key alone, and not at what the destination itself puts before it.
+        """
+        self.destination.check_new(key)
+        for sample_key in self._samples_of(key).all if self.samples > 1 else ():
+            check_output_key(sample_key, of="its samples")
+            self.destination.check_new(sample_key)
+
+    def check_free(self, key: str, row: ManifestRow) -> None:
         """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
         if self.destination.head(key) is not None:
-            self._ours(key, source_sha256)
+            self._ours(key, row)
 
     def _encoded(self, restored: Restored, image: Tensor) -> bytes:
         """Return the file of a result; grey that the network was given as three equal channels is grey again."""
@@ -107,11 +122,15 @@ class Delivery:
             like=prepared.picture,
             output_format=self.output_format,
             quality=self.quality,
-            provenance=provenance(self.layout.job_id, str(restored.row.source_sha256)),
+            provenance=self._provenance(restored.row),
         )
 
-    def _ours(self, key: str, source_sha256: str) -> bytes:
-        """Return the object at a taken key, if an earlier attempt of this job made it from this very input.
+    def _provenance(self, row: ManifestRow) -> str:
+        """Return what an output carries that is made of what a row says was read."""
+        return provenance(self.layout.job_id, str(row.source_sha256), mask=row.mask_sha256, guide=row.guide_sha256)
+
+    def _ours(self, key: str, row: ManifestRow) -> bytes:
+        """Return the object at a taken key, if an earlier attempt of this job made it from these very files.
 
         Raises:
             ConflictError: Somebody else did.
@@ -122,9 +141,9 @@ class Delivery:
             found = f"more than {self.max_bytes} bytes"
         else:
             carried = read_provenance(data)
-            if carried == provenance(self.layout.job_id, source_sha256):
+            if carried == self._provenance(row):
                 return data
-            found = f"an image of another job or input (provenance {carried})" if carried else "something else"
+            found = f"an image of another job, input, mask or guide ({carried})" if carried else "something else"
         raise ConflictError(
             f"{self.destination.url}/{key} is taken: it holds {found}, which was left alone; "
             "restore into another destination to keep both"
@@ -138,9 +157,11 @@ class Delivery:
         if original is None:
             return row
         output, start = (_values(data) for data in (stored, self._encoded(restored, restored.start)))
+        given = restored.prepared.picture.pixels.expand(3, -1, -1)
         return replace(
             row,
             psnr=_finite(metrics.psnr(output, original[None])),
+            psnr_given=_finite(metrics.psnr(given[None], original[None])) if given.shape == original.shape else None,
             psnr_start=_finite(metrics.psnr(start, original[None])),
             ssim=_finite(metrics.ssim(output, original[None])),
         )

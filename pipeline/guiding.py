@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,11 @@ from deqir.engine import Engine
 from deqir.losses import GuideName, Loss, Misfit, guided
 from deqir.optimisation import Optimisation, Optimised, optimise
 from deqir.perceptual import SMALLEST, Lpips
-from deqir.requests import Request
+from deqir.requests import Request, Tally
 
-from .errors import UNREADABLE, GuideError
+from .companions import Companion, Companions
+from .errors import GuideError, ImageError
 from .images import decode
-from .reference import companion
-from .store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,45 +25,37 @@ class Guides:
     """Guides of images under the images' own keys, whatever their extension.
 
     Attributes:
-        store: Where they are.
-        keys: Their keys by key without extension.
+        files: Where they are.
         by: In what they are to be approached; for colour their size does not matter.
-        max_bytes, max_pixels: As for sources.
+        max_pixels: As for sources.
     """
 
-    store: Store
-    keys: Mapping[str, str]
+    files: Companions
     by: GuideName
-    max_bytes: int
     max_pixels: int
 
-    def of(self, source_key: str, *, height: int, width: int) -> Tensor:
-        """Return an image's guide in [-1, 1], shape (3, height, width).
+    def fitted(self, guide: Companion, *, height: int, width: int) -> Tensor:
+        """Return a guide in [-1, 1] as a restored image of this size can be compared with it, shape (3, height, width).
 
         Raises:
-            GuideError: It has none, or one that cannot be used.
+            GuideError: It cannot be used.
         """
         if self.by == "lpips" and min(height, width) < SMALLEST:
             raise GuideError(
                 f"LPIPS needs images of at least {SMALLEST} pixels a side, the restored one has {(height, width)} "
                 "(height, width); guide by pixels"
             )
-        key = companion(self.keys, source_key)
-        if key is None:
-            raise GuideError(
-                f"{self.store.url} has no guide for {source_key}: put one there under that key, then retry"
-            )
         try:
-            pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
-        except UNREADABLE as error:
-            raise GuideError(f"the guide {self.store.url}/{key} cannot be used: {error}") from error
+            pixels = decode(guide.data, max_pixels=self.max_pixels).pixels
+        except ImageError as error:
+            raise GuideError(f"the guide {guide.place} cannot be used: {error}") from error
         pixels, found = pixels.expand(3, -1, -1), tuple(pixels.shape[-2:])
         if found == (height, width):
             return pixels
         if self.by == "colour":
             return functional.interpolate(pixels[None], size=(height, width), mode="bicubic", antialias=True)[0]
         raise GuideError(
-            f"the guide {self.store.url}/{key} is {found} (height, width), the restored image {(height, width)}; "
+            f"the guide {guide.place} is {found} (height, width), the restored image {(height, width)}; "
             "guide by colour, or bring it to that size"
         )
 
@@ -84,7 +74,7 @@ class Guidance:
     by: GuideName
     lpips: Lpips | None
 
-    def __call__(self, engine: Engine, request: Request[Any], guide: Tensor | None, /) -> Optimised:
+    def __call__(self, engine: Engine, request: Request[Any], guide: Tensor | None, tally: Tally, /) -> Optimised:
         """Return the best restoration of one image; without a guide, of least misfit beyond the noise in y.
 
         Raises:
@@ -92,7 +82,10 @@ class Guidance:
         """
         sampler = engine.sampler(request)
         loss = self._loss(request, guide, sampler.start.device)
-        return optimise(sampler, loss, settings=self.settings)
+        found = optimise(sampler, loss, settings=self.settings)
+        for _ in range(found.stats[0].evaluations):  # one step after another, whatever a call has room for
+            tally.count(1, batch=sampler.denoiser_batch)
+        return found
 
     def _loss(self, request: Request[Any], guide: Tensor | None, device: torch.device) -> Loss:
         if guide is not None:

@@ -45,7 +45,6 @@ TURNS: Final = {
 }
 LARGEST_SIDE: Final = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383, OutputFormat.PNG: 2**31 - 1}
 PREVIEWS: Final = frozenset((0x010001, 0x010002))
-MAX_MASK_PIXELS: Final = 2**28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,13 +89,13 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
         raise DecodeError(f"the file is a damaged {form} of {len(data)} bytes: {reason}") from error
 
 
-def decode_mask(data: bytes) -> Tensor:
+def decode_mask(data: bytes, *, max_pixels: int) -> Tensor:
     """Return which pixels a mask image marks, bool of shape (H, W): those nearer to white than to black.
 
     Raises:
-        ImageError: The bytes are not an image that we read.
+        ImageError: The bytes are not an image that we read, or one of more pixels by its header.
     """
-    return decode(data, max_pixels=MAX_MASK_PIXELS).pixels.mean(0) > 0
+    return decode(data, max_pixels=max_pixels).pixels.mean(0) > 0
 
 
 def encode(image: Tensor, *, like: Picture, output_format: OutputFormat, quality: int, provenance: str) -> bytes:

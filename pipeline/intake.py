@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deqir.protocols import LinearOperator
 
+from .companions import Companion
 from .degradations import Undoing
 from .errors import (
     ImageTooLargeError,
@@ -20,6 +21,7 @@ from .errors import (
     UnreadableError,
 )
 from .framing import sides_of
+from .guiding import Guides
 from .images import Picture, decode
 from .manifest import ManifestRow
 from .shards import ImageRef
@@ -105,17 +107,39 @@ def read_picture(data: bytes, row: ManifestRow, limits: Limits) -> tuple[Picture
     )
 
 
+def read_mask(undoing: Undoing, row: ManifestRow) -> tuple[Companion | None, ManifestRow]:
+    """Return the file of an image's own mask, if each has its own, and the row with the digest of whatever marks it.
+
+    Raises:
+        MaskError: It is to have one, and there is none that can be read.
+    """
+    mask = undoing.mask_of(row.source_key)
+    return mask, replace(row, mask_sha256=undoing.mask_sha256 if mask is None else mask.sha256)
+
+
+def read_guide(guides: Guides | None, row: ManifestRow) -> tuple[Companion | None, ManifestRow]:
+    """Return the file of an image's guide, if the job has guides, and the row with its digest.
+
+    Raises:
+        GuideError: There is none that can be read.
+    """
+    if guides is None:
+        return None, row
+    guide = guides.files.of(row.source_key)
+    return guide, replace(row, guide_sha256=guide.sha256)
+
+
 def observe(
-    picture: Picture, undoing: Undoing, row: ManifestRow, limits: Limits
+    picture: Picture, undoing: Undoing, mask: Companion | None, row: ManifestRow, limits: Limits
 ) -> tuple[Tensor, LinearOperator, ManifestRow]:
     """Return y of a picture, what it is seen through, and the row with the size that its restoration will have.
 
     Raises:
-        MaskError: It has no mask of its own that can be used.
+        MaskError: Its mask cannot be used.
         OperatorMismatchError: The operator does not fit this image's shape.
         ImageTooLargeError: The restored image would have more pixels than `limits` allows.
     """
-    operator = undoing.of(row.source_key)
+    operator = undoing.of(mask)
     try:
         y = undoing.observation(picture.pixels, operator)
         height, width = sides_of(y, operator)

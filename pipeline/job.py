@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import torch
+from pydantic import ValidationError
 
 import deqir
 
-from .assembly import make_worker
+from .assembly import devices_of, make_worker
 from .config import RestoreJob, RuntimeConfig
 from .degradations import read_file
 from .errors import ConfigurationError
@@ -28,6 +30,10 @@ from .retrying import open_retry
 from .shards import Shard, ShardReport
 from .store import Store, open_store
 from .summary import JobSummary, summary_of
+from .wording import in_words
+
+if TYPE_CHECKING:
+    from .ray_executor import RayExecutor
 
 MAX_RECORD_BYTES: Final = 2**20
 
@@ -100,11 +106,9 @@ def open_job(job: RestoreJob, /) -> Job:
             "the guide is the reference: what a job is measured against must not be what it is brought near to"
         )
     check_device(job.runtime)
-    try:
-        prior_digest = deqir.prior_digest(job.result.prior)
-    except deqir.PriorError as error:
-        raise ConfigurationError(str(error)) from error
-    file = read_file(job.result.degradation, limit=job.runtime.max_bytes)
+    prior_digest = digest_of(job.result.prior)
+    limits = job.runtime
+    file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
     job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
@@ -204,8 +208,10 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
         return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
     except FileNotFoundError as error:
         raise no_such_job(store, job_id) from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{store.url}/{key} is no job of this version: {in_words(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{store.url}/{key} is no job of this version: {error}") from error
+        raise ConfigurationError(f"{store.url}/{key} is no record of a job: {error}") from error
 
 
 def find_jobs(destination: str, /) -> tuple[str, ...]:
@@ -215,7 +221,7 @@ def find_jobs(destination: str, /) -> tuple[str, ...]:
 
 def jobs_in(store: Store) -> tuple[str, ...]:
     """Return the ids of the jobs that have a record in a store, in order."""
-    ids = (job_id_of(info.key) for info in store.list(INTERNAL))
+    ids = (job_id_of(info.key) for info in store.list(INTERNAL, depth=2))  # not every sample of every image
     return tuple(sorted(id for id in ids if id is not None))
 
 
@@ -228,6 +234,11 @@ def executor_of(runtime: RuntimeConfig) -> Executor:
     """Return what runs the shards."""
     if runtime.executor == "local":
         return LocalExecutor(attempts=runtime.attempts)
+    return ray_executor_of(runtime)
+
+
+def ray_executor_of(runtime: RuntimeConfig) -> RayExecutor:
+    """Return what runs the shards on Ray."""
     from .ray_executor import RayExecutor  # takes a third of a second to import
 
     return RayExecutor(
@@ -262,11 +273,24 @@ def log(job: Job, report: ShardReport) -> None:
 
 
 def check_device(runtime: RuntimeConfig) -> None:
-    """Raise ConfigurationError for a device that there is not, or that is not ours to choose."""
-    if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", runtime.device) is None:
-        raise ConfigurationError(f"device must be auto, cpu, cuda or cuda:N, got {runtime.device!r}")
-    if runtime.executor == "ray" and ":" in runtime.device:
+    """Raise ConfigurationError if the job insists on a GPU and there is none where it would run."""
+    if not runtime.device.startswith("cuda"):
+        return
+    if runtime.executor == "ray" and not (cluster := ray_executor_of(runtime)).is_local:
+        cluster.check()
+    else:
+        devices_of(runtime, torch.cuda.device_count())
+
+
+def digest_of(prior: str) -> str:
+    """Return the SHA-256 of a prior's weights.
+
+    Raises:
+        ConfigurationError: It is not here, or not whole.
+    """
+    try:
+        return deqir.prior_digest(prior)
+    except deqir.PriorError as error:
         raise ConfigurationError(
-            f"device={runtime.device} with executor=ray: Ray gives each actor its GPU; say device=cuda, or "
-            "executor=local"
-        )
+            f"{error}; deqir models list shows the priors that are here or can be had, deqir models fetch NAME gets one"
+        ) from error

@@ -43,6 +43,24 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPE: Final = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleKeys:
+    """Keys of what is written beside an output of which there are several samples.
+
+    Attributes:
+        others: Of the samples from the second on.
+        mean, spread: Of the mean of all, and of how much they differ.
+    """
+
+    others: tuple[str, ...]
+    mean: str
+    spread: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.others, self.mean, self.spread)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Keys of one job's records in its destination."""
@@ -57,9 +75,20 @@ class Layout:
         """Key of the copy of the mask or the blur's image that a degradation is told by, in its own format."""
         return f"{INTERNAL}{self.job_id}/file"
 
+    @property
+    def samples(self) -> str:
+        """What the keys of all samples begin with."""
+        return f"{INTERNAL}{self.job_id}/samples/"
+
     def sample(self, output_key: str, name: str) -> str:
-        """Key of a further sample of an output, or of what all its samples make together; as long as its name."""
-        return f"{INTERNAL}{self.job_id}/samples/{output_key}/{name}"
+        """Key of a further sample of an output, or of what all its samples make together."""
+        return f"{self.samples}{output_key}/{name}"
+
+    def samples_of(self, output_key: str, count: int, *, extension: str) -> SampleKeys:
+        """Return the keys of what is written beside an output that is the first of so many samples."""
+        names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
+        *others, mean, spread = (self.sample(output_key, name + extension) for name in names)
+        return SampleKeys(others=tuple(others), mean=mean, spread=spread)
 
     @property
     def plans(self) -> str:
@@ -97,9 +126,15 @@ def event_list(batch_id: str) -> str:
     return f"{INTERNAL}events/{batch_id}.jsonl"
 
 
-def provenance(job_id: str, source_sha256: str) -> str:
-    """Return what an output carries to be known again: who made it, and from which bytes."""
-    return f"{job_id}:{source_sha256}"
+def provenance(job_id: str, source_sha256: str, *, mask: str | None = None, guide: str | None = None) -> str:
+    """Return what an output carries to be known again: who made it, and from which bytes.
+
+    Args:
+        job_id: Of the job.
+        source_sha256, mask, guide: Digests of the files; None where there is none.
+    """
+    beside = (f":{name}={digest}" for name, digest in (("mask", mask), ("guide", guide)) if digest is not None)
+    return f"{job_id}:{source_sha256}{''.join(beside)}"
 
 
 def check_key(key: str) -> None:
@@ -119,15 +154,15 @@ def check_key(key: str) -> None:
         raise UnsafeKeyError(f"the key {key} is where the destination keeps its records; rename the object")
 
 
-def check_output_key(key: str) -> None:
-    """Raise UnsafeKeyError for an output key that is longer than folders and S3 allow."""
+def check_output_key(key: str, *, of: str = "its output") -> None:
+    """Raise UnsafeKeyError for the key of something that is to be written if folders and S3 do not allow its length."""
     if (size := len(key.encode())) > MAX_KEY_BYTES:
         raise UnsafeKeyError(
-            f"its output's key would have {size} bytes of UTF-8, S3 allows {MAX_KEY_BYTES}; shorten its name"
+            f"the key of {of} would have {size} bytes of UTF-8, S3 allows {MAX_KEY_BYTES}; shorten its name"
         )
     if (size := max(len(part.encode()) for part in key.split("/"))) > MAX_PART_BYTES:
         raise UnsafeKeyError(
-            f"a part of its output's key would have {size} bytes of UTF-8, folders allow {MAX_PART_BYTES}; "
+            f"a part of the key of {of} would have {size} bytes of UTF-8, folders allow {MAX_PART_BYTES}; "
             "shorten its name"
         )
 

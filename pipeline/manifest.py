@@ -37,9 +37,13 @@ class Status(StrEnum):
 class ManifestRow:
     """What happened to one version of one input.
 
+    Version 4 added mask_sha256, guide_sha256 and psnr_given, which rows of version 3 have as None.
+
     Attributes:
         job_id, shard_id: The job and the shard that wrote this row.
         source_key, source_etag, source_size, source_sha256: The input; the digest is None if it was not read.
+        mask_sha256, guide_sha256: The files that told what is damaged and what to come near to, with this image; None
+            where the job has none, or the image has none that could be read.
         output_key, output_size, output_sha256: The restored object; None unless status is "restored".
         width, height: Pixels of the restored image, after EXIF orientation.
         image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.
@@ -70,7 +74,8 @@ class ManifestRow:
             that was kept; None where nothing was optimised.
         samples, spread: Restorations of this image, and how much they differ: the mean over the pixels of their
             standard deviation, images in [0, 1]; None for one.
-        psnr, psnr_start, ssim: Against the reference, in dB and 0..1: of the output, and of the chain's start
+        psnr, psnr_given, psnr_start, ssim: Against the reference, in dB and 0..1: of the output; of the source image,
+            None where its size is another; and of the chain's start, which is what can be done without the network
             (bicubic interpolation for super-resolution).
         fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
             round's solve time is divided among its images.
@@ -84,6 +89,8 @@ class ManifestRow:
     source_etag: str
     source_size: int
     source_sha256: str | None = None
+    mask_sha256: str | None = None
+    guide_sha256: str | None = None
     output_key: str | None = None
     output_size: int | None = None
     output_sha256: str | None = None
@@ -122,6 +129,7 @@ class ManifestRow:
     samples: int | None = None
     spread: float | None = None
     psnr: float | None = None
+    psnr_given: float | None = None
     psnr_start: float | None = None
     ssim: float | None = None
     fetch_seconds: float | None = None
@@ -136,7 +144,9 @@ class ManifestRow:
     finished_at: datetime
 
 
-PARTS: Final = Table(ManifestRow, "manifest part", version=3)
+PARTS: Final = Table(
+    ManifestRow, "manifest part", version=4, since={"mask_sha256": 4, "guide_sha256": 4, "psnr_given": 4}
+)
 SCHEMA: Final = PARTS.schema
 
 
@@ -153,7 +163,7 @@ def decode_part(data: bytes) -> list[ManifestRow]:
     """Return the rows of a part.
 
     Raises:
-        ConfigurationError: It is damaged, no part, or of another version of the schema.
+        ConfigurationError: It is damaged, no part, or of a version of the schema that is not read.
     """
     return PARTS.decode(data)
 

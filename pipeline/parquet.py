@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import chain
 from types import UnionType
@@ -32,19 +32,32 @@ class Table(Generic[T]):
     Attributes:
         row: The rows' class; each of its fields is a column, nullable where it may be None.
         name: What the files are, for people.
-        version: Raised with each change of the columns; files of other versions are refused.
+        version: Raised with each change of the columns; files of other versions are refused, but for those that merely
+            lack columns of `since`.
+        since: The version that brought a column, for columns which are None where they are missing. Files are read from
+            the version before the first of these on.
     """
 
     row: type[T]
     name: str
     version: int
+    since: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema, with name and version in its metadata."""
+        return self._schema_of(self.version)
+
+    def _schema_of(self, version: int) -> pa.Schema:
         hints = get_type_hints(self.row)
-        columns = [_column(field.name, hints[field.name]) for field in fields(self.row)]  # type: ignore[arg-type]
-        return pa.schema(columns, metadata={"deqir": self.name, "version": str(self.version)})
+        names = [each.name for each in fields(self.row)]  # type: ignore[arg-type]
+        columns = [_column(name, hints[name]) for name in names if self.since.get(name, 0) <= version]
+        return pa.schema(columns, metadata={"deqir": self.name, "version": str(version)})
+
+    @property
+    def _readable(self) -> tuple[int, ...]:
+        """Versions that are read."""
+        return tuple(range(min(self.since.values(), default=self.version + 1) - 1, self.version + 1))
 
     def encode(self, rows: Sequence[T]) -> bytes:
         """Return the file of some rows; equal rows in equal order give equal bytes.
@@ -66,7 +79,7 @@ class Table(Generic[T]):
         """Return the rows of a file.
 
         Raises:
-            ConfigurationError: It is damaged, something else, or of another version.
+            ConfigurationError: It is damaged, something else, or of a version that is not read.
         """
         try:
             with pq.ParquetFile(io.BytesIO(data)) as file:
@@ -85,12 +98,13 @@ class Table(Generic[T]):
         name, version = (metadata.get(key, b"").decode(errors="replace") for key in (b"deqir", b"version"))
         if name != self.name:
             raise ConfigurationError(f"not a {self.name} but {name or 'Parquet of other programs'}")
-        if version != str(self.version):
+        known = [str(each) for each in self._readable]
+        if version not in known:
             raise ConfigurationError(
-                f"a {self.name} of schema version {version}, where this deqir knows version {self.version}; "
+                f"a {self.name} of schema version {version}, where this deqir knows version {' and '.join(known)}; "
                 "use the deqir that wrote it, or another destination"
             )
-        if not found.equals(self.schema):
+        if not found.equals(self._schema_of(int(version))):
             raise ConfigurationError(f"a {self.name} whose columns are not those of version {version}")
 
 

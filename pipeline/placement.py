@@ -49,7 +49,7 @@ def place(
     """
     most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     if device == "cuda" and most_gpus == 0:
-        raise ConfigurationError("device=cuda needs a GPU, but no node of the cluster has one; say device=auto or cpu")
+        raise ConfigurationError("`device` cuda needs a GPU, but no node of the Ray cluster has one: say auto or cpu")
     if device == "cpu" or most_gpus == 0:
         return _on_cpus([node.get("CPU", 0.0) for node in nodes], actors=actors or 1, share=cpus_per_actor)
     if most_gpus < gpus_per_actor:

@@ -54,19 +54,32 @@ class RayExecutor:
     device: str = "auto"
     address: str | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it will start a cluster of its own on this machine."""
+        return self.address is None and not ray.is_initialized()
+
+    def check(self) -> None:
+        """Raise ConfigurationError if the cluster is not there, or has not what one actor needs."""
+        with connected(self.address):
+            self._placement()
+
+    def _placement(self) -> Placement:
+        return place(
+            nodes(),
+            device=self.device,
+            actors=self.actors,
+            gpus_per_actor=self.gpus_per_actor,
+            cpus_per_actor=self.cpus_per_actor,
+        )
+
     def run(
         self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
     ) -> Generator[ShardReport, None, None]:
         if not shards:
             return
         with connected(self.address):
-            placement = place(
-                nodes(),
-                device=self.device,
-                actors=self.actors,
-                gpus_per_actor=self.gpus_per_actor,
-                cpus_per_actor=self.cpus_per_actor,
-            )
+            placement = self._placement()
             queue = ShardQueue(shards, attempts=self.attempts, workers=placement.actors)
             crew = _Crew(placement, make_worker, most=len(shards))
             try:

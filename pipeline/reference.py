@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from .companions import companion
 from .errors import UNREADABLE
 from .images import decode
-from .keys import has_image_name
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,22 +59,3 @@ class Reference:
         level = logging.DEBUG if self._told else logging.WARNING
         self._told.append(key)
         logger.log(level, "reference not used key=%s reason=%s; further ones at level DEBUG", key, reason)
-
-
-def stem(key: str) -> str:
-    """Return the key without its extension."""
-    return posixpath.splitext(key)[0]
-
-
-def index(store: Store) -> dict[str, str]:
-    """Return all keys by key without extension; of several the first in order, one with an image's name if there is."""
-    keys = sorted((info.key for info in store.list()), key=lambda key: (not has_image_name(key), key), reverse=True)
-    return {stem(key): key for key in keys}
-
-
-def companion(keys: Mapping[str, str], source_key: str) -> str | None:
-    """Return the key of what belongs to a source, out of what `index` gave; None if there is nothing.
-
-    Of photo.jpg that is photo.jpg.png, as `output_keys` names it where there is a photo.png, too, else photo.png.
-    """
-    return keys.get(source_key, keys.get(stem(source_key)))

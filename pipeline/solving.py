@@ -88,7 +88,7 @@ class Solver:
             image = id(result.tag.prepared)  # unique, as its results keep it alive
             waiting.setdefault(image, []).append(result)
             if len(waiting[image]) == self.samples:
-                yield self._ended(waiting.pop(image))
+                yield self._ended(waiting.pop(image), tally)
 
     def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
         seed = image_seed(self.seed, str(prepared.row.source_sha256))
@@ -101,7 +101,7 @@ class Solver:
                 sigma_y=prepared.sigma_y,
             )
 
-    def _ended(self, results: list[Result[_Sample] | TooLarge[_Sample]]) -> Restored | Unsolved:
+    def _ended(self, results: list[Result[_Sample] | TooLarge[_Sample]], tally: Tally) -> Restored | Unsolved:
         """Return what became of an image of which all samples are done; the first one stands for it."""
         results.sort(key=lambda result: result.tag.number)
         prepared = results[0].tag.prepared
@@ -117,7 +117,7 @@ class Solver:
         images = [result.image for result in done]
         if self.guidance is not None:
             try:
-                images, row = self._optimised(prepared, row, self.guidance)
+                images, row = self._optimised(prepared, row, self.guidance, tally)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
@@ -129,10 +129,14 @@ class Solver:
         start = shown(first.start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)
 
-    def _optimised(self, prepared: Prepared, row: ManifestRow, guidance: Guidance) -> tuple[list[Tensor], ManifestRow]:
+    def _optimised(
+        self, prepared: Prepared, row: ManifestRow, guidance: Guidance, tally: Tally
+    ) -> tuple[list[Tensor], ManifestRow]:
         """Return the samples of an image with their noise optimised, and the row with what that brought and cost."""
         began = time.perf_counter()
-        found = [guidance(self.engine, request, prepared.guide) for request in self._requests(prepared)]
+        found = [guidance(self.engine, request, prepared.guide, tally) for request in self._requests(prepared)]
+        seconds = time.perf_counter() - began
+        tally.seconds += seconds
         first = found[0].stats[0]
         row = replace(
             row,
@@ -140,7 +144,7 @@ class Solver:
             loss_best=first.loss_best,
             data_consistency=data_misfit(prepared.operator, found[0].images[0], prepared.y),
             nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
-            solve_seconds=(row.solve_seconds or 0) + time.perf_counter() - began,
+            solve_seconds=(row.solve_seconds or 0) + seconds,
         )
         return [one.images[0] for one in found], row
 

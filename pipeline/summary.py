@@ -39,8 +39,11 @@ class JobSummary:
         suspects: Restored images that do not look as if what was undone had been done to them.
         rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
         seconds: Sum over the restored images of the solver's time.
-        psnr, psnr_start, ssim: Means over the restored images that were measured; None if none was.
+        psnr, psnr_start, ssim: Means over the restored images that were measured, of them and of what can be done with
+            them without the network; None if none was.
+        psnr_given: Likewise of the source images; None unless all have the size of their restoration.
         measured: How many those are.
+        sampled: Restored images with further samples.
         started_at, finished_at: UTC; first start and last end of any row, None without rows.
     """
 
@@ -57,9 +60,11 @@ class JobSummary:
     nfe: int
     seconds: float
     psnr: float | None
+    psnr_given: float | None
     psnr_start: float | None
     ssim: float | None
     measured: int
+    sampled: int
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -89,6 +94,7 @@ def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> Jo
     rows = list(rows)
     count = Counter(row.status for row in rows)
     restored = [row for row in rows if row.status == Status.RESTORED]
+    measured = [row for row in restored if row.psnr is not None]
     bad = [row for row in rows if row.status in (Status.FAILED, Status.CONFLICT)]
     return JobSummary(
         job_id=job_id,
@@ -103,10 +109,12 @@ def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> Jo
         rounds=sum(row.rounds or 0 for row in restored),
         nfe=sum(row.nfe or 0 for row in restored),
         seconds=sum(row.solve_seconds or 0.0 for row in restored),
-        psnr=_mean([row.psnr for row in restored]),
-        psnr_start=_mean([row.psnr_start for row in restored]),
-        ssim=_mean([row.ssim for row in restored]),
-        measured=sum(row.psnr is not None for row in restored),
+        psnr=_mean([row.psnr for row in measured]),
+        psnr_given=_mean([row.psnr_given for row in measured]) if all(map(_is_comparable, measured)) else None,
+        psnr_start=_mean([row.psnr_start for row in measured]),
+        ssim=_mean([row.ssim for row in measured]),
+        measured=len(measured),
+        sampled=sum(row.samples is not None for row in restored),
         started_at=min((row.started_at for row in rows), default=None),
         finished_at=max((row.finished_at for row in rows), default=None),
     )
@@ -119,6 +127,10 @@ def _failure(row: ManifestRow) -> Failure:
         error_type=row.error_type or "",
         error=row.error or "",
     )
+
+
+def _is_comparable(row: ManifestRow) -> bool:
+    return row.psnr_given is not None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

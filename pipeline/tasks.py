@@ -60,7 +60,7 @@ class Deblurring(Model):
     @model_validator(mode="after")
     def _check_file(self) -> Self:
         if (self.blur == "file") != (self.kernel_file is not None):
-            raise ValueError("a blur of kind file needs its kernel_file, and no other kind has one")
+            raise ValueError("a blur of kind file needs its `kernel_file`, and no other kind has one")
         return self
 
 
@@ -87,7 +87,7 @@ class Inpainting(_Marked):
     @model_validator(mode="after")
     def _check_mask(self) -> Self:
         if (self.mask is None) == (self.masks is None):
-            raise ValueError("inpainting needs a mask for all images or masks for each, not both")
+            raise ValueError("inpaint needs `mask`, one for all images, or `masks`, with one for each, and not both")
         return self
 
 
@@ -115,9 +115,12 @@ class OldPhotograph(_Marked):
     @model_validator(mode="after")
     def _check_damage(self) -> Self:
         if self.mask is not None and self.masks is not None:
-            raise ValueError("an old photograph has a mask for all images or masks for each, not both")
+            raise ValueError("old-photo takes `mask`, one for all images, or `masks`, with one for each, and not both")
         if not self.grey and self.scale == 1 and self.mask is None and self.masks is None:
-            raise ValueError("an old photograph that is neither grey nor small nor scratched needs no restoration")
+            raise ValueError(
+                "an old photograph that is neither grey nor small nor scratched needs no restoration: say `grey`, "
+                "`scale`, `mask` or `masks`"
+            )
         return self
 
 

@@ -18,12 +18,13 @@ from deqir import Tally
 from deqir.batching import out_of_memory
 from deqir.estimation import check_fit
 
+from .companions import Companion
 from .degradations import Undoing
 from .delivery import ConflictError, Delivery
 from .errors import ImageError, OutOfMemoryError
 from .framing import sigma_of
 from .guiding import Guides
-from .intake import Limits, Prepared, fetch, observe, read_picture
+from .intake import Limits, Prepared, fetch, observe, read_guide, read_mask, read_picture
 from .keys import Layout
 from .manifest import ManifestRow, Status, encode_part
 from .rows import JobFacts, conflicting, failed, refused, report_of, with_misfit
@@ -135,11 +136,14 @@ class ShardWorker:
         if ref.refusal is not None:
             return refused(row, ref.refusal_type, ref.refusal)
         try:
+            self.delivery.check_keys(str(ref.output_key))
             data, row = fetch(self.source, ref, row, self.limits)
-            self.delivery.check_free(str(ref.output_key), str(row.source_sha256))
+            mask, row = read_mask(self.undoing, row)
+            guide_file, row = read_guide(self.guides, row)
+            self.delivery.check_free(str(ref.output_key), row)
             picture, row = read_picture(data, row, self.limits)
-            y, operator, row = observe(picture, self.undoing, row, self.limits)
-            noise, guide = self.undoing.noise_of(y), self._guide(row)
+            y, operator, row = observe(picture, self.undoing, mask, row, self.limits)
+            noise, guide = self.undoing.noise_of(y), self._fitted(guide_file, row)
             row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
         except ImageError as error:
             return failed(row, error)
@@ -154,11 +158,11 @@ class ShardWorker:
             ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator), guide=guide
         )
 
-    def _guide(self, row: ManifestRow) -> Tensor | None:
-        """Return an image's guide, if the job has guides."""
-        if self.guides is None or row.height is None or row.width is None:
+    def _fitted(self, guide: Companion | None, row: ManifestRow) -> Tensor | None:
+        """Return an image's guide, if the job has guides, as its restoration is to be compared with it."""
+        if self.guides is None or guide is None or row.height is None or row.width is None:
             return None
-        return self.guides.of(row.source_key, height=row.height, width=row.width)
+        return self.guides.fitted(guide, height=row.height, width=row.width)
 
     def _deliver(self, restored: Restored) -> ManifestRow:
         """Return the row of an image that was restored, after writing it."""

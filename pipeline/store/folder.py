@@ -75,13 +75,14 @@ class FolderStore:
         """The absolute path."""
         return str(self.root)
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every file whose key starts with `prefix`, in no particular order."""
+    def list(self, prefix: str = "", *, depth: int | None = None) -> Iterator[ObjectInfo]:
+        """Every file whose key starts with `prefix`, down to a depth, in no particular order."""
         waiting, links = [prefix.rpartition("/")[0]], 0
         while waiting:
             for key, status in self._entries(waiting.pop()):
                 if stat.S_ISDIR(status.st_mode) and f"{key}/".startswith(prefix):
-                    waiting.append(key)
+                    if depth is None or f"{key}/".count("/", len(prefix)) < depth:
+                        waiting.append(key)
                 elif stat.S_ISREG(status.st_mode) and key.startswith(prefix):
                     yield _info(key, status)
                 elif stat.S_ISLNK(status.st_mode):
@@ -118,6 +119,14 @@ class FolderStore:
                 return publish(folder, name, data)
         except OSError as error:
             raise failure(error, "write", f"{self.url}/{key}") from error
+
+    def check_new(self, key: str, /) -> None:
+        """Raise UnsafeKeyError for a key that no new file may have, or whose parts are too long for this filesystem."""
+        parts = _file_system_parts(key)
+        with self._folder(()) as folder:
+            longest = os.fpathconf(folder, "PC_NAME_MAX")
+        if max(len(os.fsencode(part)) for part in parts) > longest:
+            raise failure(OSError(errno.ENAMETOOLONG, ""), "write", f"{self.url}/{key}")
 
     def head(self, key: str, /) -> ObjectInfo | None:
         """What `list` would say of one file; None if there is none."""

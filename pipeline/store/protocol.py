@@ -1,4 +1,4 @@
-"""The four storage verbs that the pipeline uses."""
+"""The four storage verbs that the pipeline uses, and whether a key can be written at all."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ class Store(Protocol):
         """What the user named: an absolute folder path or s3://bucket/prefix. Holds no secret."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose key starts with `prefix`, in no particular order; an odd name never stops it."""
+    def list(self, prefix: str = "", *, depth: int | None = None) -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in no particular order; an odd name never stops it.
+
+        With a depth only keys of at most so many parts after the prefix, and nothing below them is looked at.
+        """
         ...
 
     def get(self, key: str, /, *, limit: int) -> bytes:
@@ -56,6 +59,10 @@ class Store(Protocol):
             UnsafeKeyError: The key would leave the prefix, or the store cannot hold it.
             CommitStateUnknownError: The write was sent and nobody can say whether it was stored.
         """
+        ...
+
+    def check_new(self, key: str, /) -> None:
+        """Raise UnsafeKeyError for a key that `create` would refuse whatever the object; nothing is written."""
         ...
 
     def head(self, key: str, /) -> ObjectInfo | None:

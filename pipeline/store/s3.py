@@ -85,17 +85,27 @@ class S3Store:
         """Raise what a first request for the listing raises: an answer to HEAD holds no reason."""
         self._page({"Prefix": self.prefix, "MaxKeys": 1}, attempts=min(3, self.attempts))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose key starts with `prefix`, in no particular order."""
-        arguments: dict[str, Any] = {"Prefix": self.prefix + prefix}
+    def list(self, prefix: str = "", *, depth: int | None = None) -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, down to a depth, in no particular order."""
+        waiting = [self.prefix + prefix]
+        while waiting:
+            arguments: dict[str, Any] = {"Prefix": waiting.pop()}
+            inner = depth is not None and arguments["Prefix"].count("/", len(self.prefix + prefix)) + 1 < depth
+            arguments |= {} if depth is None else {"Delimiter": "/"}
+            for page in self._pages(arguments):
+                for found in page.get("Contents", ()):
+                    if key := found["Key"].removeprefix(self.prefix):
+                        yield ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
+                waiting += [found["Prefix"] for found in page.get("CommonPrefixes", ()) if inner]
+
+    def _pages(self, arguments: dict[str, Any]) -> Iterator[Any]:
+        """Yield every page of a listing."""
         while True:
             page = self._page(arguments, attempts=self.attempts)
-            for found in page.get("Contents", ()):
-                if key := found["Key"].removeprefix(self.prefix):
-                    yield ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
+            yield page
             if not page["IsTruncated"]:
                 return
-            arguments["ContinuationToken"] = page["NextContinuationToken"]
+            arguments = arguments | {"ContinuationToken": page["NextContinuationToken"]}
 
     def get(self, key: str, /, *, limit: int) -> bytes:
         """The whole object, read again from its start where the body breaks off.
@@ -127,9 +137,7 @@ class S3Store:
             UnsafeKeyError: The key would leave the prefix, or no server takes it.
             CommitStateUnknownError: The write was sent, and neither it nor a look at the key was answered.
         """
-        parts_of_new(key)
-        if not self._is_possible(key):
-            raise UnsafeKeyError(f"{key!r} is not a key of at most {_LONGEST_KEY} bytes of UTF-8; rename it")
+        self.check_new(key)
         token, sent = secrets.token_hex(16), False
 
         def put() -> bool:
@@ -155,6 +163,15 @@ class S3Store:
             if not sent:
                 raise
             return self._settle(key, token, error)
+
+    def check_new(self, key: str, /) -> None:
+        """Raise UnsafeKeyError for a key that leaves the prefix, or that with the prefix is none that servers take."""
+        parts_of_new(key)
+        if not self._is_possible(key):
+            raise UnsafeKeyError(
+                f"{self.prefix + key!r} is not a key of at most {_LONGEST_KEY} bytes of UTF-8; rename the source "
+                "object, or choose a destination with a shorter prefix"
+            )
 
     def head(self, key: str, /) -> ObjectInfo | None:
         """What `list` would say of one object; None if there is none."""

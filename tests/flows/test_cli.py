@@ -8,9 +8,11 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.job import find_jobs
@@ -116,8 +118,10 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
     [
         (("restore", "{tmp}/nowhere", "{tmp}/out"), "nowhere"),
         (("restore", "{tmp}/in", "{tmp}/in/out"), "must lie apart"),
-        (("restore", "{tmp}/in", "{tmp}/out", "--prior", "no-such"), "no-such"),
-        (("restore", "{tmp}/in", "{tmp}/out", "--steps", "0"), "--steps 0"),
+        (("restore", "{tmp}/in", "{tmp}/out", "--prior", "no-such"), "deqir models list"),
+        (("restore", "{tmp}/in", "{tmp}/out", "--steps", "0"), "--steps 0: must be at least 1"),
+        (("restore", "{tmp}/in", "{tmp}/out", "--device", "tpu"), "--device tpu: must be auto, cpu"),
+        (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--scale", "-2"), "--scale -2: must be at least 2"),
         (("restore", "{tmp}/in", "{tmp}/out", "--task", "inpaint"), "--mask"),
         (("restore", "gs://bucket/in", "{tmp}/out"), "gs://"),
         (("status", "{tmp}/in"), "holds no job"),
@@ -131,6 +135,26 @@ def test_wrong_usage_is_one_line_and_exit_status_2(tmp_path, deqir: Command, arg
     (line,) = run.stderr.strip().splitlines()
     assert text in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that is asked for")
+@pytest.mark.parametrize("executor", ["ray", "local"])
+def test_a_gpu_that_is_not_there_is_missed_before_anything_begins(tmp_path, tiny_prior, deqir, executor) -> None:
+    write_archive(tmp_path / "in", 1)
+    options = [*quick(tiny_prior), "--executor", executor, "--device", "cuda"]
+    run = deqir("restore", tmp_path / "in", tmp_path / "out", *options)
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: --device cuda needs a GPU with CUDA")
+    assert len(run.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_says_where_samples_and_their_spread_are(tmp_path, tiny_prior, deqir) -> None:
+    (key,) = write_archive(tmp_path / "in", 1)
+    run = deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), "--samples", "2")
+    assert run.returncode == 0, run.stderr
+    (line,) = (line for line in run.stdout.splitlines() if line.startswith("samples, mean and spread"))
+    assert pixels(Path(line.partition(": ")[2]) / key / "spread.png").shape == (32, 32, 3)
 
 
 @pytest.mark.ray

@@ -19,6 +19,7 @@ from flows.credentials import variables_of
 from flows.pages import markdown
 from flows.plots import by_round, convergence
 from flows.restore import waves
+from flows.summary import as_data
 from pipeline.errors import ConfigurationError
 from pipeline.exhibits import Exhibit
 from pipeline.manifest import Status
@@ -27,8 +28,8 @@ from pipeline.summary import Failure, JobSummary
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,
-    failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_start=None, ssim=None,
-    measured=0,
+    failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_given=None, psnr_start=None,
+    ssim=None, measured=0, sampled=0,
     started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 
@@ -111,6 +112,26 @@ def test_a_page_of_many_failures_shows_some_and_says_where_the_others_are() -> N
     assert len(re.findall(r"^- \d+\.png: \*\*DecodeError\*\*, damaged$", page, re.MULTILINE)) == 20
     assert "and 30 more: see the table failures-0123456789abcdef" in page
     assert "    deqir retry s3://archive/out --job 0123456789abcdef" in page
+
+
+def test_a_page_says_what_a_psnr_is_compared_with() -> None:
+    measured = replace(SUMMARY, psnr=30.0, psnr_start=27.0, measured=3)
+    page = markdown(measured, [], [], tolerance=0.005)
+    assert "| PSNR without the network | 27.00 dB |" in page
+    assert "as restored, and what is made of them without the network, such as a smooth enlargement." in page
+    page = markdown(replace(measured, psnr_given=21.0), [], [], tolerance=0.005)
+    assert "| PSNR as given | 21.00 dB |" in page
+    assert "27.00" not in page
+    assert "as restored, and as given." in page
+
+
+def test_a_summary_says_where_samples_and_their_spread_are() -> None:
+    place = "s3://archive/out/.deqir/0123456789abcdef/samples/"
+    assert as_data(SUMMARY)["samples"] is None
+    assert place not in markdown(SUMMARY, [], [], tolerance=0.005)
+    sampled = replace(SUMMARY, sampled=3)
+    assert as_data(sampled)["samples"] == place
+    assert place in markdown(sampled, [], [], tolerance=0.005)
 
 
 def test_a_page_without_failures_or_pictures_has_no_empty_section() -> None:

@@ -22,7 +22,7 @@ from tests.pipeline.shard_runs import assert_same_image, run
         ({"gpus_per_actor": 2, "device": "cuda"}, 4, ["cuda:0", "cuda:1"]),
         ({"gpus_per_actor": 4}, 0, ["auto"]),
         ({"gpus_per_actor": 0.5}, 1, ["auto"]),
-        ({"gpus_per_actor": 2, "device": "cuda:1"}, 2, ["cuda:1"]),
+        ({"gpus_per_actor": 2, "device": "cuda:1", "executor": "local"}, 2, ["cuda:1"]),
         ({"gpus_per_actor": 2, "device": "cpu"}, 2, ["cpu"]),
     ],
 )
@@ -33,8 +33,10 @@ def test_a_network_runs_on_every_gpu_that_its_actor_has_to_itself(
 
 
 def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
-    with pytest.raises(ConfigurationError, match="device=cuda needs CUDA"):
+    with pytest.raises(ConfigurationError, match=r"`device` cuda needs a GPU with CUDA.*say auto or cpu"):
         devices_of(RuntimeConfig(device="cuda"), 0)
+    with pytest.raises(ConfigurationError, match=r"`device` cuda:2 is not there: the last GPU .* cuda:1"):
+        devices_of(RuntimeConfig(executor="local", device="cuda:2"), 2)
 
 
 @pytest.mark.parametrize("mode", ["auto", "throughput"])

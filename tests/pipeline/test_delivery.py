@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from flows.summary import facts
 from pipeline.delivery import in_range
+from pipeline.summary import summary_of
 from tests.pipeline.archive import image_bytes, pixels, put
 from tests.pipeline.shard_runs import run
 
@@ -30,9 +33,37 @@ def test_psnr_is_that_of_the_written_file_against_the_original(source, destinati
     assert rows["a.png"].psnr == pytest.approx(expected, abs=1e-3)
     assert rows["a.png"].psnr_start is not None
     assert rows["a.png"].psnr_start > 15
+    assert rows["a.png"].psnr_given is None  # it is smaller
     assert rows["a.png"].ssim is not None
     assert 0 < rows["a.png"].ssim <= 1
     assert all(rows[key].status == "restored" and rows[key].psnr is None for key in ("b.png", "c.png"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_psnr_of_what_was_given_is_that_of_the_source_file_where_sizes_agree(source, tmp_path, opened, mode) -> None:
+    """A grey one counts as three equal channels; mean and words of a summary are about the same figures."""
+    rng = np.random.default_rng(0)
+    for n in range(2):
+        put(tmp_path / "reference", f"{n}.png", image_bytes(n, size=(32, 32)))
+        truth = pixels(tmp_path / f"reference/{n}.png")
+        noisy = np.clip(truth + rng.normal(0, 12, truth.shape), 0, 255).round().astype(np.uint8)
+        Image.fromarray(noisy).convert(mode).save(source / f"{n}.png")
+    task = {"task": "denoise"} if mode == "RGB" else {"task": "colorize"}
+    _, worker, shards = opened(degradation=task, result={"noise": 0.05}, reference=tmp_path / "reference")
+    rows = run(worker, shards[0])
+    expected = []
+    for n, row in enumerate(rows):
+        given = np.asarray(Image.open(source / f"{n}.png").convert("RGB")).astype(float)
+        error = np.mean((given - pixels(tmp_path / f"reference/{n}.png")) ** 2)
+        expected.append(10 * np.log10(255**2 / error))
+        assert row.psnr_given == pytest.approx(expected[-1], abs=1e-3)
+    summary = summary_of("0123456789abcdef", "/out", rows)
+    assert summary.psnr_given == pytest.approx(np.mean(expected), abs=1e-3)
+    assert dict(facts(summary))["PSNR as given"] == f"{np.mean(expected):.2f} dB"
+    assert "PSNR without the network" not in dict(facts(summary))
+    older = [rows[0], replace(rows[1], psnr_given=None)]  # by a version that did not measure it
+    assert summary_of("0123456789abcdef", "/out", older).psnr_given is None
+    assert "PSNR without the network" in dict(facts(summary_of("0123456789abcdef", "/out", older)))
 
 
 def test_a_grey_image_stays_grey_and_colorization_makes_it_colour(source, destination, opened) -> None:

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from torch import Tensor
 
 from deqir.losses import GuideName
+from pipeline.companions import Companions
 from pipeline.errors import GuideError
 from pipeline.guiding import Guides
 from pipeline.manifest import ManifestRow
-from pipeline.reference import index
-from pipeline.store import open_store
 from tests.pipeline.archive import put, write_archive
-from tests.pipeline.shard_runs import run
+from tests.pipeline.faults import with_denoiser
+from tests.pipeline.shard_runs import rows_of, run
 
 SIZE = (24, 16)
 
@@ -63,7 +64,7 @@ def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(
 def test_an_image_too_small_for_lpips_is_refused_before_it_is_restored(tmp_path: Path) -> None:
     put(tmp_path, "small.png", b"never read")
     with pytest.raises(GuideError, match="31 pixels"):
-        guides_in(tmp_path, by="lpips").of("small.jpg", height=30, width=64)
+        fitted(guides_in(tmp_path, by="lpips"), "small.jpg", height=30, width=64)
 
 
 def test_sources_that_differ_in_their_extension_have_guides_of_their_own(tmp_path: Path) -> None:
@@ -73,12 +74,16 @@ def test_sources_that_differ_in_their_extension_have_guides_of_their_own(tmp_pat
     put(tmp_path, "other.json", b"{}")
     guides = guides_in(tmp_path, by="pixels")
     for key, value in (("photo.jpg", -1), ("photo.png", 1), ("other.webp", 1 / 255)):
-        assert guides.of(key, height=2, width=2).unique().tolist() == pytest.approx([value], abs=1e-6)
+        assert fitted(guides, key, height=2, width=2).unique().tolist() == pytest.approx([value], abs=1e-6)
 
 
 def guides_in(folder: Path, *, by: GuideName) -> Guides:
-    store = open_store(str(folder), writable=False)
-    return Guides(store=store, keys=index(store), by=by, max_bytes=10**6, max_pixels=10**6)
+    files = Companions.open(str(folder), name="guide", fault=GuideError, max_bytes=10**6)
+    return Guides(files=files, by=by, max_pixels=10**6)
+
+
+def fitted(guides: Guides, source_key: str, *, height: int, width: int) -> Tensor:
+    return guides.fitted(guides.files.of(source_key), height=height, width=width)
 
 
 def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any], source: Path) -> None:
@@ -88,6 +93,27 @@ def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any],
     assert row.status == "restored"
     assert row.loss_best is not None
     assert row.loss_best <= row.loss_first
+
+
+def test_a_report_counts_what_optimising_cost(opened: Callable[..., Any], source: Path) -> None:
+    """Evaluations in calls that really came to the network, one state each, in time that was really spent on them."""
+    write_archive(source, 2, size=SIZE)
+    result = {"optimise": 2, "noise": 0.02, "samples": 2}
+    _, worker, shards = opened(degradation={"task": "denoise"}, result=result, runtime={"batch_size": 2})
+    calls = list[int]()
+
+    def counting(x: Tensor, alpha_bar: Tensor) -> Tensor:
+        calls.append(len(x))
+        return prior(x, alpha_bar)
+
+    prior = worker.solver.engine.prior
+    report = with_denoiser(worker, counting).run(shards[0], lambda status: None)
+    rows = rows_of(worker, shards[0])
+    assert len(calls) == report.network_calls > 2 * 2 * 2 * 3
+    assert report.occupancy == pytest.approx(sum(calls) / (2 * len(calls)))
+    assert sum(calls) < report.nfe == sum(row.nfe or 0 for row in rows)  # products of vectors and Jacobians count, too
+    assert report.solve_seconds == pytest.approx(sum(row.solve_seconds or 0 for row in rows), rel=0.1)
+    assert report.evaluations_per_second == pytest.approx(report.nfe / report.solve_seconds)
 
 
 def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable[..., Any], source: Path) -> None:
@@ -100,7 +126,7 @@ def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable
 
 
 @pytest.mark.parametrize(
-    ("result", "says"), [({"optimise": 3}, "needs a guide, or noise"), ({"guide": "g"}, "needs optimise")]
+    ("result", "says"), [({"optimise": 3}, "needs a `guide`, or `noise`"), ({"guide": "g"}, "needs `optimise`")]
 )
 def test_what_cannot_be_optimised_is_refused(
     opened: Callable[..., Any], source: Path, result: dict[str, Any], says: str

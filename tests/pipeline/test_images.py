@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.config import OutputFormat
-from pipeline.errors import DecodeError, UnsupportedImageError
+from pipeline.errors import DecodeError, ImageTooLargeError, UnsupportedImageError
 from pipeline.images import Picture, decode, decode_mask, encode
 from tests.pipeline.files import TWO_FRAMES, chunk, noise, opened, png, saved, tiff, xmp
 
@@ -205,8 +205,10 @@ def test_a_mask_marks_what_is_nearer_to_white_whatever_its_format() -> None:
         saved(np.stack([mask] * 3, -1), "JPEG"),
         saved(np.stack([mask] * 3, -1), "WEBP"),
     ):
-        found = decode_mask(data)
+        found = decode_mask(data, max_pixels=16 * 24)
         assert found.dtype == torch.bool
         assert np.array_equal(found.numpy(), mask > 0)
     with pytest.raises(DecodeError):
-        decode_mask(b"no mask")
+        decode_mask(b"no mask", max_pixels=16 * 24)
+    with pytest.raises(ImageTooLargeError, match="24 x 16 pixels"):
+        decode_mask(saved(mask), max_pixels=16 * 24 - 1)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from pydantic import ValidationError
 
-from pipeline.config import RestoreJob
+from pipeline.config import RestoreJob, RuntimeConfig
 from pipeline.errors import ConfigurationError
 from pipeline.executors import LocalExecutor
-from pipeline.job import Job, executor_of, find_jobs, open_job, plan_job, run_shards, summarise
+from pipeline.job import Job, executor_of, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
 from pipeline.progress import Progress
 from pipeline.shards import ShardReport
+from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 
 
@@ -143,6 +146,9 @@ def test_a_missing_source_is_named_and_nothing_is_written(settings, tmp_path) ->
     ("result", "text"),
     [
         ({"prior": "./no-such-prior"}, "no-such-prior"),
+        ({"prior": "nosuch"}, "prior 'nosuch' is not here .* deqir models list .* deqir models fetch NAME"),
+        ({"degradation": {"task": "inpaint", "mask": "/no/such.png"}}, "cannot be used: /no: there is no such folder"),
+        ({"degradation": {"task": "inpaint", "mask": f"{__file__}.png"}}, "cannot be used: there is no such file$"),
         ({"degradation": {"task": "inpaint", "mask": "/no/such/mask.png"}}, "mask"),
         ({"degradation": {"task": "inpaint", "mask": __file__}}, "mask"),
     ],
@@ -150,19 +156,72 @@ def test_a_missing_source_is_named_and_nothing_is_written(settings, tmp_path) ->
 def test_what_a_job_needs_and_is_not_there_is_named(settings, result, text) -> None:
     with pytest.raises(ConfigurationError, match=text):
         open_job(changed(settings, **result))
+    assert not Path(settings.destination).exists()
 
 
 @pytest.mark.parametrize(
     ("runtime", "text"),
     [
-        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"device": "tpu"}, "must be auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:1", "executor": "ray"}, "Ray gives each actor its GPU"),
     ],
 )
-def test_a_device_that_is_not_to_be_had_is_refused(settings, runtime, text) -> None:
+def test_a_device_that_no_machine_has_is_refused(runtime, text) -> None:
+    with pytest.raises(ValidationError, match=text):
+        RuntimeConfig.model_validate(runtime)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that the job asks for")
+@pytest.mark.parametrize(
+    "runtime", [{"device": "cuda"}, {"device": "cuda:1"}, {"device": "cuda", "executor": "ray", "ray_address": None}]
+)
+def test_a_gpu_that_this_machine_does_not_have_is_refused_before_anything_is_written(settings, runtime) -> None:
     wrong = settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
-    with pytest.raises(ConfigurationError, match=text):
+    with pytest.raises(ConfigurationError, match=r"needs a GPU .* say auto or cpu"):
         open_job(wrong)
+    assert not Path(settings.destination).exists()
+
+
+@pytest.mark.ray
+def test_a_gpu_that_no_node_of_a_cluster_has_is_refused_before_anything_is_written(settings, ray_cluster) -> None:
+    runtime = {"device": "cuda", "executor": "ray", "ray_address": ray_cluster}
+    wrong = settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
+    with pytest.raises(ConfigurationError, match="no node of the Ray cluster has one: say auto or cpu"):
+        open_job(wrong)
+    assert not Path(settings.destination).exists()
+
+
+def test_looking_for_jobs_looks_into_none_of_them(settings, tmp_path, caplog) -> None:
+    """A listing says how many links it met: there are none where it does not look, as below samples."""
+    jobs = sorted(open_job(changed(settings, seed=seed)).id for seed in range(3))
+    records = tmp_path / "destination/.deqir"
+    for job_id in jobs:
+        put(records, f"{job_id}/samples/job.json/job.json", b"a sample of an image with an odd name")
+        (records / job_id / "samples/job.json/link").symlink_to(__file__)
+    put(records, "events/00.jsonl", b"")
+    put(records, "no-job/samples/a.png/mean.png", b"")
+    store = open_store(settings.destination, writable=False)
+    with caplog.at_level(logging.WARNING):
+        assert find_jobs(settings.destination) == tuple(jobs)
+        assert not caplog.records
+        list(store.list(".deqir/"))
+    assert "links=3" in caplog.records[0].getMessage()
+
+
+def test_a_record_that_is_no_job_is_refused_in_words(settings, tmp_path) -> None:
+    job = open_job(settings)
+    (path,) = (tmp_path / "destination").glob(".deqir/*/job.json")
+    record = json.loads(path.read_text())
+    record["job"]["result"] |= {"stepz": 3, "steps": 0}
+    del record["job"]["source"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ConfigurationError) as caught:
+        recorded_job(settings.destination, job.id)
+    told = str(caught.value).partition(" is no job of this version: ")[2]
+    assert told == ("source: is missing; result.steps 0: must be at least 1; result.stepz 3: there is no such setting")
+    path.write_text("{")
+    with pytest.raises(ConfigurationError, match=r"job\.json is no record of a job: "):
+        recorded_job(settings.destination, job.id)
 
 
 def test_noise_that_the_prior_does_not_know_is_refused(settings) -> None:

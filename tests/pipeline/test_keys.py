@@ -51,6 +51,16 @@ def test_a_job_is_known_by_its_settings_and_by_nothing_else() -> None:
 
 def test_provenance_tells_jobs_and_inputs_apart() -> None:
     assert len({provenance(job, digest) for job in ("0a", "0b") for digest in ("1c", "1d")}) == 4
+    beside = [{}, {"mask": "2e"}, {"guide": "2e"}, {"mask": "2e", "guide": "2e"}, {"mask": "2f"}]
+    assert len({provenance("0a", "1c", **digests) for digests in beside}) == 5
+
+
+def test_samples_lie_together_under_their_outputs_key() -> None:
+    keys = LAYOUT.samples_of("a/b.png", 3, extension=".png")
+    folder = f"{LAYOUT.samples}a/b.png/"
+    assert keys.others == (f"{folder}sample-2.png", f"{folder}sample-3.png")
+    assert keys.all == (*keys.others, f"{folder}mean.png", f"{folder}spread.png")
+    assert folder == LAYOUT.sample("a/b.png", "")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +178,8 @@ def test_lengths_are_counted_in_bytes_of_what_will_be_written() -> None:
     check_output_key("/".join(["a" * 204] * 5))
     with pytest.raises(UnsafeKeyError, match="1025 bytes of UTF-8, S3 allows 1024"):
         check_output_key("/".join(["a" * 204] * 4 + ["a" * 205]))
+    with pytest.raises(UnsafeKeyError, match="the key of its samples would have 2000 bytes"):
+        check_output_key("a" * 2000, of="its samples")
 
 
 names = st.lists(

@@ -74,7 +74,7 @@ def test_the_schema_is_the_dataclass() -> None:
         assert column.nullable == (HINTS[column.name] not in types), column.name
     for field in fields(ManifestRow):
         assert SCHEMA.field(field.name).nullable == (field.default is None)
-    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"3"}
+    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"4"}
 
 
 @settings(deadline=None, max_examples=60)
@@ -146,8 +146,38 @@ def altered(data: bytes, **metadata: str) -> bytes:
 
 
 def test_a_part_of_another_version_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="schema version 4, where this deqir knows version 3"):
-        decode_part(altered(encode_part([row()]), version="4"))
+    with pytest.raises(ConfigurationError, match="schema version 5, where this deqir knows version 3 and 4"):
+        decode_part(altered(encode_part([row()]), version="5"))
+    with pytest.raises(ConfigurationError, match="schema version 2, where"):
+        decode_part(altered(encode_part([row()]), version="2"))
+
+
+SINCE_4 = ["mask_sha256", "guide_sha256", "psnr_given"]
+
+
+def of_version_3(some: list[ManifestRow]) -> bytes:
+    """The part that version 3 would have written."""
+    table = pq.read_table(io.BytesIO(encode_part(some))).drop_columns(SINCE_4)
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({b"deqir": b"manifest part", b"version": b"3"}), buffer)
+    return buffer.getvalue()
+
+
+def test_a_part_of_version_3_is_read_without_what_came_later(tmp_path) -> None:
+    """Also beside parts of version 4, as in a job that was begun before and is finished now."""
+    old, new = row(source_key="a", psnr=20.0), row(source_key="b", psnr=20.0, mask_sha256="ab", psnr_given=18.0)
+    assert decode_part(of_version_3([old])) == [old]
+    assert [getattr(old, name) for name in SINCE_4] == [None] * 3
+    store = open_store(str(tmp_path), writable=True)
+    store.create(LAYOUT.part("0"), of_version_3([old]))
+    store.create(LAYOUT.part("1"), encode_part([new]))
+    assert list(read_rows(store, LAYOUT)) == [old, new]
+
+
+def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused() -> None:
+    for data in (altered(of_version_3([row()]), version="4"), altered(encode_part([row()]), version="3")):
+        with pytest.raises(ConfigurationError, match="columns are not those of version"):
+            decode_part(data)
 
 
 def test_columns_that_are_not_ours_are_refused() -> None:
@@ -159,7 +189,7 @@ def test_columns_that_are_not_ours_are_refused() -> None:
     ):
         buffer = io.BytesIO()
         pq.write_table(other, buffer)
-        with pytest.raises(ConfigurationError, match="columns are not those of version 3"):
+        with pytest.raises(ConfigurationError, match="columns are not those of version 4"):
             decode_part(buffer.getvalue())
 
 

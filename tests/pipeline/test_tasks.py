@@ -18,7 +18,7 @@ from pipeline.degrade import degrade
 from pipeline.errors import ConfigurationError
 from pipeline.job import open_job, plan_job
 from pipeline.tasks import COMPRESSION, ROUNDING, Degradation
-from tests.pipeline.archive import pixels, put, restore_job, write_archive
+from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
 from tests.pipeline.shard_runs import assert_same_image, run, worker_of
 
 SIZE = (24, 16)
@@ -216,13 +216,51 @@ def test_further_samples_lie_beside_the_first_with_their_mean_and_spread(
     assert_same_image(np.asarray(Image.open(other / key)).astype(float), first)
 
 
+def long_key(size: int) -> str:
+    """A key of so many bytes that any folder can hold."""
+    return "/".join([*["d" * 200] * (size // 201), "a" * (size % 201 - 4) + ".png"])
+
+
+def test_samples_whose_keys_would_be_too_long_fail_their_image_before_it_is_restored(
+    opened: Callable[..., Any], source: Path, destination: Path
+) -> None:
+    """Of .deqir/<16>/samples/<key>/sample-2.png at most 1024 bytes; the longest that fits is restored with them."""
+    room = 1024 - len(".deqir/0123456789abcdef/samples//sample-2.png")
+    for size in (room, room + 1):
+        put(source, long_key(size), image_bytes(1, size=SIZE))
+        assert len(long_key(size)) == size
+    _, worker, shards = opened(result={"samples": 2})
+    fits, too_long = sorted(run(worker, shards[0]), key=lambda row: len(row.source_key))
+    assert fits.status == "restored"
+    assert (too_long.status, too_long.error_type) == ("failed", "UnsafeKeyError")
+    assert "the key of its samples would have 1025 bytes of UTF-8, S3 allows 1024; shorten its name" in too_long.error
+    assert (too_long.source_sha256, too_long.nfe) == (None, None)
+    assert [path for path in destination.rglob("a*.png") if "samples" not in path.parts] == [
+        destination / fits.source_key
+    ]
+
+
+@pytest.mark.s3
+def test_outputs_that_are_too_long_with_their_buckets_prefix_fail_before_they_are_restored(
+    source: Path, s3_url: str, tiny_prior: str
+) -> None:
+    keys = [long_key(size) for size in (900, 1020)]
+    for key in keys:
+        put(source, key, image_bytes(1, size=SIZE))
+    job = open_job(restore_job(source, f"{s3_url}/{'p' * 60}", tiny_prior))  # type: ignore[arg-type]
+    rows = {row.source_key: row for row in run(worker_of(job), plan_job(job).shards[0])}
+    assert [rows[key].status for key in keys] == ["restored", "failed"]
+    assert (rows[keys[1]].error_type, rows[keys[1]].source_sha256) == ("UnsafeKeyError", None)
+    assert "choose a destination with a shorter prefix" in str(rows[keys[1]].error)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"task": "inpaint"}, "not both"),
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "not both"),
-        ({"task": "deblur", "blur": "file"}, "needs its kernel_file"),
-        ({"task": "deblur", "kernel_file": "k.png"}, "needs its kernel_file"),
+        ({"task": "deblur", "blur": "file"}, "needs its `kernel_file`"),
+        ({"task": "deblur", "kernel_file": "k.png"}, "needs its `kernel_file`"),
         ({"task": "old-photo", "grey": False}, "needs no restoration"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "not both"),
     ],

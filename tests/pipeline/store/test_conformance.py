@@ -73,6 +73,18 @@ def test_a_prefix_selects_the_keys_that_start_with_it(place, store, prefix, foun
     assert {info.key for info in store.list(prefix)} == found
 
 
+@pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b", "a/b/", "nowhere/"])
+def test_a_listing_of_some_depth_has_what_lies_no_deeper_below_the_prefix(place, store, prefix) -> None:
+    keys = ["a.png", "a b/é#1.png", *("/".join(["a", *"bcd"[:n], f"{n}.png"]) for n in range(4)), "b/c/a.png"]
+    for key in keys:
+        place.put(key, b"x")
+    below = [key for key in keys if key.startswith(prefix)]
+    assert {info.key for info in store.list(prefix)} == set(below)
+    for depth in range(1, 6):
+        found = [info.key for info in store.list(prefix, depth=depth)]
+        assert sorted(found) == sorted(key for key in below if key[len(prefix) :].count("/") < depth), depth
+
+
 def test_a_place_below_a_prefix_knows_its_own_objects_only(place) -> None:
     for key in ("photos/a.png", "photos2/a.png", "photos.png", "photos/photos/a.png"):
         place.put(key, key.encode())
@@ -131,7 +143,11 @@ def test_a_key_that_is_no_safe_place_is_refused_for_this_image_alone(place, stor
     for key in (*UNSAFE_KEYS, "half a pair \ud800", "n" * 2000):
         with pytest.raises(UnsafeKeyError, match="rename"):
             store.create(key, b"x")
+        with pytest.raises(UnsafeKeyError, match="rename"):
+            store.check_new(key)
     assert place.read_all() == {}
+    for key in ODD_KEYS:
+        store.check_new(key)
 
 
 def test_of_many_threads_exactly_one_creates_an_object(place) -> None:

@@ -1,0 +1,98 @@
+"""What pydantic finds wrong with settings, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with one setting, or with several together.
+
+    Attributes:
+        path: Where the setting is; empty for several.
+        value: What it was, as text; None for several, and where there is none that can be shown.
+        text: What is wrong, such as "must be at least 2"; fields that it names are in backticks.
+    """
+
+    path: tuple[str, ...]
+    value: str | None
+    text: str
+
+    def line(self, name: str) -> str:
+        """Return what is wrong with the setting, whatever it is called there: "steps 0: must be at least 1"."""
+        setting = " ".join(filter(None, (name, self.value)))
+        return f"{setting}: {self.text}" if self.path else self.text
+
+
+def faults_of(error: ValidationError) -> Iterator[Fault]:
+    """Yield each setting that is wrong, once, in the order of the settings."""
+    for path, group in groupby(error.errors(), key=_path):
+        found = list(group)
+        value = found[0]["input"]
+        yield Fault(
+            path=path,
+            value=_shown(value) if path and isinstance(value, str | int | float) else None,
+            text=" or ".join(_wrong(each) for each in found),
+        )
+
+
+def in_words(error: ValidationError) -> str:
+    """Return all that is wrong in a line: "result.steps 0: must be at least 1; destination: is missing"."""
+    return "; ".join(fault.line(".".join(fault.path)) for fault in faults_of(error))
+
+
+def _wrong(fault: ErrorDetails) -> str:
+    """Return what is wrong with one value."""
+    known = fault.get("ctx", {})
+    match fault["type"]:
+        case "greater_than_equal":
+            return f"must be at least {_shown(known['ge'])}"
+        case "greater_than":
+            return f"must be above {_shown(known['gt'])}"
+        case "less_than_equal":
+            return f"must be at most {_shown(known['le'])}"
+        case "less_than":
+            return f"must be below {_shown(known['lt'])}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "must be a whole number"
+        case "float_parsing" | "float_type":
+            return "must be a number"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false"
+        case "string_type":
+            return "must be text"
+        case "literal_error" | "enum":
+            return f"must be {known['expected']}"
+        case "union_tag_invalid":
+            return f"must have a task out of {known['expected_tags']}"
+        case "union_tag_not_found":
+            return "must have a task"
+        case "model_type" | "dict_type":
+            return "must be an object with settings"
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "there is no such setting"
+        case "value_error":
+            return str(known["error"])
+    return fault["msg"]
+
+
+def _path(fault: ErrorDetails) -> tuple[str, ...]:
+    """Return the names of fields that lead to a setting: no alternatives, nor tasks; nothing for several settings."""
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict):
+        return ()
+    names = [str(part) for part in fault["loc"]]
+    after = {n + 1 for n, name in enumerate(names) if name == "degradation"}
+    return tuple(name for n, name in enumerate(names) if name.isidentifier() and n not in after)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
