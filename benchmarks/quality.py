@@ -1,8 +1,9 @@
 """How well priors restore: python -m benchmarks.quality --prior ffdnet --prior .training/mine
 
-PSNR, SSIM and LPIPS on the ten test photographs, whole images of --size pixels, default settings. Results are
-kept in quality.json in --out: running again measures only what is missing there. quality.md has the tables of
-means.
+PSNR, SSIM and LPIPS on the ten test photographs, whole images of --size pixels, default settings. With
+--guide real-esrgan (and --esrgan for esrgan-thick) also what enlarging networks make of them by themselves, and chains
+that start from that. Results are kept in quality.json in --out: running again measures only what is missing there.
+quality.md has the tables of means.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +21,23 @@ from torch import Tensor
 
 from deqir import Restorer, load_prior
 from deqir.metrics import psnr, ssim
-from deqir.models import fetch_model
+from deqir.models import REAL_ESRGAN, fetch_model
+from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import Lpips, load_lpips
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
+from deqir.real_esrgan import SCALE, load_real_esrgan
 
 from .environment import environment
+from .esrgan import EsrganThick
 from .tasks import TASKS, Task
 from .test_set import middle_square, photograph_paths
 
 RESULTS: Final = Path(__file__).parent / "results"
 PURE_NOISE: Final = 4.0
+ESRGAN: Final = "esrgan-thick"
+
+Enlarging = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +45,27 @@ class Method:
     """One way of restoring.
 
     Attributes:
-        name: "simple" (bicubic, Wiener deconvolution, diffused fill, grey), "start" (of the chain), or a prior's name.
+        name: "simple" (bicubic, Wiener deconvolution, diffused fill, grey), "start" (of the chain), an enlarging
+            network's or a prior's name.
         digest: Of the prior's weights; empty for the others.
         start_noise: Noise of the start for images in [0, 1]; 0: the operator's.
         steps: Of the chain; 0: the default.
+        guide: The enlarging network whose result is the start; empty: none.
     """
 
     name: str
     digest: str = ""
     start_noise: float = 0.0
     steps: int = 0
+    guide: str = ""
 
     @property
     def label(self) -> str:
+        if self.name == self.guide:
+            return self.name
+        name = f"{self.name} from {self.guide}" if self.guide else self.name
         noise = f", start noise {self.start_noise:g}" if self.start_noise else ""
-        return f"{self.name}{noise}{f', T = {self.steps}' if self.steps else ''}"
+        return f"{name}{noise}{f', T = {self.steps}' if self.steps else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +82,49 @@ class Record:
     seconds: float
 
 
-def restore(method: Method, prior: Prior | None, y: Tensor, task: Task, A: LinearOperator) -> Tensor:
-    """Return the restored image of a method."""
-    if method.name == "simple":
-        return task.rival(A, y)
-    if prior is None:
-        return A.start(y)
-    restorer = Restorer(prior, start_noise=method.start_noise or None, steps=method.steps or 20)
-    return restorer(y, A, sigma_y=2 * task.told).images
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What methods restore with.
+
+    Attributes:
+        priors: By digest.
+        enlarging: Networks by name; each takes y and the height and width to make of it.
+    """
+
+    priors: Mapping[str, Prior]
+    enlarging: Mapping[str, Enlarging]
+
+    def restore(self, method: Method, y: Tensor, task: Task, A: LinearOperator) -> Tensor:
+        """Return the restored image of a method."""
+        if method.name == "simple":
+            return task.rival(A, y)
+        if method.name == "start":
+            return A.start(y)
+        _, height, width = A.image_shape(tuple(y.shape))
+        start = self.enlarging[method.guide](y, (height, width)) if method.guide else None
+        if start is not None and method.name == method.guide:
+            return start
+        restorer = Restorer(
+            self.priors[method.digest], start_noise=method.start_noise or None, steps=method.steps or 20
+        )
+        return restorer(y, A, sigma_y=2 * task.told, start=start).images
 
 
-def measure(method: Method, prior: Prior | None, name: str, photograph: str, x: Tensor, lpips: Lpips) -> Record:
+def fits(method: Method, A: LinearOperator) -> bool:
+    """Return whether a method is for images of this degradation: a network that enlarges, by 4 where that is all."""
+    if not method.guide:
+        return True
+    scale = A.scale if isinstance(A, SuperResolution | KernelSuperResolution) else None
+    return scale == SCALE if method.guide == ESRGAN else scale is not None
+
+
+def measure(method: Method, means: Means, name: str, photograph: str, x: Tensor, lpips: Lpips) -> Record:
     """Degrade, restore and score one photograph."""
     size, task = x.shape[-1], TASKS[name]
     A = task.operator(size)
     y = task.observe(A, x)
     began = time.perf_counter()
-    image = restore(method, prior, y, task, A)
+    image = means.restore(method, y, task, A)
     seconds = time.perf_counter() - began
     image, x = task.shown(A, image.clamp(-1, 1)), task.shown(A, x)
     return Record(
@@ -134,23 +173,17 @@ def main() -> None:
         "--start-noise", type=float, action="append", help="of the start, instead of the operator's (again: each)"
     )
     parser.add_argument("--pure-noise", action="store_true", help="also the chain of 100 steps from pure noise")
+    parser.add_argument("--guide", action="append", default=[], choices=[REAL_ESRGAN], help="start from it, too")
+    parser.add_argument("--esrgan", type=Path, help="models/x4 of @upscalerjs/esrgan-thick: start from it, too")
     parser.add_argument("--photographs", type=int, default=10, help="how many of the ten")
     parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in ("lpips", *(name for name in options.prior if name in FETCHABLE)):
+    for name in ("lpips", *options.guide, *(name for name in options.prior if name in FETCHABLE)):
         fetch_model(name)
-    lpips = load_lpips(device="cpu")
-    methods: list[tuple[Method, Prior | None]] = [(Method(name="simple"), None), (Method(name="start"), None)]
-    for name in options.prior:
-        prior = load_prior(name, device="cpu")
-        for noise in options.start_noise or [0.0]:
-            if noise <= prior.max_noise:
-                methods.append((Method(name=prior.name, digest=prior.digest, start_noise=noise), prior))
-        if options.pure_noise and prior.max_noise >= PURE_NOISE:
-            pure = Method(name=prior.name, digest=prior.digest, start_noise=PURE_NOISE, steps=100)
-            methods.append((pure, prior))
+    lpips, means = load_lpips(device="cpu"), means_of(options)
+    methods = methods_of(options, means)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "quality.json"
     records = _read(path)
@@ -159,12 +192,42 @@ def main() -> None:
     for task in options.task or TASKS:
         for name, file in names:
             x = middle_square(file, options.size)
-            for method, made_by in methods:
-                if (method, task, name, options.size) not in known:
-                    records.append(measure(method, made_by, task, name, x, lpips))
+            for method in methods:
+                if (method, task, name, options.size) not in known and fits(method, TASKS[task].operator(options.size)):
+                    records.append(measure(method, means, task, name, x, lpips))
             _write(path, records)
         print(tables([record for record in records if record.task == task]), flush=True)
     (options.out / "quality.md").write_text(tables(records), encoding="utf-8")
+
+
+def means_of(options: argparse.Namespace) -> Means:
+    """Return the networks that were asked for."""
+    priors = [load_prior(name, device="cpu") for name in options.prior]
+    enlarging = dict[str, Enlarging]()
+    if REAL_ESRGAN in options.guide:
+        enlarging[REAL_ESRGAN] = load_real_esrgan(device="cpu").enlarged
+    if options.esrgan is not None:
+        thick = EsrganThick(options.esrgan)
+        enlarging[ESRGAN] = lambda y, size: thick(y).clamp(-1, 1)
+    return Means(priors={prior.digest: prior for prior in priors}, enlarging=enlarging)
+
+
+def methods_of(options: argparse.Namespace, means: Means) -> list[Method]:
+    """Return what is to be compared, the simplest first."""
+    methods = [
+        Method(name="simple"),
+        Method(name="start"),
+        *(Method(name=name, guide=name) for name in means.enlarging),
+    ]
+    for prior in means.priors.values():
+        plain = Method(name=prior.name, digest=prior.digest)
+        for noise in options.start_noise or [0.0]:
+            if noise <= prior.max_noise:
+                started = replace(plain, start_noise=noise)
+                methods += [started, *(replace(started, guide=name) for name in means.enlarging)]
+        if options.pure_noise and prior.max_noise >= PURE_NOISE:
+            methods.append(replace(plain, start_noise=PURE_NOISE, steps=100))
+    return methods
 
 
 def _read(path: Path) -> list[Record]:

@@ -11,7 +11,7 @@ from .precision import in_half_precision
 from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
 from .protocols import Denoiser, LinearOperator, Outcome
 from .replicas import ReplicatedDenoiser, replicate
-from .requests import Request, Result, Tally, TooLarge
+from .requests import Failed, Request, Result, Tally
 from .restore import ConvergenceStats, Restoration, Restorer
 from .schedule import NoiseSchedule
 from .settings import Settings
@@ -25,6 +25,7 @@ __all__ = [
     "ConvergenceStats",
     "Denoiser",
     "Engine",
+    "Failed",
     "GaussianPrior",
     "LinearOperator",
     "NoiseSchedule",
@@ -41,7 +42,6 @@ __all__ = [
     "Result",
     "Settings",
     "Tally",
-    "TooLarge",
     "__version__",
     "check_operator",
     "image_seed",

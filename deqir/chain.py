@@ -6,7 +6,7 @@ Equation numbers here and in the modules beside it are those of docs/algorithm.m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -27,6 +27,7 @@ class Chain:
         alpha_bar: Level of each position, rising to exactly 1, shape (T + 1,).
         c1: Weight of the fresh noise z_i, shape (T,).
         c2: Weight of the predicted noise e_i, shape (T,).
+        weights: sqrt(alpha_bar_i), sqrt(1 - alpha_bar_i), both of i + 1, c1_i and c2_i of each step.
 
     Raises:
         ValueError: The levels do not rise to 1, or the weights have another length.
@@ -35,6 +36,7 @@ class Chain:
     alpha_bar: Float[Tensor, " positions"]
     c1: Float[Tensor, " T"]
     c2: Float[Tensor, " T"]
+    weights: Float[Tensor, "6 T"] = field(init=False)
 
     def __post_init__(self) -> None:
         a = self.alpha_bar
@@ -44,6 +46,9 @@ class Chain:
             raise ValueError(
                 f"a chain of {len(a) - 1} steps needs as many c1 and c2, got {len(self.c1)}, {len(self.c2)}"
             )
+        here, there = a[:-1], a[1:]
+        weights = [here.sqrt(), (1 - here).sqrt(), there.sqrt(), (1 - there).sqrt(), self.c1, self.c2]
+        object.__setattr__(self, "weights", torch.stack(weights))
 
     @classmethod
     def with_eta(cls, alpha_bar: Float[Tensor, " positions"], eta: float) -> Chain:

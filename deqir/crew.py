@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from .flight import Flight
@@ -41,6 +41,12 @@ class Crew(Generic[Tag]):
     @property
     def images(self) -> int:
         return len(self.flying) + len(self.starting)
+
+    def parts(self) -> list[Crew[Tag]]:
+        """Return each image as a crew of its own."""
+        bare = replace(self, flying=[], starting=[])
+        flying = [replace(bare, flying=[flight]) for flight in self.flying]
+        return flying + [replace(bare, starting=[request]) for request in self.starting]
 
     @property
     def evaluations(self) -> int:
@@ -111,15 +117,20 @@ class Pool(Generic[Tag]):
         """Let an image go that was under way."""
         self._flying.remove(flight)
 
+    def let_go(self, crew: Crew[Tag]) -> Request[Tag]:
+        """Let the only image of a crew go, for good or to be deferred."""
+        if crew.starting:
+            (request,) = crew.starting
+            self.drop(crew, request)
+            return request
+        (flight,) = crew.flying
+        self.end(flight)
+        return flight.request
+
     def put_off(self, crew: Crew[Tag]) -> Request[Tag] | None:
         """Let the only image of a crew go until all others are done; return it if it was alone already."""
-        if crew.starting:
-            request, alone = crew.starting[0], crew.alone
-            self.drop(crew, request)
-        else:
-            (flight,) = crew.flying
-            request, alone = flight.request, flight.alone
-            self.end(flight)
+        alone = crew.alone or any(flight.alone for flight in crew.flying)
+        request = self.let_go(crew)
         if alone:
             return request
         self.defer(request)

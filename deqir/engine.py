@@ -10,19 +10,21 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from .batching import Batch, free_cached_memory, out_of_memory, timed_calls
 from .chain import Chain
 from .crew import Crew, Pool, Shape, shape_of
 from .flight import Flight
 from .noise import chain_noise
+from .operators import ConvergenceError
 from .priors.prior import Prior
-from .protocols import Denoiser, LinearOperator, NoisyStart
+from .protocols import Denoiser, NoisyStart
 from .published import published
-from .requests import Request, Result, Tally, TooLarge
+from .requests import Failed, Request, Result, Tally
 from .rounds import fly
 from .settings import SURROGATES, Settings
 from .tiling import Tilings, tiled
@@ -52,9 +54,10 @@ class Engine:
     @torch.inference_mode()
     def run(
         self, requests: Iterable[Request[Tag]], *, tally: Tally | None = None, images: int | None = None
-    ) -> Iterator[Result[Tag] | TooLarge[Tag]]:
+    ) -> Iterator[Result[Tag] | Failed[Tag]]:
         """Yield the result of each request, in the order in which they are done.
 
+        An image that finds no memory, or that its operator cannot invert, ends alone, as `Failed`.
         Requests are taken only while there is room for them, on the calling thread.
 
         Args:
@@ -66,7 +69,6 @@ class Engine:
         Raises:
             ValueError: An operator does not fit its image, or a setting is out of range.
             PriorError: The prior does not know noise as strong as a start's.
-            ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance.
         """
         images = len(requests) if isinstance(requests, Sized) else images
         tally, requests = Tally() if tally is None else tally, iter(requests)
@@ -78,17 +80,27 @@ class Engine:
         pool = Pool(itertools.chain([first], requests), windows, self._batch_of, crowd=together, images=images)
         while crew := pool.crew():
             began = time.perf_counter()
-            try:
-                ended = self._round(crew, pool, tally) if together else [self._as_published(crew, pool, tally)]
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                ended = self._make_room(crew, pool, tally, error)
+            ended = self._ended(crew, pool, tally)
             tally.seconds += time.perf_counter() - began
             tally.images += len(ended)
             yield from ended
 
-    def _round(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | TooLarge[Tag]]:
+    def _ended(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | Failed[Tag]]:
+        """Take a crew further, whatever becomes of any one image, and return those that are done or given up."""
+        try:
+            if self.settings.mode == "paper":
+                return [self._as_published(crew, pool, tally)]
+            return self._round(crew, pool, tally)
+        except ConvergenceError as error:
+            if crew.images == 1:
+                return [Failed(tag=pool.let_go(crew).tag, shape=crew.shape, error=error.with_traceback(None))]
+            return [one for part in crew.parts() for one in self._ended(part, pool, tally)]
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return self._make_room(crew, pool, tally, error)
+
+    def _round(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | Failed[Tag]]:
         """Take a crew one round further and return those that are done."""
         began, settings = time.perf_counter(), self.settings
         for request in list(crew.starting):
@@ -125,7 +137,7 @@ class Engine:
 
     def _make_room(
         self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally, error: Exception
-    ) -> list[Result[Tag] | TooLarge[Tag]]:
+    ) -> list[Result[Tag] | Failed[Tag]]:
         """Memory ran out: halve the batch; where it was but one, restore the image alone, then in smaller tiles."""
         free_cached_memory(self._device((crew.starting or [flight.request for flight in crew.flying])[0]))
         seen, tiling = self._tilings.seen(crew.shape), self._tilings.of(crew.shape)
@@ -140,7 +152,7 @@ class Engine:
             tally.halvings += 1
             pool.defer(alone)
             return []
-        return [TooLarge(tag=alone.tag, shape=crew.shape, error=error.with_traceback(None))]
+        return [Failed(tag=alone.tag, shape=crew.shape, error=error.with_traceback(None))]
 
     def sampler(self, request: Request[Tag]) -> Sampler:
         """Return the chain of one image, for those who do more with it than `run` does.
@@ -150,14 +162,11 @@ class Engine:
         """
         settings, A, device = self.settings, request.operator, self._device(request)
         y = request.y[None].to(device)
-        if request.sigma_y and isinstance(A, NoisyStart):
-            start = guess = A.start_of_noisy(y, request.sigma_y)
-        else:
-            start, guess = A.start(y), A.guess(y)
+        start, guess = _starts(request, y)
         return Sampler(
             denoiser=self._network(shape_of(request)),
             A=A,
-            chain=self._chain(A),
+            chain=self._chain(request),
             pinv_y=A.pinv(y),
             start=start,
             guess=guess,
@@ -166,9 +175,9 @@ class Engine:
             denoiser_batch=self._batch_of(request),
         )
 
-    def _chain(self, A: LinearOperator) -> Chain:
+    def _chain(self, request: Request[Tag]) -> Chain:
         settings = self.settings
-        noise = settings.start_noise_of(A)
+        noise = settings.start_noise_of(request.operator, given=request.start is not None)
         if noise not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(noise)
@@ -210,3 +219,22 @@ class Engine:
     def _with_tile(self, result: Result[Tag], image: Shape) -> Result[Tag]:
         tiling = self._tilings.of(image)
         return result if tiling is None else replace(result, stats=replace(result.stats, tile=tiling.tile))
+
+
+def _starts(request: Request[Any], y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the chain of an image starts from, and what a parallel solve first takes its predictions for."""
+    A = request.operator
+    if request.start is not None:
+        if tuple(request.start.shape) != shape_of(request):
+            raise ValueError(
+                f"the image to start from has shape {tuple(request.start.shape)}, what is restored {shape_of(request)}"
+            )
+        start = request.start[None].to(y)
+        if not request.sigma_y:
+            start = start + A.pinv(y - A(start))
+        return start, start
+    if request.sigma_y and isinstance(A, NoisyStart):
+        start = A.start_of_noisy(y, request.sigma_y)
+        return start, start
+    start = A.start(y)
+    return start, start if A.guess == A.start else A.guess(y)

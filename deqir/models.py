@@ -1,4 +1,4 @@
-"""The networks one can name: the priors, and the one that measures."""
+"""The networks one can name: the priors, the one that enlarges, and the one that measures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from . import perceptual
+from . import perceptual, real_esrgan
 from .download import ModelError
 from .priors import FETCHABLE, available_priors, fetch_prior, prior_digest, prior_directory, read_card
 
 LPIPS: Final = "lpips"
+REAL_ESRGAN: Final = "real-esrgan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +21,13 @@ class Model:
 
     Attributes:
         name: What `fetch_model` calls it.
-        use: "prior": restores. "metric": measures.
+        use: "prior": restores. "upscaler": makes what restorations may start from. "metric": measures.
         here: Its weights are in the cache.
         licence, source: Terms of the weights and where they come from; empty for a prior that is not here.
     """
 
     name: str
-    use: Literal["prior", "metric"]
+    use: Literal["prior", "upscaler", "metric"]
     here: bool
     licence: str
     source: str
@@ -44,9 +45,25 @@ def available_models() -> tuple[Model, ...]:
         )
         for name, card in available_priors().items()
     ]
-    here = perceptual.lpips_path().exists()
-    metric = Model(name=LPIPS, use="metric", here=here, licence=perceptual.LICENCE, source=perceptual.SOURCE)
-    return tuple(sorted([*models, metric], key=lambda model: model.name))
+    models.append(
+        Model(
+            name=LPIPS,
+            use="metric",
+            here=perceptual.lpips_path().exists(),
+            licence=perceptual.LICENCE,
+            source=perceptual.SOURCE,
+        )
+    )
+    models.append(
+        Model(
+            name=REAL_ESRGAN,
+            use="upscaler",
+            here=real_esrgan.real_esrgan_path().exists(),
+            licence=real_esrgan.LICENCE,
+            source=real_esrgan.SOURCE,
+        )
+    )
+    return tuple(sorted(models, key=lambda model: model.name))
 
 
 def fetch_model(name: str) -> Path:
@@ -58,8 +75,10 @@ def fetch_model(name: str) -> Path:
     """
     if name == LPIPS:
         return perceptual.fetch_lpips()
+    if name == REAL_ESRGAN:
+        return real_esrgan.fetch_real_esrgan()
     if name not in FETCHABLE:
-        known = ", ".join(sorted([*FETCHABLE, LPIPS]))
+        known = ", ".join(sorted([*FETCHABLE, LPIPS, REAL_ESRGAN]))
         raise ModelError(f"no model named {name!r} can be fetched; known: {known}")
     return fetch_prior(name)
 
@@ -82,6 +101,16 @@ def describe_model(name: str) -> Mapping[str, object]:
             "sha256": perceptual.PINNED,
             "licence": perceptual.LICENCE,
             "source": perceptual.SOURCE,
+        }
+    if name == REAL_ESRGAN:
+        real_esrgan.real_esrgan_weights()
+        return {
+            "directory": real_esrgan.real_esrgan_path().parent,
+            "name": REAL_ESRGAN,
+            "use": "upscaler",
+            "sha256": real_esrgan.PINNED,
+            "licence": real_esrgan.LICENCE,
+            "source": real_esrgan.SOURCE,
         }
     prior_digest(name)
     directory = prior_directory(name)

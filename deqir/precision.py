@@ -39,7 +39,7 @@ def in_half_precision(prior: Prior, dtype: torch.dtype = torch.float16) -> Prior
     results then are from those in single precision.
 
     Args:
-        prior: Loaded in single precision.
+        prior: Loaded in single precision; its replicas all work so.
         dtype: float16 keeps 11 bits of each number, bfloat16 8.
 
     Raises:

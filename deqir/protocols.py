@@ -28,7 +28,8 @@ class Denoiser(Protocol):
 class LinearOperator(Protocol):
     """A degradation A on images in [-1, 1], its transpose, its Moore-Penrose inverse, and where to start.
 
-    Every method raises ValueError where a shape does not fit.
+    Every method raises ValueError where a shape does not fit. `pinv` may raise `ConvergenceError` for a batch with an
+    image that it cannot solve; the engine then gives up that image alone.
 
     Attributes:
         start_noise: Default noise of the chain's start, as a standard deviation of images in [0, 1]; it has
@@ -69,6 +70,30 @@ class SpectralOperator(LinearOperator, Protocol):
         images of a batch may be at different steps.
         """
         ...
+
+
+@runtime_checkable
+class Truncated(Protocol):
+    """An operator whose A^+ is that of A without its small singular values; A and its adjoint have them all.
+
+    Attributes:
+        threshold: The share of the largest singular value up to which they are cut.
+    """
+
+    @property
+    def threshold(self) -> float: ...
+
+
+@runtime_checkable
+class Iterative(Protocol):
+    """An operator whose A^+ y is the end of an iteration that stays among what A sees.
+
+    Attributes:
+        tolerance: Where it ends: ||A^T (y - A x)|| / ||A^T y||.
+    """
+
+    @property
+    def tolerance(self) -> float: ...
 
 
 @runtime_checkable

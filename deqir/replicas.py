@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +16,32 @@ from .protocols import Denoiser
 from .shapes import Float
 
 
+class _Modes(NamedTuple):
+    """What torch does as one thread has it set, and would not do in another."""
+
+    inference: bool
+    gradients: bool
+    half: torch.dtype | None
+
+    @classmethod
+    def now(cls, kind: str) -> _Modes:
+        """Return this thread's, for devices of a kind."""
+        half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        return cls(torch.is_inference_mode_enabled(), torch.is_grad_enabled(), half)
+
+    @contextmanager
+    def set(self, kind: str) -> Iterator[None]:
+        """Have this thread do the same."""
+        half = torch.autocast(kind, self.half, enabled=self.half is not None)
+        with torch.inference_mode(self.inference), torch.set_grad_enabled(self.gradients), half:
+            yield
+
+
 class ReplicatedDenoiser:
     """A `Denoiser` that gives each of its copies an equal share of the rows, all at the same time.
 
-    Every copy but the first has a thread of its own; answers come back to the device of the question. An error of
-    a copy is raised when all have ended.
+    Every copy but the first has a thread of its own, with the caller's modes (inference, gradients, autocast); answers
+    come back to the device of the question. An error of a copy is raised when all have ended.
 
     Args:
         copies: The same network on each device.
@@ -36,13 +59,13 @@ class ReplicatedDenoiser:
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         parts = min(len(self._copies), len(x_t))
         shares = list(zip(x_t.tensor_split(parts), alpha_bar.tensor_split(parts), strict=True))
-        inference = torch.is_inference_mode_enabled()  # known to one thread only
+        modes = _Modes.now(x_t.device.type)
         pending = [
-            self._threads.submit(self._ask, copy, *share, inference)
+            self._threads.submit(self._ask, copy, *share, modes)
             for copy, share in zip(self._copies[1:], shares[1:], strict=False)
         ]
         try:
-            answers = [self._ask(self._copies[0], *shares[0], inference)]
+            answers = [self._ask(self._copies[0], *shares[0], modes)]
         finally:
             errors = [one.exception() for one in pending]
         for error in errors:
@@ -50,9 +73,9 @@ class ReplicatedDenoiser:
                 raise error
         return torch.cat(answers + [one.result() for one in pending])
 
-    def _ask(self, copy: tuple[Denoiser, torch.device], x: Tensor, levels: Tensor, inference: bool) -> Tensor:
+    def _ask(self, copy: tuple[Denoiser, torch.device], x: Tensor, levels: Tensor, modes: _Modes) -> Tensor:
         denoiser, device = copy
-        with torch.inference_mode(inference):
+        with modes.set(device.type):
             return denoiser(x.to(device), levels.to(device)).to(x.device)
 
 

@@ -24,6 +24,8 @@ class Request(Generic[Tag]):
         seed: Of the image's noise.
         tag: Whatever the caller knows it by.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; 0: y is exact.
+        start: What the chain starts from instead of the operator's own start, such as another restorer's image; where
+            y is exact it is first made to agree with y.
     """
 
     y: Float[Tensor, "c h w"]
@@ -31,6 +33,7 @@ class Request(Generic[Tag]):
     seed: int
     tag: Tag
     sigma_y: float = 0.0
+    start: Float[Tensor, "C H W"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,13 +57,14 @@ class Result(Generic[Tag]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TooLarge(Generic[Tag]):
-    """An image that does not fit in memory, even alone and step by step.
+class Failed(Generic[Tag]):
+    """An image that was given up, while the others went on.
 
     Attributes:
         tag: The request's.
         shape: Of the image that was to be restored, (C, H, W).
-        error: What the last attempt ended with.
+        error: Why: memory ran out though it was restored alone and step by step (`deqir.batching.out_of_memory`
+            tells), or a `ConvergenceError` of its operator.
     """
 
     tag: Tag

@@ -14,7 +14,7 @@ from .engine import Engine
 from .noise import image_seed
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
-from .requests import Request, TooLarge
+from .requests import Failed, Request, Result
 from .results import ConvergenceStats, Restoration
 from .settings import SURROGATES, Defaults, Mode, Settings, SurrogateName
 from .shapes import Float
@@ -41,6 +41,7 @@ class Restorer(Settings):
         seed: int = 0,
         seeds: Sequence[int] = (),
         sigma_y: float | Sequence[float] = 0.0,
+        start: Float[Tensor, "B C H W"] | None = None,
     ) -> Restoration:
         """Restore a batch of images of one size.
 
@@ -51,12 +52,17 @@ class Restorer(Settings):
                 depend on its place in a batch.
             seeds: One seed per image, instead of `seed`.
             sigma_y: Standard deviation of the noise in y, for all images or for each, images in [-1, 1].
+            start: What the chains start from instead of the operator's own start, such as another restorer's images,
+                in [-1, 1]; made to agree with y where y is exact. The smaller `start_noise`, the nearer the
+                results stay to it.
 
         Raises:
             ValueError: y is no batch of finite images, the operator cannot have made it, a setting is out of
                 range, or y is noisy and the operator does not know its singular values.
             PriorError: The prior does not know noise as strong as the start's.
             MemoryError, RuntimeError: An image does not fit in memory.
+            ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance for an image; the
+                `Engine` restores the others.
         """
         if y.ndim != 4:
             raise ValueError(
@@ -72,21 +78,31 @@ class Restorer(Settings):
             raise ValueError(
                 f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}"
             )
+        if start is not None and len(start) != len(y):
+            raise ValueError(f"need one image to start from for each: got {len(start)} for {len(y)} images")
         seeds = seeds or [image_seed(seed, _digest(image)) for image in y]
         requests = [
-            Request(y=image, operator=operator, seed=own, tag=place, sigma_y=noise)
+            Request(
+                y=image,
+                operator=operator,
+                seed=own,
+                tag=place,
+                sigma_y=noise,
+                start=None if start is None else start[place],
+            )
             for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
-        results = sorted(Engine(self.prior, self).run(requests), key=lambda result: result.tag)
-        images, starts, stats = list[Tensor](), list[Tensor](), list[ConvergenceStats]()
-        for result in results:
-            if isinstance(result, TooLarge):
+        results = list[Result[int]]()
+        for result in Engine(self.prior, self).run(requests):
+            if isinstance(result, Failed):
+                result.error.add_note(f"while restoring image {result.tag} of the {len(y)} given")
                 raise result.error
-            images.append(result.image)
-            starts.append(result.start)
-            stats.append(result.stats)
+            results.append(result)
+        results.sort(key=lambda result: result.tag)
         return Restoration(
-            images=torch.stack(images).to(y.device), start=torch.stack(starts).to(y.device), stats=tuple(stats)
+            images=torch.stack([result.image for result in results]).to(y.device),
+            start=torch.stack([result.start for result in results]).to(y.device),
+            stats=tuple(result.stats for result in results),
         )
 
 

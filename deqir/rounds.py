@@ -45,12 +45,12 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
     turns = [_Turn(*turn) for turn in zip(flights, states, torch.split(eps, [len(x) for x in states]), strict=True)]
     for flight, x, _ in turns:
         flight.count(len(x))
-    by_operator = dict[tuple[int, bool], list[_Turn]]()
+    by_kind = dict[tuple[int, int, bool], list[_Turn]]()
     for turn in turns:
         if not turn.flight.guesses:
             sampler = turn.flight.sampler
-            by_operator.setdefault((id(sampler.A), sampler.sigma_y is None), []).append(turn)
-    for alike in by_operator.values():
+            by_kind.setdefault((id(sampler.A), id(sampler.chain), sampler.sigma_y is None), []).append(turn)
+    for alike in by_kind.values():
         _step(alike)
     moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.finite() for turn in turns]
     residuals = iter(_joined(moved).tolist())
@@ -69,7 +69,7 @@ def _predicted(denoiser: Denoiser, x: Tensor, levels: Tensor, batch: int, tally:
 
 
 def _step(turns: Sequence[_Turn]) -> None:
-    """One step (4) to (6) of images of one operator, each at its own position."""
+    """One step (4) to (6) of images of one operator and one chain, each at its own position."""
     samplers, at = [turn.flight.sampler for turn in turns], [turn.flight.frontier for turn in turns]
     x, eps = _joined([turn.x for turn in turns]), _joined([turn.eps for turn in turns])
     noises = [sampler.sigma_y for sampler in samplers if sampler.sigma_y is not None]

@@ -62,10 +62,8 @@ class Step:
             sigma_y: Of each row, shape (N,), or None.
             like: A tensor of the device and precision to compute in.
         """
-        here, there = list(positions), [i + 1 for i in positions]
-        a, b = chain.alpha_bar[here], chain.alpha_bar[there]
-        weights = torch.stack([a.sqrt(), (1 - a).sqrt(), b.sqrt(), (1 - b).sqrt(), chain.c1[here], chain.c2[here]])
-        signal, noise, next_signal, next_noise, c1, c2 = weights.to(like)[..., None, None, None]
+        weights = chain.weights[:, list(positions)].to(like)
+        signal, noise, next_signal, next_noise, c1, c2 = weights[..., None, None, None]
         return cls(
             A=A,
             signal=signal,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -68,26 +69,14 @@ class Tiling:
         end = max(0, side - self.tile)
         return [*range(0, end, self.tile - self.overlap), end]
 
-    def strips(self, side: int, like: Tensor) -> list[Strip]:
-        """Return the tiles along an axis with weights that add up to 1 at every pixel.
+    def strips(self, side: int, like: Tensor) -> tuple[Strip, ...]:
+        """Return the tiles along an axis with weights, as precise as `like`, that add up to 1 at every pixel.
 
         A tile takes over from the one before it in the middle of what they share, on a smooth ramp. Within three
         eighths of the overlap from its borders, where the network did not see what comes next, it weighs nothing: a
         network that looks no farther than that answers as it would for the whole image.
         """
-        starts, size = self.starts(side), min(self.tile, side)
-        seams = [-math.inf, *((before + size + after) / 2 for before, after in pairwise(starts)), math.inf]
-        centre = torch.arange(size, dtype=torch.float64) + 0.5
-        width = max(RAMP * self.overlap, 1e-9)
-
-        def risen(start: int, seam: float) -> Tensor:
-            u = ((centre + start - seam) / width + 0.5).clamp(0, 1)
-            return u * u * (3 - 2 * u)
-
-        return [
-            Strip(slice(start, start + size), (risen(start, rise) - risen(start, fall)).to(like))
-            for start, (rise, fall) in zip(starts, pairwise(seams), strict=True)
-        ]
+        return _strips(self, side, like.dtype, like.device)
 
     def shape(self, image: Shape) -> Shape:
         """Return the shape of the tiles of an image."""
@@ -97,6 +86,24 @@ class Tiling:
     def count(self, image: Shape) -> int:
         """Return the number of tiles of an image."""
         return len(self.starts(image[1])) * len(self.starts(image[2]))
+
+
+@lru_cache(maxsize=32)
+def _strips(tiling: Tiling, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Strip, ...]:
+    starts, size = tiling.starts(side), min(tiling.tile, side)
+    seams = [-math.inf, *((before + size + after) / 2 for before, after in pairwise(starts)), math.inf]
+    centre = torch.arange(size, dtype=torch.float64) + 0.5
+    width = max(RAMP * tiling.overlap, 1e-9)
+
+    def risen(start: int, seam: float) -> Tensor:
+        u = ((centre + start - seam) / width + 0.5).clamp(0, 1)
+        return u * u * (3 - 2 * u)
+
+    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+        return tuple(
+            Strip(slice(start, start + size), (risen(start, rise) - risen(start, fall)).to(device, dtype))
+            for start, (rise, fall) in zip(starts, pairwise(seams), strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +129,7 @@ class TiledDenoiser:
         for first in range(0, len(places), self.batch):
             some = places[first : first + self.batch]
             tiles = torch.stack([x_t[n, :, row.span, column.span] for row, column, n in some])
-            answers = self.denoiser(tiles, alpha_bar[[n for _, _, n in some]])
+            answers = self.denoiser(tiles, torch.stack([alpha_bar[n] for _, _, n in some]))
             for answer, (row, column, n) in zip(answers, some, strict=True):
                 eps[n, :, row.span, column.span] += row.weight[:, None] * column.weight * answer
         return eps

@@ -278,7 +278,8 @@ Guide: TypeAlias = Annotated[
     typer.Option(
         "--guide",
         metavar="DIR",
-        help="Images that restorations are to be close to, under SRC's keys; a folder or s3://bucket/prefix.",
+        help="Another program's results under SRC's keys, a folder or s3://bucket/prefix, or real-esrgan: restorations "
+        "start from them, with --optimise are brought near to them.",
         rich_help_panel=HOW,
     ),
 ]
@@ -286,7 +287,7 @@ GuideByOption: TypeAlias = Annotated[
     GuideBy | None,
     typer.Option(
         "--guide-by",
-        help="In what: pixels, colour alone, or as eyes see it (lpips).",
+        help="In what: pixels, colour alone, or, with --optimise, as eyes see it (lpips).",
         show_default="pixels",
         rich_help_panel=HOW,
     ),

@@ -94,7 +94,13 @@ def noise_settings(noise: str | None) -> dict[str, Any]:
 def given(options: Given) -> dict[str, Any]:
     """Return the options that were given, places among them as `location` has them; the configuration knows the
     defaults of the others."""
-    return {name: location(value) if name in PLACES else value for name, value in options.items() if value is not None}
+    from pipeline.config import UPSCALER
+
+    return {
+        name: location(value) if name in PLACES and value != UPSCALER else value
+        for name, value in options.items()
+        if value is not None
+    }
 
 
 def location(text: str) -> str:
@@ -117,7 +123,6 @@ def check_companions(degradation: Given, result: Given, runtime: Given) -> None:
             for name, tasks in OWNERS.items()
         ),
         ("--angle", degradation.get("angle"), "--blur motion", degradation.get("blur") == "motion"),
-        ("--guide", result.get("guide"), "--optimise STEPS", bool(result.get("optimise"))),
         ("--guide-by", result.get("guide_by"), "--guide DIR", result.get("guide") is not None),
         ("--quality", result.get("quality"), "--format jpeg or webp", lossy),
         ("--actors", runtime.get("actors"), "--executor ray", on_ray),

@@ -12,10 +12,10 @@ import deqir
 from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
-from deqir.protocols import LinearOperator
+from deqir.real_esrgan import RealEsrgan, load_real_esrgan
 
 from .companions import Companions, index
-from .config import RestoreJob, ResultConfig, RuntimeConfig
+from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import file_of, open_undoing
 from .delivery import Delivery
 from .errors import ConfigurationError, GuideError
@@ -51,12 +51,14 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
-    engine, on_gpu = make_engine(job, prior, undoing.operator), prior.device.type != "cpu"
+    engine, on_gpu = make_engine(job, prior), prior.device.type != "cpu"
+    noise = engine.settings.start_noise_of(undoing.operator, given=job.result.starts_from_guide)
+    check_noise(prior, noise)
     return ShardWorker(
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, start_noise=engine.settings.start_noise_of(undoing.operator)),
+        facts=facts_of(job, layout.job_id, prior, start_noise=noise),
         limits=limits,
         undoing=undoing,
         guides=open_guides(job, limits),
@@ -65,6 +67,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             seed=job.result.seed,
             samples=job.result.samples,
             guidance=guidance_of(job.result, prior.device),
+            upscaler=upscaler_of(job.result, prior.device),
         ),
         delivery=Delivery(
             destination=destination,
@@ -117,7 +120,7 @@ def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Pr
     return prior
 
 
-def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -> deqir.Engine:
+def make_engine(job: RestoreJob, prior: deqir.Prior) -> deqir.Engine:
     """Return the method with the job's settings."""
     result = job.result
     settings = deqir.Settings(
@@ -133,19 +136,23 @@ def make_engine(job: RestoreJob, prior: deqir.Prior, operator: LinearOperator) -
         overlap=result.overlap,
         denoiser_batch=job.runtime.batch_size,
     )
+    return deqir.Engine(prior, settings)
+
+
+def check_noise(prior: deqir.Prior, start_noise: float) -> None:
+    """Raise ConfigurationError if the prior does not know noise as strong as the start's."""
     try:
-        prior.check_noise(settings.start_noise_of(operator))
+        prior.check_noise(start_noise)
     except deqir.PriorError as error:
         raise ConfigurationError(str(error)) from error
-    return deqir.Engine(prior, settings)
 
 
 def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
     """Return the guides, listed once, if the job has any."""
-    if job.result.guide is None:
+    if job.result.guide_place is None:
         return None
     return Guides(
-        files=Companions.open(job.result.guide, name="guide", fault=GuideError, max_bytes=limits.max_bytes),
+        files=Companions.open(job.result.guide_place, name="guide", fault=GuideError, max_bytes=limits.max_bytes),
         by=job.result.guide_by,
         max_pixels=limits.max_pixels,
     )
@@ -166,6 +173,20 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
         except ModelError as error:
             raise ConfigurationError(str(error)) from error
     return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
+
+
+def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None:
+    """Return what makes the guides, if they are made here.
+
+    Raises:
+        ConfigurationError: It is not here.
+    """
+    if result.guide != UPSCALER:
+        return None
+    try:
+        return load_real_esrgan(device=device)
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -14,6 +14,9 @@ from deqir.restore import Defaults
 from deqir.tiling import check_overlap
 
 from .tasks import Degradation, Denoising, Model, SuperResolution, is_framed, usual_noise
+
+UPSCALER: Final = "real-esrgan"
+"""The guide that is made, not read."""
 
 
 class OutputFormat(StrEnum):
@@ -41,7 +44,8 @@ class ResultConfig(Model):
     eta: float = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step: 0 none, 1 all."""
     start_noise: float | None = Field(None, gt=0, le=10)
-    """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default."""
+    """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default, or 0.063 for
+    starts from a guide, of which less noise keeps more."""
     end_noise: float = Field(Defaults.END_NOISE, gt=0, le=1)
     """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039."""
     mode: Literal["auto", "throughput", "latency", "paper"] = "auto"
@@ -64,11 +68,13 @@ class ResultConfig(Model):
     """Steps in which the noise of each restoration is optimised: for closeness to its guide, or, without guides, for
     agreement with a noisy image. Each step costs about three restorations. 0: not at all."""
     guide: str | None = None
-    """What restorations are to be close to, such as another program's results: a folder or s3://bucket/prefix with an
-    image for each source under its own key, whatever the extension. Never the originals to measure against."""
+    """What restorations start from, and agree with the sources nevertheless; with `optimise`, what they are to be close
+    to. Another program's results: a folder or s3://bucket/prefix with an image for each source under its own key,
+    whatever the extension; or real-esrgan, for super-resolution: what that network makes of each source (fetched with
+    deqir models fetch real-esrgan). Never the originals to measure against."""
     guide_by: Literal["pixels", "colour", "lpips"] = "pixels"
     """In what a restoration is to be close to its guide: every pixel; colours alone, for which a guide may be small and
-    blurred; or as eyes see it (LPIPS, fetched with deqir models fetch lpips)."""
+    blurred; or as eyes see it (LPIPS, fetched with deqir models fetch lpips; with `optimise` alone)."""
     samples: int = Field(1, ge=1, le=64)
     """Restorations of each image. Further ones show what is certain: they are kept with their mean and their spread in
     the destination, below .deqir/<job>/samples/, and cost as much as the first."""
@@ -81,8 +87,10 @@ class ResultConfig(Model):
     def _check_aim(self) -> Self:
         if isinstance(self.degradation, Denoising) and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
-        if self.guide is not None and not self.optimise:
-            raise ValueError("`guide` needs `optimise`, the number of steps, such as 10")
+        if self.guide == UPSCALER and not isinstance(self.degradation, SuperResolution):
+            raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
+        if self.starts_from_guide and self.guide_by == "lpips":
+            raise ValueError("`guide_by` lpips needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
@@ -92,6 +100,16 @@ class ResultConfig(Model):
         if self.optimise and self.guide is None and noisy == 0:
             raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
         return self
+
+    @property
+    def guide_place(self) -> str | None:
+        """Where guides are read, if they are."""
+        return None if self.guide == UPSCALER else self.guide
+
+    @property
+    def starts_from_guide(self) -> bool:
+        """Whether chains start from guides."""
+        return self.guide is not None and not self.optimise
 
     @field_validator("overlap")
     @classmethod

@@ -15,9 +15,11 @@ import torch
 from pydantic import ValidationError
 
 import deqir
+from deqir.download import ModelError
+from deqir.real_esrgan import real_esrgan_weights
 
 from .assembly import devices_of, make_worker
-from .config import RestoreJob, RuntimeConfig
+from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import read_file
 from .errors import ConfigurationError
 from .executors import Executor, LocalExecutor, OnProgress
@@ -94,7 +96,7 @@ def open_job(job: RestoreJob, /) -> Job:
     source = open_store(job.source, writable=False)
     beside = {
         "reference": job.reference,
-        "guide": job.result.guide,
+        "guide": job.result.guide_place,
         "masks": getattr(job.result.degradation, "masks", None),
     }
     for name, url in beside.items():
@@ -106,6 +108,7 @@ def open_job(job: RestoreJob, /) -> Job:
             "the guide is the reference: what a job is measured against must not be what it is brought near to"
         )
     check_device(job.runtime)
+    check_upscaler(job.result)
     prior_digest = digest_of(job.result.prior)
     limits = job.runtime
     file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
@@ -280,6 +283,15 @@ def check_device(runtime: RuntimeConfig) -> None:
         cluster.check()
     else:
         devices_of(runtime, torch.cuda.device_count())
+
+
+def check_upscaler(result: ResultConfig) -> None:
+    """Raise ConfigurationError if the network that is to make the guides is not here, or was altered."""
+    if result.guide == UPSCALER:
+        try:
+            real_esrgan_weights()
+        except ModelError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 def digest_of(prior: str) -> str:

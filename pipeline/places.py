@@ -22,8 +22,8 @@ def with_places(job: RestoreJob) -> RestoreJob:
         if (value := getattr(result.degradation, name, None)) is not None
     }
     result = result.model_copy(update={"degradation": result.degradation.model_copy(update=told)})
-    if result.guide is not None:
-        result = result.model_copy(update={"guide": place(result.guide)})
+    if result.guide_place is not None:
+        result = result.model_copy(update={"guide": place(result.guide_place)})
     if "/" in result.prior or result.prior.startswith("."):  # a path, not a name
         result = result.model_copy(update={"prior": place(result.prior)})
     return job.model_copy(update={**places, "result": result})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,14 +10,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deqir import Engine, Request, Result, Tally, TooLarge, image_seed
+from deqir import Engine, Failed, Request, Result, Tally, image_seed
 from deqir.batching import out_of_memory
 from deqir.protocols import Outcome
+from deqir.real_esrgan import RealEsrgan
 from deqir.results import data_misfit
 from deqir.samples import Samples, sample_seed
 
-from .errors import ImageError, NonFiniteError, OutOfMemoryError
-from .framing import shown
+from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
+from .framing import scene_of, shown
 from .guiding import Guidance
 from .intake import Prepared
 from .manifest import ManifestRow
@@ -66,13 +66,15 @@ class Solver:
         engine: The method with its settings and its prior.
         seed: The job's seed.
         samples: Restorations of each image.
-        guidance: How they are optimised, if they are.
+        guidance: How they are optimised, if they are; else those that have guides start from them.
+        upscaler: What makes the guides of those that came without.
     """
 
     engine: Engine
     seed: int
     samples: int = 1
     guidance: Guidance | None = None
+    upscaler: RealEsrgan | None = None
 
     def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | Unsolved]:
         """Yield what became of each image, in the order in which they are done; takes them only as it has room.
@@ -82,16 +84,28 @@ class Solver:
             tally: Counts what happens.
             most: Images that may come, so that the last ones can share batches.
         """
-        waiting = dict[int, list[Result[_Sample] | TooLarge[_Sample]]]()
-        requests = itertools.chain.from_iterable(map(self._requests, images))
+        waiting = dict[int, list[Result[_Sample] | Failed[_Sample]]]()
+        requests = (request for image in images for request in self._requests(self._guided(image)))
         for result in self.engine.run(requests, tally=tally, images=most * self.samples):
             image = id(result.tag.prepared)  # unique, as its results keep it alive
             waiting.setdefault(image, []).append(result)
             if len(waiting[image]) == self.samples:
                 yield self._ended(waiting.pop(image), tally)
 
+    @torch.inference_mode()
+    def _guided(self, prepared: Prepared) -> Prepared:
+        """Return an image with a guide, where one is to be made."""
+        if self.upscaler is None:
+            return prepared
+        y, (_, *size) = prepared.y[None], prepared.operator.image_shape(tuple(prepared.y.shape))
+        device = next(self.upscaler.parameters()).device
+        return replace(prepared, guide=self.upscaler.enlarged(y.to(device), (size[0], size[1]))[0])
+
     def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
         seed = image_seed(self.seed, str(prepared.row.source_sha256))
+        start = None
+        if self.guidance is None and prepared.guide is not None:
+            start = scene_of(prepared.guide[None], prepared.operator)[0]
         for number in range(self.samples):
             yield Request(
                 y=prepared.y,
@@ -99,15 +113,18 @@ class Solver:
                 seed=sample_seed(seed, number),
                 tag=_Sample(prepared, number),
                 sigma_y=prepared.sigma_y,
+                start=start,
             )
 
-    def _ended(self, results: list[Result[_Sample] | TooLarge[_Sample]], tally: Tally) -> Restored | Unsolved:
+    def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | Unsolved:
         """Return what became of an image of which all samples are done; the first one stands for it."""
         results.sort(key=lambda result: result.tag.number)
         prepared = results[0].tag.prepared
-        row, done = prepared.row, [result for result in results if isinstance(result, Result)]
-        if len(done) < len(results):
-            return Unsolved(row=row, error=_no_memory(row, "restoring"))
+        row, done = prepared.row, list[Result[_Sample]]()
+        for result in results:
+            if isinstance(result, Failed):
+                return Unsolved(row=row, error=_given_up(row, result.error))
+            done.append(result)
         first = done[0]
         row = with_stats(row, first.stats, seconds=sum(result.seconds for result in done))
         row = replace(row, nfe=sum(result.stats.nfe for result in done))
@@ -147,6 +164,10 @@ class Solver:
             solve_seconds=(row.solve_seconds or 0) + seconds,
         )
         return [one.images[0] for one in found], row
+
+
+def _given_up(row: ManifestRow, error: Exception) -> ImageError:
+    return _no_memory(row, "restoring") if out_of_memory(error) else OperatorMismatchError(str(error))
 
 
 def _no_memory(row: ManifestRow, what: str) -> OutOfMemoryError:

@@ -23,6 +23,8 @@ MOST: Final = 2**17
 CLIPPED: Final = 0.02
 TEXTURE: Final = 0.4
 """What a noise-free photograph has at high frequencies of its smoothest blocks, in parts of that at middle ones."""
+FALL: Final = 0.7
+"""The same in parts of that just below the high ones."""
 SPREAD: Final = 0.08
 """Error of the estimate where there is no texture, as a share of it."""
 LEAST: Final = 0.3
@@ -48,8 +50,9 @@ def estimate_noise(image: Float[Tensor, "C H W"]) -> NoiseEstimate | None:
     White noise has the same variance in every coefficient of an orthonormal transform. Of the 8 x 8 blocks that
     are not clipped, those with the least energy at low and middle frequencies are taken, one in twenty: choosing
     by these does not bias the high frequencies, from which the variance is read, as the median over the blocks.
-    Texture in the smoothest blocks cannot be told from noise; the interval begins lower the more of it there is at
-    middle frequencies. Noise that was made smooth (by denoising, JPEG or interpolation) is underestimated.
+    Texture in the smoothest blocks is told from noise by its fall towards high frequencies only; the interval begins
+    lower the more of it there may be. Noise that was made smooth (by denoising, JPEG or interpolation) is
+    underestimated.
 
     Raises:
         ValueError: It is not an image, or holds nan or inf.
@@ -60,20 +63,32 @@ def estimate_noise(image: Float[Tensor, "C H W"]) -> NoiseEstimate | None:
     typical = median(planes)
     high = typical.sigma * (1 + SPREAD) + LEAST
     return NoiseEstimate(
-        sigma=Estimate(value=typical.sigma / 255, low=typical.at_least() / 255, high=high / 255),
+        sigma=Estimate(value=typical.sigma / 255, low=typical.low() / 255, high=high / 255),
         channels=tuple(plane.sigma / 255 for plane in planes),
     )
 
 
 class PlaneNoise(NamedTuple):
-    """Noise of one channel, and what there is at middle frequencies of the blocks it was read from; in levels."""
+    """What smooth blocks of a channel hold at high frequencies, just below them and at middle ones; in levels."""
 
     sigma: float
+    below: float
     middle: float
 
     def at_least(self, passed: float = 1.0) -> float:
-        """Return what cannot be texture, of which a degradation let pass so much at high frequencies."""
-        return math.sqrt(max(0.0, (self.sigma * (1 - SPREAD)) ** 2 - (passed * TEXTURE * self.middle) ** 2))
+        """Return what cannot be texture, of which a degradation let pass so much at high frequencies.
+
+        White noise is as strong below them, where there is more of texture: sigma^2 = noise^2 + fall^2 texture^2 and
+        below^2 = noise^2 + texture^2, with the slowest fall that photographs have.
+        """
+        fall = passed * FALL
+        noise = ((self.sigma * (1 - SPREAD)) ** 2 - (fall * self.below) ** 2) / (1 - fall**2)
+        return math.sqrt(max(0.0, noise))
+
+    def low(self) -> float:
+        """Return what cannot be texture by what is just below, nor by what is at middle frequencies."""
+        by_middle = (self.sigma * (1 - SPREAD)) ** 2 - (TEXTURE * self.middle) ** 2
+        return min(self.at_least(), math.sqrt(max(0.0, by_middle)))
 
 
 def median(planes: list[PlaneNoise]) -> PlaneNoise:
@@ -102,5 +117,5 @@ def _plane_noise(plane: Float[Tensor, "H W"]) -> PlaneNoise | None:
     order = torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)
     middle = energy[:, (order >= 1) & (order <= 4)].mean(1)
     smoothest = middle.argsort()[: max(FEWEST // 2, int(SMOOTH * len(blocks)))]
-    high = energy[:, order >= 9][smoothest].mean(1)
-    return PlaneNoise(float(high.median().sqrt()), float(middle[smoothest].mean().sqrt()))
+    high, below = (energy[smoothest][:, band].mean(1).median() for band in (order >= 9, (order >= 5) & (order <= 8)))
+    return PlaneNoise(float(high.sqrt()), float(below.sqrt()), float(middle[smoothest].mean().sqrt()))

@@ -160,20 +160,42 @@ def _kept_factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, devi
 
 
 def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
-    """Return the factors of an axis of `length` pixels, in float64.
-
-    A blur that looks the same from both sides is diagonal in the cosine transform, which takes no time.
-    """
+    """Return the factors of an axis of `length` pixels, in float64; those of cosines without a decomposition."""
     with torch.inference_mode(False):
-        matrix = axis_matrix(taps, stride, length)
-        if stride == 1 and len(taps) % 2 and taps == taps[::-1]:
-            place = torch.arange(length, dtype=torch.float64)
-            V = torch.cos(math.pi * (place[:, None] + 0.5) * place / length) * math.sqrt(2 / length)
-            V[:, 0] = math.sqrt(1 / length)
-            values = torch.linalg.vecdot(V, matrix @ V, dim=0)
-            return _Factors(V * torch.where(values < 0, -1.0, 1.0), values.abs(), V)
-        U, s, Vh = torch.linalg.svd(matrix, full_matrices=False)
+        if taps == taps[::-1] and (len(taps) - stride) % 2 == 0 and length % stride == 0:
+            return _of_cosines(taps, stride, length)
+        U, s, Vh = torch.linalg.svd(axis_matrix(taps, stride, length), full_matrices=False)
         return _Factors(U, s, Vh.mT)
+
+
+def _of_cosines(taps: Taps, stride: int, length: int) -> _Factors:
+    """Return the factors for a kernel that looks the same from both sides of the middle of its block.
+
+    Between mirrors it multiplies each cosine by a number. Every stride-th value of a cosine is one of the `length` /
+    `stride` cosines of the coarse axis (or 0), up to its sign, and of each of those the cosines that become it, in
+    their mix, are the right singular vector: no two share any.
+    """
+    coarse, j = length // stride, torch.arange(length)
+    offset = torch.arange(len(taps)) - (len(taps) - 1) / 2
+    weighed = torch.cos(math.pi / length * offset.double() * j[:, None]) @ torch.tensor(taps, dtype=torch.float64)
+    turns, rest = j // (2 * coarse), j % (2 * coarse)
+    sign = torch.where((turns + (rest > coarse)) % 2 == 0, 1.0, -1.0).double()
+    becomes = torch.where(rest > coarse, 2 * coarse - rest, rest) % coarse
+    longer = 1 + ((becomes == 0) & (j > 0)).double()  # the constant is longer than a cosine, by sqrt(2)
+    weight = torch.where(rest == coarse, 0.0, weighed * sign) * (longer / stride).sqrt()
+    s = torch.zeros(coarse, dtype=torch.float64).index_add_(0, becomes, weight.square()).sqrt()
+    share = weight / s.clamp(min=torch.finfo(s.dtype).tiny)[becomes]
+    V = torch.zeros(length, coarse, dtype=torch.float64).index_add_(1, becomes, _cosines(length) * share)
+    return _Factors(_cosines(coarse), s, V)
+
+
+def _cosines(length: int) -> Float[Tensor, "length length"]:
+    """Return the orthonormal cosines of an axis between mirrors, one a column."""
+    place = torch.arange(length)
+    all_there_are = math.sqrt(2 / length) * torch.cos(math.pi / (2 * length) * torch.arange(4 * length).double())
+    V = all_there_are[(2 * place[:, None] + 1) * place % (4 * length)]
+    V[:, 0] = math.sqrt(1 / length)
+    return V
 
 
 def axis_matrix(taps: Taps, stride: int, length: int) -> Float[Tensor, "h H"]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from deqir.protocols import LinearOperator, SpectralOperator
+from deqir.protocols import Iterative, LinearOperator, SpectralOperator, Truncated
+
+from .matrix_free import natural
+
+POWER_ROUNDS: Final = 40
+CUT_ALLOWED: Final = 1.1
+"""Parts of the threshold: the largest singular values are found from below."""
 
 
 class OperatorError(ValueError):
@@ -23,7 +31,13 @@ class OperatorReport:
         linearity: A(2x - 3u) = 2 A(x) - 3 A(u).
         separateness: The images of a batch do not see each other.
         adjoint: <A x, v> = <x, A^T v>.
-        penrose: A A^+ A = A, A^+ A A^+ = A^+, A A^+ = (A A^+)^T, A^+ A = (A^+ A)^T.
+        penrose: A A^+ A = A, A^+ A A^+ = A^+, A A^+ = (A A^+)^T, A^+ A = (A^+ A)^T. The first is told but not asked for
+            where A is `Truncated`; None where it is `Iterative`, and A^+ no linear map.
+        cut: ||A - A A^+ A|| / ||A||, the largest singular value that A^+ leaves out, which has to lie below the
+            threshold of a `Truncated` A; None where A is none.
+        solved: Of an `Iterative` A, on images with the spectrum of photographs: A^T A A^+ A = A^T A, to its tolerance,
+            and <A^+ A x, x - A^+ A x> >= 0, which holds for iterates of conjugate gradients, and fails where A^+ fills
+            in what A does not see; else None.
         filter: V V^T = A^+ A, V s^2 V^T = A^T A V V^T, V I V^T = I and a gain of its own for each image;
             None without `filter`.
         start_misfit: ||A start(y) - y|| / ||y||; no identity: a start may be smoother than the data.
@@ -32,7 +46,9 @@ class OperatorReport:
     linearity: float
     separateness: float
     adjoint: float
-    penrose: tuple[float, float, float, float]
+    penrose: tuple[float, float, float, float] | None
+    cut: float | None
+    solved: tuple[float, float] | None
     filter: tuple[float, float, float, float] | None
     start_misfit: float
 
@@ -51,13 +67,15 @@ def check_operator(
     Args:
         A: The operator.
         shape: Of an image that it takes, (C, H, W); small ones do.
-        tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. Where A^+
-            cuts small singular values, the cut as a share of the largest one.
+        tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. An A^+ that
+            leaves out small singular values says so by a `threshold` or a `tolerance` (deqir.protocols.Truncated,
+            Iterative) and is held to that.
         seed: Of the random images.
         dtype, device: Of the random images.
 
     Raises:
         OperatorError: An identity fails; says which, by how much, and what usually causes it.
+        ConvergenceError: All identities of A and its adjoint hold, but the iteration of `pinv` does not end.
     """
     limit = (1e-8 if dtype == torch.float64 else 1e-3) if tolerance is None else tolerance
     generator = torch.Generator().manual_seed(seed)
@@ -68,12 +86,21 @@ def check_operator(
     x, u = draw(2, *shape), draw(2, *shape)
     y = _measured(A, x, shape)
     v = draw(*y.shape)
-    _check_images(A, y, x)
+    _check_image("adjoint", A.adjoint(y), x)
+    linearity = _require("A(2x - 3u) = 2 A(x) - 3 A(u)", A(2 * x - 3 * u), 2 * y - 3 * A(u), limit, _LINEARITY)
+    separateness = _require("A of a batch = A of its images", y, torch.cat([A(x[:1]), A(x[1:])]), limit, _BATCH)
+    adjoint = _inner("<A x, v> = <x, A^T v>", (y, v), (x, A.adjoint(v)), limit, _ADJOINT)
+    photo = natural(x)  # all that an iteration has to solve
+    seen = A(photo)
+    for name, method in (("pinv", A.pinv), ("start", A.start), ("guess", A.guess)):
+        _check_image(name, method(seen), x)
     return OperatorReport(
-        linearity=_require("A(2x - 3u) = 2 A(x) - 3 A(u)", A(2 * x - 3 * u), 2 * y - 3 * A(u), limit, _LINEARITY),
-        separateness=_require("A of a batch = A of its images", y, torch.cat([A(x[:1]), A(x[1:])]), limit, _BATCH),
-        adjoint=_inner("<A x, v> = <x, A^T v>", (y, v), (x, A.adjoint(v)), limit, _ADJOINT),
-        penrose=_penrose(A, x, u, v, limit),
+        linearity=linearity,
+        separateness=separateness,
+        adjoint=adjoint,
+        penrose=None if isinstance(A, Iterative) else _penrose(A, x, u, v, limit),
+        cut=_cut(A, x, A.threshold, limit) if isinstance(A, Truncated) else None,
+        solved=_solved(A, photo, A.tolerance, limit) if isinstance(A, Iterative) else None,
         filter=_filter(A, x, limit) if isinstance(A, SpectralOperator) else None,
         start_misfit=_error(A(A.start(y)), y),
     )
@@ -85,8 +112,12 @@ _ADJOINT = "a kernel that is not flipped, padding that is not folded back, or a 
 _PINV = (
     "`pinv` is an inverse of A, but not the Moore-Penrose one: a factor, a part that A does not see and `pinv` fills "
     "in, or, for a product, the product of the parts' inverses (deqir.operators.Composition has the right one); if "
-    "small singular values are cut on purpose, pass a tolerance above the cut"
+    "small singular values are left out on purpose, let the operator say so: by an attribute `threshold`, the share of "
+    "the largest one up to which they are cut, or by an attribute `tolerance`, that of an iteration"
 )
+_CUT = "`pinv` leaves out larger singular values than `threshold` says"
+_SOLVED = "an iteration that ends before the operator's own `tolerance`, or a factor in `pinv`"
+_FILLED = "`pinv` fills in something that A does not see"
 _FILTER = (
     "`filter` and the others disagree about the singular values: a factor, or a gain(0) that the unseen part lacks"
 )
@@ -109,16 +140,13 @@ def _measured(A: LinearOperator, x: Tensor, shape: tuple[int, int, int]) -> Tens
     return y
 
 
-def _check_images(A: LinearOperator, y: Tensor, x: Tensor) -> None:
-    """Refuse methods that do not make images of a y."""
-    methods: tuple[Callable[[Tensor], Tensor], ...] = (A.adjoint, A.pinv, A.start, A.guess)
-    for name, method in zip(("adjoint", "pinv", "start", "guess"), methods, strict=True):
-        image = method(y)
-        if image.shape != x.shape:
-            raise OperatorError(f"{name}(y) must be of shape {tuple(x.shape)}, got {tuple(image.shape)}")
-        if not bool(torch.isfinite(image).all()):
-            raise OperatorError(f"{name}(y) holds nan or inf; usually a division by a singular value of 0")
-        _check_kind(name, image, x)
+def _check_image(name: str, image: Tensor, x: Tensor) -> None:
+    """Refuse what a method made of a y where it is no image."""
+    if image.shape != x.shape:
+        raise OperatorError(f"{name}(y) must be of shape {tuple(x.shape)}, got {tuple(image.shape)}")
+    if not bool(torch.isfinite(image).all()):
+        raise OperatorError(f"{name}(y) holds nan or inf; usually a division by a singular value of 0")
+    _check_kind(name, image, x)
 
 
 def _check_kind(name: str, made: Tensor, given: Tensor) -> None:
@@ -132,11 +160,40 @@ def _check_kind(name: str, made: Tensor, given: Tensor) -> None:
 def _penrose(A: LinearOperator, x: Tensor, u: Tensor, v: Tensor, limit: float) -> tuple[float, float, float, float]:
     y, w, inverse = A(x), A(u), A.pinv(v)
     seen, also_seen = A.pinv(y), A.pinv(w)
+    uncut = math.inf if isinstance(A, Truncated) else limit
     return (
-        _require("A A^+ A = A", A(seen), y, limit, _PINV),
+        _require("A A^+ A = A", A(seen), y, uncut, _PINV),
         _require("A^+ A A^+ = A^+", A.pinv(A(inverse)), inverse, limit, _PINV),
         _inner("A A^+ = (A A^+)^T", (A(inverse), w), (v, A(A.pinv(w))), limit, _PINV),
         _inner("A^+ A = (A^+ A)^T", (seen, u), (x, also_seen), limit, _PINV),
+    )
+
+
+def _cut(A: LinearOperator, x: Tensor, threshold: float, limit: float) -> float:
+    largest = _norm(A, A.adjoint, x)
+    left_out = _norm(lambda x: A(x - A.pinv(A(x))), lambda y: A.adjoint(y - A(A.pinv(y))), x)
+    cut = left_out / largest if largest > 0 else 0.0
+    return _within("||A - A A^+ A|| <= threshold ||A||", cut, CUT_ALLOWED * threshold + limit, _CUT)
+
+
+def _norm(A: Callable[[Tensor], Tensor], transpose: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Return the largest singular value, by power iteration from two images: from below, by some percent at most."""
+    norms = x.new_zeros(len(x))
+    for _ in range(POWER_ROUNDS):
+        lengths = x.flatten(1).norm(dim=1)
+        x = x / lengths.clamp(min=torch.finfo(x.dtype).tiny)[:, None, None, None]
+        y = A(x)
+        norms, x = y.flatten(1).norm(dim=1), transpose(y)
+    return float(norms.max())
+
+
+def _solved(A: LinearOperator, x: Tensor, tolerance: float, limit: float) -> tuple[float, float]:
+    y = A(x)
+    seen = A.pinv(y)
+    excess = float((seen * (seen - x)).sum() / (seen.norm() * x.norm()).clamp(min=torch.finfo(x.dtype).tiny))
+    return (
+        _require("A^T A A^+ A = A^T A", A.adjoint(A(seen)), A.adjoint(y), max(tolerance, limit), _SOLVED),
+        _within("<A^+ A x, x - A^+ A x> >= 0", max(0.0, excess), limit, _FILLED),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -66,4 +67,10 @@ class Colorization:
         return two_valued(self, v, gain, self.singular_value)
 
     def _column(self, like: Tensor) -> Tensor:
-        return torch.tensor(self.weights, dtype=like.dtype, device=like.device)[:, None, None]
+        return _column(self.weights, like.dtype, like.device)
+
+
+@lru_cache(maxsize=8)
+def _column(weights: tuple[float, float, float], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 1 1"]:
+    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+        return torch.tensor(weights, dtype=dtype, device=device)[:, None, None]

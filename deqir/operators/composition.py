@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from deqir.protocols import Gain, LinearOperator, SpectralOperator
+from deqir.protocols import Gain, LinearOperator, SpectralOperator, Truncated
 from deqir.shapes import Float
 
 from .colorization import Colorization
@@ -67,6 +67,12 @@ class Composition:
     def start_noise(self) -> float:
         """The largest of the parts'."""
         return max(part.start_noise for part in self.parts)
+
+    @property
+    def threshold(self) -> float:
+        """The share of the largest singular value up to which L's are cut, as they are then from A^+; 0 without."""
+        L = _split(self.parts)[1]
+        return L.threshold if isinstance(L, Truncated) else 0.0
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         for part in reversed(_ordered(self.parts)):

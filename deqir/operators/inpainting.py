@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional
 from deqir.protocols import Gain
 from deqir.shapes import Bool, Float
 
+from .constant import Constant
 from .spectral import two_valued
 
 
@@ -28,6 +29,7 @@ class Inpainting:
 
     keep: Bool[Tensor, "*C H W"]
     start_noise: float = 49 / 255
+    _known: Constant = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.keep.dtype != torch.bool or self.keep.ndim not in (2, 3):
@@ -37,6 +39,7 @@ class Inpainting:
             )
         if not bool(self.keep.any()):
             raise ValueError("the mask keeps no pixel at all: nothing to restore from; is it inverted?")
+        object.__setattr__(self, "_known", Constant(self.keep))
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
@@ -54,7 +57,7 @@ class Inpainting:
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         self.image_shape(x.shape)
-        return x * self.keep.to(x)
+        return x * self._known.like(x)
 
     adjoint = pinv = __call__  # an orthogonal projection is its own transpose and inverse
 

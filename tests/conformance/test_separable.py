@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir.operators import KernelSuperResolution, SeparableDeblurring, SuperResolution, kernels
+from deqir.operators.axes import _decomposed, axis_matrix
 from deqir.protocols import SpectralOperator
 from tests.deqir.problems import rand
 
@@ -158,6 +159,32 @@ def test_long_sides_are_exact_too() -> None:
         kept = A.filter(x, lambda s: (s > 0).to(s))
         close(A.pinv(A(x)), kept)
         close(A.filter(kept, lambda s: s.square()), A.adjoint(A(kept)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(taps(), st.booleans(), st.integers(1, 6), st.integers(1, 9))
+def test_the_factors_of_an_axis_are_those_of_its_matrix(weights: Tensor, even: bool, stride: int, coarse: int) -> None:
+    """Kernels that look the same from both sides have theirs without a decomposition, also wider than the axis."""
+    weights = (weights + weights.flip(0)).double() / 2 if even else weights.double()
+    kernel, length = tuple(weights.tolist()), stride * coarse
+    U, s, V = _decomposed(kernel, stride, length)
+    matrix = axis_matrix(kernel, stride, length)
+    close(U * s @ V.mT, matrix, to=1e-12)
+    close(U.mT @ U, torch.eye(coarse, dtype=torch.float64), to=1e-12)
+    kept = s > 1e-9 * s.max()
+    close(V[:, kept].mT @ V[:, kept], torch.eye(int(kept.sum()), dtype=torch.float64), to=1e-12)
+    close(s.sort(descending=True).values[None], torch.linalg.svdvals(matrix)[None], to=1e-12)
+
+
+def test_a_long_axis_has_orthonormal_factors_at_once() -> None:
+    """Seconds of decomposing, and the digits that cosines of large numbers lose, are both spared."""
+    for taps, stride in ((kernels.gaussian(2.0), 1), (kernels.bicubic(4), 4)):
+        U, s, V = _decomposed(tuple(taps.tolist()), stride, 4096)
+        x = rand(1, 4096)
+        seen = x @ axis_matrix(tuple(taps.tolist()), stride, 4096).mT
+        close(x @ V * s @ U.mT, seen, to=1e-12)
+        kept = s > 1e-3
+        close((V.mT @ (V @ rand(V.shape[1], 2)))[kept], rand(V.shape[1], 2)[kept], to=1e-10)
 
 
 def test_float32_is_right_to_its_precision_over_the_smallest_singular_value_kept() -> None:

@@ -98,6 +98,27 @@ def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str
         import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
 
 
+def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its levels do not meet again: what it halves and doubles is larger than before."""
+    tiny().save_pretrained(tmp_path / "theirs")
+    path = tmp_path / "theirs" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"downsample_padding": 2}))
+    with pytest.raises(PriorError, match="theirs is whole, but fails on a small picture"):
+        import_prior(tmp_path / "theirs", name=f"{tmp_path}/priors/mine")
+    assert list((tmp_path / "priors").iterdir()) == []
+
+
+def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
+    network = tiny()
+    network.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    found = import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
+    assert_same(found.directory, network)
+    names = sorted(path.name for path in tmp_path.rglob("*") if tmp_path / "theirs" not in path.parents)
+    assert names == ["config.json", "deqir.json", WEIGHTS, "mine", "notes.txt", "theirs"]
+
+
 @pytest.mark.parametrize(
     ("scheduler", "says"),
     [

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deqir import Engine, Outcome, Request, Restorer, Result, Settings, Tally, TooLarge
+from deqir import Engine, Failed, Outcome, Request, Restorer, Result, Settings, Tally
 from deqir.flight import Flight
-from deqir.operators import Colorization, Inpainting, SuperResolution
+from deqir.operators import Colorization, ConvergenceError, Inpainting, MatrixFree, SuperResolution
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.rounds import fly
+from deqir.settings import Defaults
 from deqir.trajectory import Sampler
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
 
@@ -223,11 +224,57 @@ def test_an_image_that_never_fits_is_said_so_and_the_others_are_restored() -> No
 
     requests = archive(10)
     results = list(Engine(small_machine, STEPS).run(requests))
-    too_large = {result.tag for result in results if isinstance(result, TooLarge)}
+    too_large = {result.tag for result in results if isinstance(result, Failed)}
     assert too_large == {request.tag for request in requests if request.y.shape[-1] == 20 or request.y.shape[-1] == 10}
     assert len(results) == 10
     with pytest.raises(MemoryError):
         Restorer(small_machine, steps=2)(torch.zeros(1, 3, 8, 10), SuperResolution(scale=2))
+
+
+def sensor() -> MatrixFree:
+    """A pooling, solved by one iteration; where it is too bright each pixel has a gain of its own, and three do not."""
+    pool, gains = SuperResolution(scale=2), torch.linspace(0.2, 2, 24, dtype=torch.float64).view(4, 6)
+
+    def forward(x: Tensor) -> Tensor:
+        y: Tensor = pool(x)
+        return torch.where(y.abs().amax((1, 2, 3), keepdim=True) > 3, gains * y, y)
+
+    return MatrixFree(forward=forward, transpose=pool.adjoint, shape=(3, 8, 12), max_iterations=3)
+
+
+def brightens(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """The toy denoiser, but that in the chain's second half bright images are predicted a hundred times as bright."""
+    level, eps = alpha_bar.to(x_t)[:, None, None, None], toy_denoiser(x_t, alpha_bar)
+    x0_hat = (x_t - (1 - level).sqrt() * eps) / level.sqrt()
+    bright = (x0_hat.mean((1, 2, 3), keepdim=True) > 0.3) & (level > 0.98)
+    return torch.where(bright, (x_t - level.sqrt() * 100 * x0_hat) / (1 - level).sqrt(), eps)
+
+
+@pytest.mark.parametrize("mode", [*WINDOWS, "paper"])
+def test_an_image_that_its_operator_cannot_invert_ends_alone_and_the_others_are_as_without_it(mode: str) -> None:
+    """Some at their start, some on the way, in batches of images that share the operator with them."""
+    A, at_start, on_the_way = sensor(), {2, 5}, {3, 8}
+    sizes = [100.0 if n in at_start else 0.2 for n in range(10)]
+    requests = [
+        Request(y=sizes[n] * rand(3, 4, 6, seed=n) + 0.8 * (n in on_the_way) - 0.2, operator=A, seed=n, tag=n)
+        for n in range(10)
+    ]
+    how, tally = replace(STEPS, mode=mode, tolerance=1e-12), Tally()
+    results = {result.tag: result for result in Engine(brightens, how).run(requests, tally=tally)}
+    failed = {tag: one for tag, one in results.items() if isinstance(one, Failed)}
+    assert set(failed) == at_start | on_the_way
+    assert all(isinstance(one.error, ConvergenceError) and one.shape == (3, 8, 12) for one in failed.values())
+    assert tally.images == len(results) == 10
+    for one in Engine(toy_denoiser, replace(how, denoiser_batch=1)).run(r for r in requests if r.tag not in failed):
+        assert isinstance(one, Result)
+        torch.testing.assert_close(results[one.tag].image, one.image, rtol=1e-9, atol=1e-9)  # type: ignore[union-attr]
+
+
+def test_the_front_door_says_which_image_its_operator_could_not_invert() -> None:
+    y = torch.stack([0.2 * rand(3, 4, 6), 100 * rand(3, 4, 6, seed=1)])
+    with pytest.raises(ConvergenceError, match="allow more iterations") as raised:
+        Restorer(toy_denoiser, steps=T, start_noise=0.2)(y, sensor())
+    assert raised.value.__notes__ == ["while restoring image 1 of the 2 given"]
 
 
 @windows
@@ -284,3 +331,38 @@ def flight_of(sampler: Sampler, *, tolerance: float, surrogate: str = "secant") 
 
 def test_no_requests_no_results() -> None:
     assert list(Engine(toy_denoiser, STEPS).run([])) == []
+
+
+def test_chains_start_from_what_is_given_and_agree_with_y() -> None:
+    """The start has y's block means and the given image's details; beside others in a run it changes nothing."""
+    A, settings = SuperResolution(scale=2), Settings(steps=4, denoiser_batch=4)
+    y, pictures = rand(3, 3, 4, 6), rand(3, 3, 8, 12, seed=1)
+    requests = [Request(y=y[n], operator=A, seed=n, tag=n, start=pictures[n] if n != 1 else None) for n in range(3)]
+    together = {result.tag: result for result in Engine(toy_denoiser, settings).run(requests)}
+    for request in requests:
+        (alone,) = Engine(toy_denoiser, settings).run([request])
+        found = together[request.tag]
+        assert isinstance(found, Result)
+        assert isinstance(alone, Result)
+        assert torch.allclose(found.image, alone.image, atol=1e-12)
+        assert torch.allclose(A(found.start[None])[0], request.y, atol=1e-12)
+        own = request.start if request.start is not None else A.start(request.y[None])[0]
+        assert torch.allclose(found.start - A.pinv(A(found.start[None]))[0], own - A.pinv(A(own[None]))[0], atol=1e-12)
+
+
+def test_a_given_start_has_its_own_noise_and_its_own_size() -> None:
+    A, engine = SuperResolution(scale=2), Engine(toy_denoiser, Settings(steps=2, denoiser_batch=1))
+    y, picture = rand(3, 4, 6), rand(3, 8, 12)
+    with_start = engine.sampler(Request(y=y, operator=A, seed=0, tag=0, start=picture))
+    without = engine.sampler(Request(y=y, operator=A, seed=0, tag=0))
+    assert float(with_start.chain.sigma[0]) == pytest.approx(2 * Defaults.GIVEN_NOISE)
+    assert float(without.chain.sigma[0]) == pytest.approx(2 * A.start_noise)
+    with pytest.raises(ValueError, match=r"has shape \(3, 8, 8\), what is restored \(3, 8, 12\)"):
+        engine.sampler(Request(y=y, operator=A, seed=0, tag=0, start=picture[..., :8]))
+
+
+def test_a_noisy_image_does_not_change_the_start_that_it_is_given() -> None:
+    A, picture = SuperResolution(scale=2), rand(3, 8, 12)
+    engine = Engine(toy_denoiser, Settings(steps=2, denoiser_batch=1))
+    sampler = engine.sampler(Request(y=rand(3, 4, 6), operator=A, seed=0, tag=0, sigma_y=0.1, start=picture))
+    assert torch.equal(sampler.start[0], picture)

@@ -239,6 +239,21 @@ def test_noise_that_was_told_is_no_misfit() -> None:
     assert told.noisier < 1 < hidden.noisier
 
 
+@pytest.mark.parametrize("contrast", [15.0, 40.0])
+def test_fine_grey_texture_that_fills_the_picture_is_no_noise_but_noise_on_it_is(contrast: float) -> None:
+    """As of grass shrunk: it falls off towards the highest frequencies, where white noise does not."""
+    grains = torch.randn(1, 192, 192, generator=torch.Generator().manual_seed(0))
+    grass = blurred(grains, 0.5)
+    grass = (128 + contrast * grass / grass.std()).expand(3, -1, -1)
+    alone, noisy = (
+        check_fit(stored(y), SuperResolution(scale=4))
+        for y in (grass, grass + with_noise(torch.zeros(1, 192, 192), contrast / 2))
+    )
+    assert alone is not None
+    assert noisy is not None
+    assert alone.noisier < 1 < noisy.noisier
+
+
 def test_what_a_mask_hides_is_not_judged() -> None:
     y = stored(shrunk("coffee"))
     keep = torch.ones(y.shape[-2:], dtype=torch.bool)

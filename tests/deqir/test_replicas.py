@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from deqir import Engine, PriorError, ReplicatedDenoiser, Request, Restorer, Settings, Tally, load_prior, replicate
+from deqir import (
+    Engine,
+    PriorError,
+    ReplicatedDenoiser,
+    Request,
+    Restorer,
+    Settings,
+    Tally,
+    in_half_precision,
+    load_prior,
+    replicate,
+)
 from deqir.operators import SuperResolution
 from deqir.priors import Prior
 from tests.deqir.problems import rand, toy_denoiser
@@ -52,6 +64,36 @@ def test_the_copies_work_at_the_same_time() -> None:
 
     x, levels = rand(3, 3, 8, 8), torch.full((3,), 0.9, dtype=torch.float64)
     ReplicatedDenoiser([(waits, CPU)] * 3)(x, levels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_all_copies_of_a_prior_in_half_precision_work_in_it(dtype: torch.dtype, tiny_prior: str) -> None:
+    alone = load_prior(tiny_prior, device="cpu")
+    three = in_half_precision(replicate([load_prior(tiny_prior, device="cpu") for _ in range(3)]), dtype)
+    x, levels = rand(6, 3, 16, 16).float(), torch.linspace(0.8, 0.99, 6, dtype=torch.float64)
+    with torch.inference_mode():
+        answers = three(x, levels)
+        for rows in (slice(0, 2), slice(2, 4), slice(4, 6)):  # of each copy
+            torch.testing.assert_close(answers[rows], in_half_precision(alone, dtype)(x[rows], levels[rows]))
+            assert not torch.equal(answers[rows], alone(x[rows], levels[rows]))
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode(), torch.no_grad(), torch.enable_grad(), torch.autocast("cpu", torch.bfloat16)]
+)
+def test_the_copies_have_the_modes_of_the_caller(mode: AbstractContextManager[object]) -> None:
+    def modes() -> tuple[bool, bool, bool]:
+        return torch.is_inference_mode_enabled(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+
+    seen = list[tuple[bool, bool, bool]]()
+
+    def looking(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        seen.append(modes())
+        return toy_denoiser(x_t, alpha_bar)
+
+    with mode:
+        ReplicatedDenoiser([(looking, CPU)] * 3)(rand(3, 3, 8, 8), torch.full((3,), 0.9, dtype=torch.float64))
+        assert seen == [modes()] * 3
 
 
 @pytest.mark.parametrize("broken", [0, 2])

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from deqir import Engine, Request, Restorer, Result, Settings, Tally, TooLarge, load_prior, replicate
+from deqir import Engine, Failed, Request, Restorer, Result, Settings, Tally, load_prior, replicate
 from deqir.operators import Colorization, Inpainting, SuperResolution
 from deqir.priors import PriorCard, prior_directory, write_card
 from deqir.protocols import Denoiser
 from deqir.tiling import TiledDenoiser, Tiling, Tilings, tiled
 from tests.deqir.problems import rand, toy_denoiser
+from tests.dispatching import Operations
 
 T = 4
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=2)
@@ -253,6 +254,20 @@ def test_small_images_stay_whole_beside_large_ones_and_later_large_ones_are_cut_
         torch.testing.assert_close(found.image, asked.image, rtol=1e-9, atol=1e-9)
 
 
+def test_tiles_are_cut_and_weighed_without_a_transfer_once_their_places_are_known() -> None:
+    def scaling(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        return x_t * alpha_bar[:, None, None, None]
+
+    cut = TiledDenoiser(denoiser=scaling, tiling=Tiling.fitted(32, 8), batch=3)
+    x, levels = rand(2, 3, 70, 50), torch.tensor([0.3, 0.7], dtype=torch.float64)
+    first = cut(x, levels)
+    with Operations() as seen:
+        again = cut(x, levels)
+    assert seen.copies == seen.counts["aten._local_scalar_dense.default"] == 0
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    torch.testing.assert_close(again, scaling(x, levels))
+
+
 def test_what_no_tile_helps_is_too_large_and_teaches_nothing() -> None:
     def full_for_bright_ones(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         if float(x_t.max()) > 10:
@@ -262,7 +277,7 @@ def test_what_no_tile_helps_is_too_large_and_teaches_nothing() -> None:
     bad, engine = request(150, 90, seed=1), Engine(full_for_bright_ones, STEPS)
     bad = replace(bad, y=bad.y * 0 + 20, operator=Inpainting(keep=torch.ones(150, 90, dtype=torch.bool)))
     results = {result.tag: result for result in engine.run([bad, request(150, 90, seed=2)])}
-    assert isinstance(results[1], TooLarge)
+    assert isinstance(results[1], Failed)
     (later,) = engine.run([request(150, 90, seed=3)])
     for fine in (results[2], later):
         assert isinstance(fine, Result)
@@ -316,7 +331,7 @@ def test_a_diffusion_network_is_not_given_less_than_its_own_size_for_want_of_mem
     prior = replace(load_prior(tiny_prior, device="cpu"), native=128)
     full = replace(prior, denoiser=Watching(prior.denoiser, most=100 * 100))
     (result,) = Engine(full, STEPS).run([request(150, 150, dtype=torch.float32)])
-    assert isinstance(result, TooLarge)
+    assert isinstance(result, Failed)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Restorations optimised for a guide or for a noisy image, by a real worker."""
+"""Restorations that start from a guide or are optimised for one, or for a noisy image, by a real worker."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
 from deqir.losses import GuideName
+from deqir.operators import SuperResolution
+from deqir.real_esrgan import load_real_esrgan, real_esrgan_path
+from deqir.settings import Defaults
 from pipeline.companions import Companions
-from pipeline.errors import GuideError
+from pipeline.errors import ConfigurationError, GuideError
 from pipeline.guiding import Guides
 from pipeline.manifest import ManifestRow
 from tests.pipeline.archive import put, write_archive
@@ -125,8 +129,72 @@ def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable
     assert [row.status for row in run(worker, shards[0])] == ["restored"]
 
 
+def test_restorations_start_from_guides_and_agree_with_their_sources(
+    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
+) -> None:
+    """With hardly any noise what comes out is the guide's, but for the means of blocks, which are the source's."""
+    (key,) = write_archive(source, 1, size=SIZE)
+    guides, (width, height) = tmp_path / "guides", SIZE
+    put(guides, key, b"")
+    guide = np.random.default_rng(0).integers(96, 160, (4 * height, 4 * width, 3)).astype(np.uint8)
+    Image.fromarray(guide).save(guides / key)
+    _, worker, shards = opened(
+        degradation={"task": "sr", "scale": 4}, result={"guide": str(guides), "steps": 1, "start_noise": 0.001}
+    )
+    (row,) = run(with_denoiser(worker, lambda x, alpha_bar: torch.zeros_like(x)), shards[0])
+    assert (row.status, row.nfe, row.loss_best) == ("restored", 1, None)
+    found = np.asarray(Image.open(destination / key)).astype(float)
+    blocks = found.reshape(height, 4, width, 4, 3).mean((1, 3))
+    assert np.abs(blocks - np.asarray(Image.open(source / key)).astype(float)).max() < 1
+    details = [
+        image - image.reshape(height, 4, width, 4, 3).mean((1, 3)).repeat(4, 0).repeat(4, 1) for image in (found, guide)
+    ]
+    assert np.corrcoef(details[0].ravel(), details[1].ravel())[0, 1] > 0.9
+
+
+def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
+    opened: Callable[..., Any], source: Path, tmp_path: Path
+) -> None:
+    (key,) = write_archive(source, 1, size=SIZE)
+    guides = tmp_path / "guides"
+    put(guides, key, (source / key).read_bytes())
+    motion = {"task": "deblur", "blur": "motion", "width": 5}
+    _, worker, shards = opened(degradation=motion, result={"guide": str(guides)})
+    (row,) = run(worker, shards[0])
+    assert (row.status, row.start_noise) == ("restored", pytest.approx(Defaults.GIVEN_NOISE))
+
+
+@pytest.mark.skipif(not real_esrgan_path().exists(), reason="needs its weights: deqir models fetch real-esrgan")
+def test_a_network_makes_the_guides(opened: Callable[..., Any], source: Path, destination: Path) -> None:
+    """With hardly any noise the result is nearer to what it makes of the source than interpolation is."""
+    (key,) = write_archive(source, 1, size=SIZE)
+    y = torch.from_numpy(np.asarray(Image.open(source / key)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    sharp = load_real_esrgan(device="cpu").enlarged(y, (4 * SIZE[1], 4 * SIZE[0]))[0]
+    _, worker, shards = opened(
+        degradation={"task": "sr", "scale": 4}, result={"guide": "real-esrgan", "steps": 1, "start_noise": 0.001}
+    )
+    (row,) = run(with_denoiser(worker, lambda x, alpha_bar: torch.zeros_like(x)), shards[0])
+    assert row.status == "restored"
+    image = torch.from_numpy(np.asarray(Image.open(destination / key)).copy()).permute(2, 0, 1) / 127.5 - 1
+    start = SuperResolution(scale=4).start(y)[0]
+    assert float((image - sharp).square().mean()) < float((start - sharp).square().mean())
+
+
+def test_a_network_that_is_not_here_or_has_nothing_to_do_is_refused(
+    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive(source, 1, size=SIZE)
+    with pytest.raises(ValidationError, match="is for task sr"):
+        opened(degradation={"task": "denoise"}, result={"guide": "real-esrgan"})
+    monkeypatch.setattr("deqir.real_esrgan.real_esrgan_path", lambda: tmp_path / "nowhere.safetensors")
+    with pytest.raises(ConfigurationError, match="deqir models fetch real-esrgan"):
+        opened(result={"guide": "real-esrgan"})
+    assert not destination.exists() or not list(destination.rglob("*.json"))
+
+
 @pytest.mark.parametrize(
-    ("result", "says"), [({"optimise": 3}, "needs a `guide`, or `noise`"), ({"guide": "g"}, "needs `optimise`")]
+    ("result", "says"),
+    [({"optimise": 3}, "needs a `guide`, or `noise`"), ({"guide": "g", "guide_by": "lpips"}, "needs `optimise`")],
 )
 def test_what_cannot_be_optimised_is_refused(
     opened: Callable[..., Any], source: Path, result: dict[str, Any], says: str

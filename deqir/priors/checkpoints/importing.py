@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +71,8 @@ def import_prior(
 ) -> Imported:
     """Write a checkpoint into the user's cache, or another directory, as a prior, and return what it became.
 
+    It is written and tried in a directory beside that one first, so that what cannot be loaded leaves nothing behind.
+
     Args:
         path: A file of tensors, or a directory of diffusers.
         name: What the prior is to be called, or with a slash in it the directory that it is to have.
@@ -77,19 +81,20 @@ def import_prior(
         facts: What the file does not say.
 
     Raises:
-        PriorError: The checkpoint is of no known kind, is damaged or incomplete, would run code, or the name is taken.
+        PriorError: The checkpoint is of no known kind, is damaged or incomplete, would run code or does not work,
+            or the name is taken.
     """
     directory, facts = _free_directory(name), facts or Facts()
     if not path.exists():
         raise PriorError(f"{path} is not there")
-    plan, card = _write(path, directory, kind, licence, facts)
-    return Imported(
-        directory=directory,
-        kind=plan.kind,
-        card=card,
-        assumed=plan.assumed,
-        remaining_noise=remaining_noise(load_prior(str(directory.resolve()), device="cpu")),
-    )
+    trial = directory.resolve().parent / f".importing-{os.getpid()}" / directory.name
+    try:
+        plan, card = _write(path, trial, kind, licence, facts)
+        left = _tried(trial, path)
+        _move(trial, directory)
+    finally:
+        shutil.rmtree(trial.parent, ignore_errors=True)
+    return Imported(directory=directory, kind=plan.kind, card=card, assumed=plan.assumed, remaining_noise=left)
 
 
 def _write(path: Path, directory: Path, kind: Kind | None, licence: str, facts: Facts) -> tuple[Plan, PriorCard]:
@@ -100,6 +105,21 @@ def _write(path: Path, directory: Path, kind: Kind | None, licence: str, facts: 
         install_file(directory / CONFIG, (json.dumps(plan.config, indent=2) + "\n").encode())
     card = replace(plan.card, name=directory.name, licence=licence, source=_source(path, plan.kind))
     return plan, write_prior(directory, card, weights)
+
+
+def _tried(trial: Path, path: Path) -> float:
+    prior = load_prior(str(trial), device="cpu")
+    try:
+        return remaining_noise(prior)
+    except RuntimeError as error:
+        raise PriorError(f"the network of {path} is whole, but fails on a small picture: {error}") from error
+
+
+def _move(trial: Path, directory: Path) -> None:
+    """Move a prior's files, the card last: a directory with a card is whole."""
+    directory.mkdir(exist_ok=True)
+    for file in sorted(trial.iterdir(), key=lambda file: file.name == CARD):
+        os.replace(file, directory / file.name)
 
 
 def _free_directory(name: str) -> Path:

@@ -1,0 +1,32 @@
+"""What operators hold, on the device and in the precision of what they are applied to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Constant:
+    """A tensor with its last copy for another device or precision: an operator is applied hundreds of times in one.
+
+    Pickled without the copy. Threads may share it; what they write over each other is only a copy.
+
+    Args:
+        tensor: As it was given; never copied where it fits.
+    """
+
+    __slots__ = ("_last", "_tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = self._last = tensor
+
+    def like(self, x: Tensor) -> Tensor:
+        """Return the tensor on x's device and in x's precision."""
+        last = self._last
+        if last.device != x.device or last.dtype != x.dtype:
+            with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+                self._last = last = self._tensor.to(x)
+        return last
+
+    def __reduce__(self) -> tuple[type[Constant], tuple[Tensor]]:
+        return Constant, (self._tensor,)

