@@ -2,7 +2,8 @@
 
 Whole photographs of --size pixels a side, the network in tiles of --tile, default settings. Each picture shows the
 same middle part of what was given, where the chain starts, what was restored and the original, at full resolution;
-the figures below it, in figures.json and in figures.md are those of the whole image.
+the figures below it, in figures.json and in figures.md are those of the whole image. With --guide real-esrgan, for
+enlargements: what that network makes of it, what was restored without it, and what was restored from it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from torch.nn import functional
 
 from deqir import Restorer, load_prior
 from deqir.metrics import psnr, ssim
-from deqir.models import fetch_model
+from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import FramedDeblurring, WalshHadamardSensing
 from deqir.perceptual import Lpips, load_lpips
 from deqir.priors import FETCHABLE
 from deqir.protocols import LinearOperator
+from deqir.real_esrgan import load_real_esrgan
 
 from .environment import environment
 from .tasks import TASKS
@@ -53,7 +55,7 @@ SHOWN: Final[Mapping[str, str]] = {
 """The photograph that each task is shown on."""
 PART: Final = 256
 CAPTION: Final = 20
-WORDS: Final = ("given", "start", "restored", "original")
+GUIDED: Final = "from it"
 
 
 def given(A: LinearOperator, y: Tensor, size: int) -> Tensor:
@@ -90,12 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
+    parser.add_argument("--guide", choices=[REAL_ESRGAN], help="what to start from, too")
     parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
     parser.add_argument("--size", type=int, default=512, help="side of the images in pixels")
     parser.add_argument("--tile", type=int, default=256, help="side of the network's tiles in pixels")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in ("lpips", *([options.prior] if options.prior in FETCHABLE else [])):
+    for name in ("lpips", *filter(None, [options.guide]), *([options.prior] if options.prior in FETCHABLE else [])):
         fetch_model(name)
     lpips, paths = load_lpips(device="cpu"), photograph_paths()
     restorer = Restorer(load_prior(options.prior, device="cpu"), tile=options.tile)
@@ -109,16 +112,19 @@ def main() -> None:
         began = time.process_time()
         result = restorer(y, A, sigma_y=2 * task.told)
         seconds = time.process_time() - began
-        pictures = dict(zip(WORDS, (given(A, y, options.size), result.start, result.images, x), strict=True))
+        found = {"start": result.start, "restored": result.images}
+        if options.guide:
+            guide = load_real_esrgan(device="cpu").enlarged(y, (options.size, options.size))
+            guided = restorer(y, A, sigma_y=2 * task.told, start=guide).images
+            found = {options.guide: guide, "restored": result.images, GUIDED: guided}
+        pictures = {"given": given(A, y, options.size), **found, "original": x}
         measured = {"simple": scores(task.shown(A, task.rival(A, y)), task.shown(A, x), lpips)}
-        measured |= {
-            word: scores(task.shown(A, pictures[word]), task.shown(A, x), lpips) for word in ("start", "restored")
-        }
+        measured |= {word: scores(task.shown(A, image), task.shown(A, x), lpips) for word, image in found.items()}
         captions = {
             word: f"{word}: {s['psnr']:.2f} dB, {s['ssim']:.3f}, {s['lpips']:.3f}"
             if (s := measured.get(word))
             else word
-            for word in WORDS
+            for word in pictures
         }
         path = options.folder / f"{name.replace(' ', '-')}.webp"
         figure(pictures, captions).save(path, quality=82, method=6)
@@ -134,10 +140,13 @@ def main() -> None:
 
 def table(rows: Mapping[str, Mapping[str, object]]) -> str:
     """Return the figures of all pictures."""
-    lines = ["| task | photograph | simple | start | restored |", "|---|---|---|---|---|"]
+    columns = list(
+        dict.fromkeys(word for row in rows.values() for word, score in row.items() if isinstance(score, dict))
+    )
+    lines = [f"| task | photograph | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     for name in [name for name in TASKS if name in rows]:
         row = rows[name]
-        cells = [_cell(row[word]) for word in ("simple", "start", "restored")]
+        cells = [_cell(row[word]) for word in columns]
         lines.append(f"| {name} | {row['photograph']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from deqir.operators import ConvergenceError
 from pipeline.errors import ObjectAccessError, StoreUnavailableError
 from pipeline.shards import Shard
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
@@ -232,6 +233,24 @@ def test_a_batch_too_large_for_memory_is_restored_image_by_image(source, opened,
     assert report.halvings == 1
     failures = {row.source_key: row.error_type for row in rows if row.status != "restored"}
     assert failures == {"album/huge.png": "OutOfMemoryError"}
+
+
+def test_an_image_whose_operator_cannot_be_inverted_fails_alone(source, opened) -> None:
+    write_archive(source, 2)
+    put(source, "album/odd.png", image_bytes(0, size=(17, 16)))
+    _, worker, shards = opened()
+    prior = worker.solver.engine.prior
+
+    def failing(x_t, alpha_bar):
+        if x_t.shape[-1] == 34:
+            raise ConvergenceError("conjugate gradients stopped at 0.1, asked for 0.001")
+        return prior(x_t, alpha_bar)
+
+    rows = {row.source_key: row for row in run(with_denoiser(worker, failing), shards[0])}
+    odd = rows.pop("album/odd.png")
+    assert (odd.status, odd.error_type) == ("failed", "OperatorMismatchError")
+    assert "stopped at 0.1" in str(odd.error)
+    assert {row.status for row in rows.values()} == {"restored"}
 
 
 def test_an_image_too_large_for_the_network_is_restored_in_tiles_and_its_row_says_so(
