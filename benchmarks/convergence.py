@@ -1,7 +1,7 @@
 """The figures of docs/convergence.md: python -m benchmarks.convergence [--quick]
 
 Writes convergence.json (every figure, with the environment) and convergence.md (the tables) into --out. Fetches
-the prior and LPIPS unless they are in the cache. One thread; 47 minutes on a busy machine, --quick a few seconds.
+the prior and LPIPS unless they are in the cache. One thread; half an hour, --quick a few seconds.
 """
 
 from __future__ import annotations
