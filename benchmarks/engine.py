@@ -93,7 +93,7 @@ def tables(prior: Prior, options: argparse.Namespace) -> dict[str, Callable[[], 
     def bulk_in_turns() -> list[Row]:
         steps = Defaults.STEPS // 2
         engine, by_itself = ours(Settings(steps=steps, denoiser_batch=batch)), by_hand(steps, batch)
-        return [bulk(prior, many, engine, by_itself, pairs=1 if quick else 3)]
+        return [bulk(prior, many, engine, by_itself, pairs=1 if quick else 7)]
 
     def depth() -> list[Row]:
         fetch_model("lpips")

@@ -53,6 +53,7 @@ class Case:
         loss: Of a restoration, from (original, y, the other restorer's image, LPIPS). The original serves to make a
             picture of the same colours alone.
         guided: By the other restorer.
+        start: The picture that a chain may start from instead, from (original, the other restorer's image).
     """
 
     A: Callable[[int], LinearOperator]
@@ -60,6 +61,7 @@ class Case:
     truth: LinearOperator | None = None
     noise: float = 0.0
     guided: bool = False
+    start: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
 
 def colours_of(x: Tensor) -> Tensor:
@@ -88,7 +90,10 @@ CASES: Final[Mapping[str, Case]] = {
         A=lambda size: SR4, truth=BICUBIC, loss=lambda x, y, guide, lpips: Misfit(A=BICUBIC, y=y)
     ),
     "sr4, esrgan-thick: pixels": Case(
-        A=lambda size: SR4, guided=True, loss=lambda x, y, guide, lpips: PixelDistance(guide=_guide(guide))
+        A=lambda size: SR4,
+        guided=True,
+        loss=lambda x, y, guide, lpips: PixelDistance(guide=_guide(guide)),
+        start=lambda x, guide: _guide(guide),
     ),
     "sr4, esrgan-thick: LPIPS": Case(
         A=lambda size: SR4,
@@ -98,17 +103,19 @@ CASES: Final[Mapping[str, Case]] = {
     "inpainting 70 %, colour reference": Case(
         A=lambda size: operator("inpaint70", size),
         loss=lambda x, y, guide, lpips: ColourDistance(guide=colours_of(x)),
+        start=lambda x, guide: colours_of(x),
     ),
     "colorization, colour reference": Case(
         A=lambda size: operator("colorize", size),
         loss=lambda x, y, guide, lpips: ColourDistance(guide=colours_of(x)),
+        start=lambda x, guide: colours_of(x),
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One photograph's search; pairs are (before, after)."""
+    """One photograph's search; pairs are (before, after), or dB and LPIPS of the guide and of a chain from it."""
 
     case: str
     gradient: str
@@ -119,6 +126,7 @@ class Record:
     nfe: int
     seconds: float
     guide: tuple[float, float] | None = field(default=None)
+    started: tuple[float, float] | None = field(default=None)
 
 
 def measure(name: str, gradient: str, which: str, engine: Engine, lpips: Lpips, options: argparse.Namespace) -> Record:
@@ -138,6 +146,13 @@ def measure(name: str, gradient: str, which: str, engine: Engine, lpips: Lpips, 
         shown = image.clamp(-1, 1)
         return float(psnr(shown, x)), float(lpips(shown, x))
 
+    started = None
+    if case.start is not None:
+        noise = None if case.guided else A.start_noise  # colours alone are told by a picture that is far off
+        begun = Request(y=y[0], operator=A, seed=0, tag=None, sigma_y=case.noise, start=case.start(x, guide)[0])
+        own = Engine(engine.prior, Settings(start_noise=noise)).sampler(begun)
+        with torch.inference_mode():
+            started = score(own.end(own.initial()))
     before, after = score(found.first), score(found.images)
     return Record(
         case=name,
@@ -149,14 +164,15 @@ def measure(name: str, gradient: str, which: str, engine: Engine, lpips: Lpips, 
         nfe=stats.nfe,
         seconds=seconds,
         guide=None if guide is None else score(guide),
+        started=started,
     )
 
 
 def table(records: Sequence[Record]) -> str:
     """Return means over the photographs, before -> after; losses as the share of the first that is left."""
     lines = [
-        "| asked for | gradient | loss left | PSNR in dB | LPIPS | NFE | CPU s |",
-        "|---|---|---|---|---|---|---|",
+        "| asked for | gradient | loss left | PSNR in dB | LPIPS | NFE | CPU s | started from it |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in CASES:
         for gradient in GRADIENTS:
@@ -179,8 +195,14 @@ def _cells(records: Sequence[Record]) -> str:
     return (
         f"{left} | {mean(lambda r: r.psnr[0]):.2f} → {mean(lambda r: r.psnr[1]):.2f} "
         f"| {mean(lambda r: r.lpips[0]):.3f} → {mean(lambda r: r.lpips[1]):.3f} "
-        f"| {mean(lambda r: r.nfe):.0f} | {mean(lambda r: r.seconds):.0f}"
+        f"| {mean(lambda r: r.nfe):.0f} | {mean(lambda r: r.seconds):.0f} | {_started(records)}"
     )
+
+
+def _started(records: Sequence[Record]) -> str:
+    pairs = [record.started for record in records if record.started is not None]
+    means = [math.fsum(pair[place] for pair in pairs) / len(pairs) for place in (0, 1) if pairs]
+    return f"{means[0]:.2f} / {means[1]:.3f}" if means else ""
 
 
 def main() -> None:

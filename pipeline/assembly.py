@@ -12,6 +12,7 @@ import deqir
 from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
+from deqir.protocols import LinearOperator
 from deqir.real_esrgan import RealEsrgan, load_real_esrgan
 
 from .companions import Companions, index
@@ -51,7 +52,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
-    engine, on_gpu = make_engine(job, prior), prior.device.type != "cpu"
+    engine, on_gpu = make_engine(job.result, job.runtime, prior, undoing.operator), prior.device.type != "cpu"
     noise = engine.settings.start_noise_of(undoing.operator, given=job.result.starts_from_guide)
     check_noise(prior, noise)
     return ShardWorker(
@@ -120,13 +121,16 @@ def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Pr
     return prior
 
 
-def make_engine(job: RestoreJob, prior: deqir.Prior) -> deqir.Engine:
+def make_engine(
+    result: ResultConfig, runtime: RuntimeConfig, prior: deqir.Prior, operator: LinearOperator
+) -> deqir.Engine:
     """Return the method with the job's settings."""
-    result = job.result
+    # A guide for colours alone is far off in all else, as is what chains start from by themselves.
+    far = result.starts_from_guide and result.guide_by == "colour" and result.start_noise is None
     settings = deqir.Settings(
         steps=result.steps,
         eta=result.eta,
-        start_noise=result.start_noise,
+        start_noise=operator.start_noise if far else result.start_noise,
         end_noise=result.end_noise,
         mode=result.mode,
         surrogate=result.surrogate,
@@ -134,7 +138,7 @@ def make_engine(job: RestoreJob, prior: deqir.Prior) -> deqir.Engine:
         max_rounds=result.max_rounds,
         tile=result.tile,
         overlap=result.overlap,
-        denoiser_batch=job.runtime.batch_size,
+        denoiser_batch=runtime.batch_size,
     )
     return deqir.Engine(prior, settings)
 

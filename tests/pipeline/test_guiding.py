@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from deqir.losses import GuideName
-from deqir.operators import SuperResolution
+from deqir.operators import Colorization, SuperResolution
 from deqir.real_esrgan import load_real_esrgan, real_esrgan_path
 from deqir.settings import Defaults
 from pipeline.companions import Companions
@@ -150,6 +150,24 @@ def test_restorations_start_from_guides_and_agree_with_their_sources(
         image - image.reshape(height, 4, width, 4, 3).mean((1, 3)).repeat(4, 0).repeat(4, 1) for image in (found, guide)
     ]
     assert np.corrcoef(details[0].ravel(), details[1].ravel())[0, 1] > 0.9
+
+
+def test_a_guide_for_colours_alone_may_be_small_and_is_started_from_with_the_tasks_own_noise(
+    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
+) -> None:
+    (key,) = write_archive(source, 1, size=SIZE, mode="L")
+    guides = tmp_path / "guides"
+    put(guides, key, b"")
+    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    _, worker, _ = opened(degradation={"task": "colorize"}, result={"guide": str(guides), "guide_by": "colour"})
+    assert worker.facts.start_noise == Colorization().start_noise
+    _, worker, shards = opened(
+        degradation={"task": "colorize"},
+        result={"guide": str(guides), "guide_by": "colour", "steps": 1, "start_noise": 0.001},
+    )
+    run(with_denoiser(worker, lambda x, alpha_bar: torch.zeros_like(x)), shards[0])
+    red, green, blue = np.asarray(Image.open(destination / key)).astype(float).mean((0, 1))
+    assert red > 60 + max(green, blue)
 
 
 def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
