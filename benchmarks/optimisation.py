@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -150,7 +150,7 @@ def measure(name: str, gradient: str, which: str, engine: Engine, lpips: Lpips, 
     if case.start is not None:
         noise = None if case.guided else A.start_noise  # colours alone are told by a picture that is far off
         begun = Request(y=y[0], operator=A, seed=0, tag=None, sigma_y=case.noise, start=case.start(x, guide)[0])
-        own = Engine(engine.prior, Settings(start_noise=noise)).sampler(begun)
+        own = Engine(engine.prior, replace(engine.settings, start_noise=noise)).sampler(begun)
         with torch.inference_mode():
             started = score(own.end(own.initial()))
     before, after = score(found.first), score(found.images)

@@ -22,11 +22,12 @@ from .flight import Flight
 from .noise import chain_noise
 from .operators import ConvergenceError
 from .priors.prior import Prior
-from .protocols import Denoiser, NoisyStart
+from .protocols import Denoiser, LinearOperator, NoisyStart
 from .published import published
 from .requests import Failed, Request, Result, Tally
 from .rounds import fly
 from .settings import SURROGATES, Settings
+from .shapes import Float
 from .tiling import Tilings, tiled
 from .trajectory import Sampler
 from .windows import Windows
@@ -91,14 +92,16 @@ class Engine:
             if self.settings.mode == "paper":
                 return [self._as_published(crew, pool, tally)]
             return self._round(crew, pool, tally)
-        except ConvergenceError as error:
-            if crew.images == 1:
-                return [Failed(tag=pool.let_go(crew).tag, shape=crew.shape, error=error.with_traceback(None))]
-            return [one for part in crew.parts() for one in self._ended(part, pool, tally)]
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+        except (ConvergenceError, MemoryError, RuntimeError) as error:
+            if not (isinstance(error, ConvergenceError) or out_of_memory(error)):
                 raise
-            return self._make_room(crew, pool, tally, error)
+            failure = _bare(error)
+        # what follows needs the memory that the round's frames held until the error let go of them
+        if not isinstance(failure, ConvergenceError):
+            return self._make_room(crew, pool, tally, failure)
+        if crew.images == 1:
+            return [Failed(tag=pool.let_go(crew).tag, shape=crew.shape, error=failure)]
+        return [one for part in crew.parts() for one in self._ended(part, pool, tally)]
 
     def _round(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | Failed[Tag]]:
         """Take a crew one round further and return those that are done."""
@@ -119,9 +122,10 @@ class Engine:
         for flight in crew.flying:
             flight.seconds += seconds
         done = [flight for flight in crew.flying if flight.done]
+        results: list[Result[Tag] | Failed[Tag]] = [self._with_tile(flight.result(), crew.shape) for flight in done]
         for flight in done:
             pool.end(flight)
-        return [self._with_tile(flight.result(), crew.shape) for flight in done]
+        return results
 
     def _as_published(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> Result[Tag]:
         began, (request,) = time.perf_counter(), crew.starting
@@ -152,7 +156,7 @@ class Engine:
             tally.halvings += 1
             pool.defer(alone)
             return []
-        return [Failed(tag=alone.tag, shape=crew.shape, error=error.with_traceback(None))]
+        return [Failed(tag=alone.tag, shape=crew.shape, error=error)]
 
     def sampler(self, request: Request[Tag]) -> Sampler:
         """Return the chain of one image, for those who do more with it than `run` does.
@@ -162,12 +166,13 @@ class Engine:
         """
         settings, A, device = self.settings, request.operator, self._device(request)
         y = request.y[None].to(device)
-        start, guess = _starts(request, y)
+        pinv_y = A.pinv(y)
+        start, guess = _starts(request, y, pinv_y)
         return Sampler(
             denoiser=self._network(shape_of(request)),
             A=A,
             chain=self._chain(request),
-            pinv_y=A.pinv(y),
+            pinv_y=pinv_y,
             start=start,
             guess=guess,
             sigma_y=y.new_tensor([request.sigma_y]) if request.sigma_y else None,
@@ -221,7 +226,18 @@ class Engine:
         return result if tiling is None else replace(result, stats=replace(result.stats, tile=tiling.tile))
 
 
-def _starts(request: Request[Any], y: Tensor) -> tuple[Tensor, Tensor]:
+def own_start(A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
+    """Return what a chain starts from that is given no other start."""
+    return A.start_of_noisy(y, sigma_y) if sigma_y and isinstance(A, NoisyStart) else A.start(y)
+
+
+def _bare(error: Exception) -> Exception:
+    """Return an error without what led to it, whose frames hold the tensors of a round."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _starts(request: Request[Any], y: Tensor, pinv_y: Tensor) -> tuple[Tensor, Tensor]:
     """Return what the chain of an image starts from, and what a parallel solve first takes its predictions for."""
     A = request.operator
     if request.start is not None:
@@ -231,10 +247,8 @@ def _starts(request: Request[Any], y: Tensor) -> tuple[Tensor, Tensor]:
             )
         start = request.start[None].to(y)
         if not request.sigma_y:
-            start = start + A.pinv(y - A(start))
+            start = pinv_y + start - A.pinv(A(start))
         return start, start
-    if request.sigma_y and isinstance(A, NoisyStart):
-        start = A.start_of_noisy(y, request.sigma_y)
-        return start, start
-    start = A.start(y)
-    return start, start if A.guess == A.start else A.guess(y)
+    start = own_start(A, y, request.sigma_y)
+    better = not (request.sigma_y and isinstance(A, NoisyStart)) and A.guess != A.start
+    return start, A.guess(y) if better else start

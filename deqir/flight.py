@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .protocols import Linearization, Outcome, Surrogate
 from .requests import Request, Result
-from .results import ConvergenceStats, data_misfit
+from .results import ConvergenceStats, misfit_or_nan
 from .shapes import Float
 from .solvers import block_residual
 from .trajectory import Sampler, carried
@@ -78,7 +78,7 @@ class Flight(Generic[Tag]):
 
     def due(self, window: int) -> Float[Tensor, "K C H W"]:
         """Return the states to evaluate, from the frontier on; guesses that are missing are made."""
-        K = self.width(window)
+        K, self._fresh = self.width(window), []  # some may be left of a round that failed
         self._window = max(self._window, K)
         if self._window == 1 or self.fallback:
             del self._states[1:]
@@ -93,10 +93,6 @@ class Flight(Generic[Tag]):
         if self._latest is None:
             return self.sampler.guessed(state, position)
         return self.sampler.step(state[:, None], self._latest, position)[:, 0]
-
-    def count(self, evaluations: int) -> None:
-        """Note that the network was called."""
-        self._nfe += evaluations
 
     def step_to(self, state: Float[Tensor, "1 C H W"]) -> None:
         """Take the next state, where no guess is held."""
@@ -122,7 +118,7 @@ class Flight(Generic[Tag]):
 
     def settle(self, moved: list[float]) -> None:
         """End the round: `moved` has the residual of each fresh state, nan where it is not finite."""
-        guessed, self._rounds = self.guesses > 0, self._rounds + 1
+        guessed, self._rounds, self._nfe = self.guesses > 0, self._rounds + 1, self._nfe + len(moved)
         found = next((j for j, residual in enumerate(moved) if not residual <= self._tolerance), len(moved))
         step = max(1, found)
         self._states, self._fresh = self._fresh[step - 1 :], []
@@ -147,6 +143,6 @@ class Flight(Generic[Tag]):
             residual_final=self._residuals[-1] if self._residuals else 0.0,
             residual_history=tuple(self._residuals),
             frontier_history=tuple(self._frontiers),
-            data_consistency=data_misfit(sampler.A, x_0, request.y),
+            data_consistency=misfit_or_nan(sampler.A, x_0, request.y),
         )
         return Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)

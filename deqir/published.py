@@ -7,7 +7,7 @@ from typing import Final
 from torch import Tensor
 
 from .protocols import FixedPoint, Outcome
-from .results import ConvergenceStats, data_misfit
+from .results import ConvergenceStats, misfit_or_nan
 from .shapes import Float
 from .solvers import Anderson
 from .surrogates import FrozenEps
@@ -46,7 +46,7 @@ def published(
         residual_final=residuals[-1],
         residual_history=residuals,
         frontier_history=_frontiers(found, tolerance),
-        data_consistency=data_misfit(sampler.A, x_0, y),
+        data_consistency=misfit_or_nan(sampler.A, x_0, y),
     )
     return x_0, stats
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .batching import out_of_memory
+from .operators import ConvergenceError
 from .protocols import LinearOperator, Outcome
 from .shapes import Float
 
@@ -25,7 +28,7 @@ class ConvergenceStats:
             step by step, where every state is exact.
         residual_history: The same after each of those rounds.
         frontier_history: Leading states that were exact or within the tolerance after each round.
-        data_consistency: ||A x_0 - y|| / ||y||.
+        data_consistency: ||A x_0 - y|| / ||y||; nan where x_0 is not finite, or no memory was left for A x_0.
         tile: Side in pixels of the tiles in which the network saw the image; None: it saw it whole.
     """
 
@@ -71,3 +74,13 @@ def data_misfit(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor,
     y = y.to(x_0)
     size = torch.linalg.vector_norm(y).clamp(min=torch.finfo(y.dtype).tiny)
     return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)
+
+
+def misfit_or_nan(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
+    """Return `data_misfit`, or nan where it cannot be had: an image is not given up once it is restored."""
+    try:
+        return data_misfit(A, x_0, y)
+    except (ConvergenceError, MemoryError, RuntimeError) as error:
+        if not (isinstance(error, ConvergenceError) or out_of_memory(error)):
+            raise
+        return math.nan

@@ -43,8 +43,6 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
     ]
     eps = _predicted(denoiser, _joined(states), _joined(levels), batch, tally)
     turns = [_Turn(*turn) for turn in zip(flights, states, torch.split(eps, [len(x) for x in states]), strict=True)]
-    for flight, x, _ in turns:
-        flight.count(len(x))
     by_kind = dict[tuple[int, int, bool], list[_Turn]]()
     for turn in turns:
         if not turn.flight.guesses:

@@ -204,7 +204,7 @@ StartNoise: TypeAlias = Annotated[
     typer.Option(
         "--start-noise",
         help="Noise added to the start, as a standard deviation of images in [0, 1].",
-        show_default="the task's",
+        show_default="the task's, 0.063 with a guide",
         rich_help_panel=HOW,
     ),
 ]

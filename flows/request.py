@@ -97,7 +97,7 @@ def given(options: Given) -> dict[str, Any]:
     from pipeline.config import UPSCALER
 
     return {
-        name: location(value) if name in PLACES and value != UPSCALER else value
+        name: value if name not in PLACES or (name, value) == ("guide", UPSCALER) else location(value)
         for name, value in options.items()
         if value is not None
     }

@@ -13,6 +13,7 @@ from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
+from deqir.real_esrgan import PINNED as REAL_ESRGAN_SHA256
 from deqir.real_esrgan import RealEsrgan, load_real_esrgan
 
 from .companions import Companions, index
@@ -230,6 +231,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: f
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
+        upscaler_digest=REAL_ESRGAN_SHA256 if result.guide == UPSCALER else None,
     )
 
 

@@ -89,6 +89,10 @@ class ResultConfig(Model):
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
         if self.guide == UPSCALER and not isinstance(self.degradation, SuperResolution):
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
+        if self.guide == UPSCALER and self.guide_by == "colour":
+            raise ValueError(
+                f"`guide_by` colour is for pictures of other origin: what {UPSCALER} makes has the colours"
+            )
         if self.starts_from_guide and self.guide_by == "lpips":
             raise ValueError("`guide_by` lpips needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
@@ -183,8 +187,11 @@ class RestoreJob(Model):
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
-    def job_id(self, *, prior_digest: str, file_digest: str | None = None) -> str:
-        """Digest of source, destination and everything that decides the pixels, 16 hex digits."""
+    def job_id(self, *, prior_digest: str, file_digest: str | None = None, upscaler_digest: str | None = None) -> str:
+        """Digest of source, destination and everything that decides the pixels, 16 hex digits.
+
+        Of guides and masks of each image only their place counts: the manifest has the digests of their files.
+        """
         identity = {
             "source": self.source,
             "destination": self.destination,
@@ -192,5 +199,7 @@ class RestoreJob(Model):
             "prior": prior_digest,
             "file": file_digest,
         }
+        if upscaler_digest is not None:
+            identity["upscaler"] = upscaler_digest
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -39,7 +39,7 @@ class Prepared:
         y: The observation, shape (c, h, w), in [-1, 1].
         operator: What it is an observation through.
         sigma_y: Standard deviation of its noise, images in [-1, 1].
-        guide: What its restoration is to be close to, shape (3, H, W); None: nothing.
+        guide: What its restoration starts from or is to be close to, shape (3, H, W); None: nothing.
     """
 
     ref: ImageRef

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 import deqir
 from deqir.download import ModelError
+from deqir.real_esrgan import PINNED as REAL_ESRGAN_SHA256
 from deqir.real_esrgan import real_esrgan_weights
 
 from .assembly import devices_of, make_worker
@@ -108,13 +109,13 @@ def open_job(job: RestoreJob, /) -> Job:
             "the guide is the reference: what a job is measured against must not be what it is brought near to"
         )
     check_device(job.runtime)
-    check_upscaler(job.result)
+    upscaler_digest = upscaler_digest_of(job.result)
     prior_digest = digest_of(job.result.prior)
     limits = job.runtime
     file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
-    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
+    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest, upscaler_digest=upscaler_digest)
     if job.retry:
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
     opened = Job(config=job, id=job_id, prior_digest=prior_digest)
@@ -285,13 +286,19 @@ def check_device(runtime: RuntimeConfig) -> None:
         devices_of(runtime, torch.cuda.device_count())
 
 
-def check_upscaler(result: ResultConfig) -> None:
-    """Raise ConfigurationError if the network that is to make the guides is not here, or was altered."""
-    if result.guide == UPSCALER:
-        try:
-            real_esrgan_weights()
-        except ModelError as error:
-            raise ConfigurationError(str(error)) from error
+def upscaler_digest_of(result: ResultConfig) -> str | None:
+    """Return the SHA-256 of the network that is to make the guides, if one is.
+
+    Raises:
+        ConfigurationError: It is not here, or was altered.
+    """
+    if result.guide != UPSCALER:
+        return None
+    try:
+        real_esrgan_weights()
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
+    return REAL_ESRGAN_SHA256
 
 
 def digest_of(prior: str) -> str:

@@ -42,8 +42,9 @@ class ManifestRow:
     Attributes:
         job_id, shard_id: The job and the shard that wrote this row.
         source_key, source_etag, source_size, source_sha256: The input; the digest is None if it was not read.
-        mask_sha256, guide_sha256: The files that told what is damaged and what to come near to, with this image; None
-            where the job has none, or the image has none that could be read.
+        mask_sha256, guide_sha256: The files that told what is damaged and what to start from or to come near to, with
+            this image, or the weights of the network that made the guide; None where the job has none, or the image
+            has none that could be read.
         output_key, output_size, output_sha256: The restored object; None unless status is "restored".
         width, height: Pixels of the restored image, after EXIF orientation.
         image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.

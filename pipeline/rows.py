@@ -36,6 +36,7 @@ class JobFacts:
     device: str
     dtype: str
     software: Mapping[str, str]
+    upscaler_digest: str | None = None
 
     def begin(self, ref: ImageRef, *, shard_id: str) -> ManifestRow:
         """Return the row of an image that was just taken up; failed until it says otherwise."""
@@ -47,6 +48,7 @@ class JobFacts:
             source_etag=ref.etag,
             source_size=ref.size,
             status=Status.FAILED,
+            guide_sha256=self.upscaler_digest,
             task=self.task,
             operator_parameters=dict(self.operator_parameters),
             prior=self.prior,

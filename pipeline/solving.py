@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
 from deqir.batching import out_of_memory
+from deqir.engine import own_start
 from deqir.protocols import Outcome
 from deqir.real_esrgan import RealEsrgan
 from deqir.results import data_misfit
@@ -32,7 +34,8 @@ class Restored:
     Attributes:
         prepared: Where it came from.
         row: What is known so far.
-        image, start: The result and the chain's start, what its source shows of them, shape (3, H, W), about [-1, 1].
+        image, start: The result and what the chain starts from without a guide, what its source shows of them, shape
+            (3, H, W), about [-1, 1].
         samples: All of the image's, `image` the first of them, where there are to be several.
     """
 
@@ -84,22 +87,41 @@ class Solver:
             tally: Counts what happens.
             most: Images that may come, so that the last ones can share batches.
         """
-        waiting = dict[int, list[Result[_Sample] | Failed[_Sample]]]()
-        requests = (request for image in images for request in self._requests(self._guided(image)))
-        for result in self.engine.run(requests, tally=tally, images=most * self.samples):
+        waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[Unsolved]()
+
+        def requests() -> Iterator[Request[_Sample]]:
+            for image in images:
+                guided = self._guided(image, tally)
+                if isinstance(guided, Unsolved):
+                    hopeless.append(guided)
+                else:
+                    yield from self._requests(guided)
+
+        for result in self.engine.run(requests(), tally=tally, images=most * self.samples):
             image = id(result.tag.prepared)  # unique, as its results keep it alive
             waiting.setdefault(image, []).append(result)
             if len(waiting[image]) == self.samples:
                 yield self._ended(waiting.pop(image), tally)
+            while hopeless:
+                yield hopeless.popleft()
+        yield from hopeless
 
     @torch.inference_mode()
-    def _guided(self, prepared: Prepared) -> Prepared:
+    def _guided(self, prepared: Prepared, tally: Tally) -> Prepared | Unsolved:
         """Return an image with a guide, where one is to be made."""
         if self.upscaler is None:
             return prepared
-        y, (_, *size) = prepared.y[None], prepared.operator.image_shape(tuple(prepared.y.shape))
-        device = next(self.upscaler.parameters()).device
-        return replace(prepared, guide=self.upscaler.enlarged(y.to(device), (size[0], size[1]))[0])
+        began, row = time.perf_counter(), prepared.row
+        _, height, width = prepared.operator.image_shape(tuple(prepared.y.shape))
+        try:
+            (guide,) = self.upscaler.enlarged(prepared.y[None], (height, width))
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return Unsolved(row=row, error=_no_memory(row, "enlarging"))
+        seconds = time.perf_counter() - began
+        tally.seconds += seconds
+        return replace(prepared, guide=guide, row=replace(row, solve_seconds=seconds))
 
     def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
         seed = image_seed(self.seed, str(prepared.row.source_sha256))
@@ -126,7 +148,8 @@ class Solver:
                 return Unsolved(row=row, error=_given_up(row, result.error))
             done.append(result)
         first = done[0]
-        row = with_stats(row, first.stats, seconds=sum(result.seconds for result in done))
+        seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
+        row = with_stats(row, first.stats, seconds=seconds)
         row = replace(row, nfe=sum(result.stats.nfe for result in done))
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
             text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
@@ -143,7 +166,10 @@ class Solver:
         samples = Samples(images=torch.stack(images)) if len(images) > 1 else None
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
-        start = shown(first.start, prepared.operator).to(prepared.y.device)
+        start = first.start
+        if self.guidance is None and prepared.guide is not None:  # what is made of the image without any network
+            (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
+        start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)
 
     def _optimised(

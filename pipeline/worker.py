@@ -51,7 +51,7 @@ class ShardWorker:
         facts: What every row of the job repeats.
         limits: What an input may be at most.
         undoing: The operator of each image.
-        guides: What restorations are to be close to, if anything.
+        guides: What restorations start from or are to be close to, if anything that is read.
         solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
         prefetch: Images read, checked and decoded ahead of the solver.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,25 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from deqir.losses import GuideName
+from deqir.metrics import psnr
 from deqir.operators import Colorization, SuperResolution
-from deqir.real_esrgan import load_real_esrgan, real_esrgan_path
+from deqir.real_esrgan import PINNED, RealEsrgan, load_real_esrgan, real_esrgan_path
 from deqir.settings import Defaults
 from pipeline.companions import Companions
 from pipeline.errors import ConfigurationError, GuideError
 from pipeline.guiding import Guides
 from pipeline.manifest import ManifestRow
-from tests.pipeline.archive import put, write_archive
+from pipeline.worker import ShardWorker
+from tests.pipeline.archive import image_bytes, put, write_archive
 from tests.pipeline.faults import with_denoiser
 from tests.pipeline.shard_runs import rows_of, run
 
 SIZE = (24, 16)
+
+
+def values(path: Path) -> Tensor:
+    """The pixels of a file as a batch of one in [-1, 1]."""
+    return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def guided_rows(opened: Callable[..., Any], **result: Any) -> list[ManifestRow]:
@@ -186,16 +196,93 @@ def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
 def test_a_network_makes_the_guides(opened: Callable[..., Any], source: Path, destination: Path) -> None:
     """With hardly any noise the result is nearer to what it makes of the source than interpolation is."""
     (key,) = write_archive(source, 1, size=SIZE)
-    y = torch.from_numpy(np.asarray(Image.open(source / key)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    y = values(source / key)
     sharp = load_real_esrgan(device="cpu").enlarged(y, (4 * SIZE[1], 4 * SIZE[0]))[0]
     _, worker, shards = opened(
         degradation={"task": "sr", "scale": 4}, result={"guide": "real-esrgan", "steps": 1, "start_noise": 0.001}
     )
     (row,) = run(with_denoiser(worker, lambda x, alpha_bar: torch.zeros_like(x)), shards[0])
     assert row.status == "restored"
-    image = torch.from_numpy(np.asarray(Image.open(destination / key)).copy()).permute(2, 0, 1) / 127.5 - 1
+    image = values(destination / key)[0]
     start = SuperResolution(scale=4).start(y)[0]
     assert float((image - sharp).square().mean()) < float((start - sharp).square().mean())
+
+
+def with_small_network(worker: ShardWorker, *, blocks: int = 1) -> ShardWorker:
+    """The worker with a network of four channels as its upscaler."""
+    torch.manual_seed(0)
+    network = RealEsrgan(width=4, growth=2, blocks=blocks).requires_grad_(False)
+    return replace(worker, solver=replace(worker.solver, upscaler=network))
+
+
+@pytest.mark.parametrize("result", [{}, {"samples": 2}, {"optimise": 1, "guide": "guides"}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_made_guides_serve_any_scale_grey_images_samples_and_optimisation(
+    opened: Callable[..., Any], source: Path, tmp_path: Path, mode: str, result: dict[str, Any]
+) -> None:
+    write_archive(source, 1, size=SIZE, mode=mode)
+    (tmp_path / "guides").mkdir()
+    named = {name: str(tmp_path / value) if name == "guide" else value for name, value in result.items()}
+    _, worker, shards = opened(degradation={"task": "sr", "scale": 2}, result=named)
+    if "guide" in named:
+        worker = replace(worker, guides=None)
+    (row,) = run(with_small_network(worker), shards[0])
+    assert (row.status, row.width, row.height) == ("restored", 2 * SIZE[0], 2 * SIZE[1])
+    assert ("optimise" in result) == (row.loss_best is not None)
+
+
+def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened: Callable[..., Any], source: Path) -> None:
+    keys = write_archive(source, 3, size=SIZE)
+    put(source, "album/wide.png", image_bytes(1, size=(3 * SIZE[0], SIZE[1])))
+    _, worker, shards = opened()
+    worker = with_small_network(worker)
+    network = worker.solver.upscaler
+    assert network is not None
+
+    def small_machine(module: object, inputs: tuple[Tensor]) -> None:
+        if inputs[0].shape[-1] > 2 * SIZE[0]:
+            raise MemoryError
+
+    network.register_forward_pre_hook(small_machine)
+    rows = {row.source_key: row for row in run(worker, shards[0])}
+    assert rows["album/wide.png"].error_type == "OutOfMemoryError"
+    assert {rows[key].status for key in keys} == {"restored"}
+
+
+def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
+    opened: Callable[..., Any], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive(source, 1, size=SIZE)
+    monkeypatch.setattr("pipeline.job.real_esrgan_weights", bytes)
+    monkeypatch.setattr("pipeline.assembly.load_real_esrgan", lambda device: RealEsrgan(width=4, growth=2, blocks=1))
+    job, worker, shards = opened(result={"guide": "real-esrgan"})
+    monkeypatch.setattr("pipeline.job.REAL_ESRGAN_SHA256", "another")
+    other, _, _ = opened(result={"guide": "real-esrgan"})
+    assert job.id != other.id
+    network = worker.solver.upscaler
+    assert network is not None
+    network.register_forward_pre_hook(lambda module, inputs: time.sleep(0.5))
+    (row,) = run(worker, shards[0])
+    assert (row.status, row.guide_sha256) == ("restored", PINNED)
+    assert row.solve_seconds is not None
+    assert row.solve_seconds > 0.5
+
+
+def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
+    opened: Callable[..., Any], source: Path, tmp_path: Path
+) -> None:
+    """The original as guide: the result is near to it, what interpolation gives is as without."""
+    (key,) = write_archive(source, 1, size=SIZE)
+    originals, (width, height) = tmp_path / "originals", SIZE
+    put(originals, key, b"")
+    rough = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
+    Image.fromarray(rough).save(originals / key)
+    shutil.copytree(originals, tmp_path / "guides")
+    start = SuperResolution(scale=2).start(values(source / key)).clamp(-1, 1)
+    plain = float(psnr(start, values(originals / key)))
+    _, worker, shards = opened(reference=str(originals), result={"guide": str(tmp_path / "guides")})
+    (row,) = run(worker, shards[0])
+    assert row.psnr_start == pytest.approx(plain, abs=0.1)
 
 
 def test_a_network_that_is_not_here_or_has_nothing_to_do_is_refused(

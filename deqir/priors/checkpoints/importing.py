@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,13 +87,13 @@ def import_prior(
     directory, facts = _free_directory(name), facts or Facts()
     if not path.exists():
         raise PriorError(f"{path} is not there")
-    trial = directory.resolve().parent / f".importing-{os.getpid()}" / directory.name
-    try:
+    beside = directory.resolve().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".importing-", ignore_cleanup_errors=True) as folder:
+        trial = Path(folder, directory.name)
         plan, card = _write(path, trial, kind, licence, facts)
         left = _tried(trial, path)
         _move(trial, directory)
-    finally:
-        shutil.rmtree(trial.parent, ignore_errors=True)
     return Imported(directory=directory, kind=plan.kind, card=card, assumed=plan.assumed, remaining_noise=left)
 
 
