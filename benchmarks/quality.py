@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument(
         "--start-noise", type=float, action="append", help="of the start, instead of the operator's (again: each)"
     )
+    parser.add_argument("--steps", type=int, default=0, help="of the chains; 0: the default")
     parser.add_argument("--pure-noise", action="store_true", help="also the chain of 100 steps from pure noise")
     parser.add_argument("--guide", action="append", default=[], choices=[REAL_ESRGAN], help="start from it, too")
     parser.add_argument("--esrgan", type=Path, help="models/x4 of @upscalerjs/esrgan-thick: start from it, too")
@@ -220,7 +221,7 @@ def methods_of(options: argparse.Namespace, means: Means) -> list[Method]:
         *(Method(name=name, guide=name) for name in means.enlarging),
     ]
     for prior in means.priors.values():
-        plain = Method(name=prior.name, digest=prior.digest)
+        plain = Method(name=prior.name, digest=prior.digest, steps=options.steps)
         for noise in options.start_noise or [0.0]:
             if noise <= prior.max_noise:
                 started = replace(plain, start_noise=noise)

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from . import perceptual, real_esrgan
 from .download import ModelError
+from .perceptual import LPIPS_WEIGHTS
 from .priors import FETCHABLE, available_priors, fetch_prior, prior_digest, prior_directory, read_card
+from .real_esrgan import REAL_ESRGAN_WEIGHTS
 
-LPIPS: Final = "lpips"
-REAL_ESRGAN: Final = "real-esrgan"
+REAL_ESRGAN: Final = REAL_ESRGAN_WEIGHTS.name
+PINNED: Final = {weights.name: weights for weights in (LPIPS_WEIGHTS, REAL_ESRGAN_WEIGHTS)}
+"""The networks that are no priors, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +47,10 @@ def available_models() -> tuple[Model, ...]:
         )
         for name, card in available_priors().items()
     ]
-    models.append(
-        Model(
-            name=LPIPS,
-            use="metric",
-            here=perceptual.lpips_path().exists(),
-            licence=perceptual.LICENCE,
-            source=perceptual.SOURCE,
-        )
-    )
-    models.append(
-        Model(
-            name=REAL_ESRGAN,
-            use="upscaler",
-            here=real_esrgan.real_esrgan_path().exists(),
-            licence=real_esrgan.LICENCE,
-            source=real_esrgan.SOURCE,
-        )
-    )
+    models += [
+        Model(name=name, use=weights.use, here=weights.path.exists(), licence=weights.licence, source=weights.source)
+        for name, weights in PINNED.items()
+    ]
     return tuple(sorted(models, key=lambda model: model.name))
 
 
@@ -73,12 +61,10 @@ def fetch_model(name: str) -> Path:
         ModelError: No such network, or what came is not what this version pins.
         DownloadError: It could not be downloaded, or the archive was altered.
     """
-    if name == LPIPS:
-        return perceptual.fetch_lpips()
-    if name == REAL_ESRGAN:
-        return real_esrgan.fetch_real_esrgan()
+    if name in PINNED:
+        return PINNED[name].fetch()
     if name not in FETCHABLE:
-        known = ", ".join(sorted([*FETCHABLE, LPIPS, REAL_ESRGAN]))
+        known = ", ".join(sorted([*FETCHABLE, *PINNED]))
         raise ModelError(f"no model named {name!r} can be fetched; known: {known}")
     return fetch_prior(name)
 
@@ -92,25 +78,16 @@ def describe_model(name: str) -> Mapping[str, object]:
     Raises:
         ModelError: It is not here, or was altered.
     """
-    if name == LPIPS:
-        perceptual.lpips_weights()
+    if name in PINNED:
+        weights = PINNED[name]
+        weights.read()
         return {
-            "directory": perceptual.lpips_path().parent,
-            "name": LPIPS,
-            "use": "metric",
-            "sha256": perceptual.PINNED,
-            "licence": perceptual.LICENCE,
-            "source": perceptual.SOURCE,
-        }
-    if name == REAL_ESRGAN:
-        real_esrgan.real_esrgan_weights()
-        return {
-            "directory": real_esrgan.real_esrgan_path().parent,
-            "name": REAL_ESRGAN,
-            "use": "upscaler",
-            "sha256": real_esrgan.PINNED,
-            "licence": real_esrgan.LICENCE,
-            "source": real_esrgan.SOURCE,
+            "directory": weights.path.parent,
+            "name": name,
+            "use": weights.use,
+            "sha256": weights.sha256,
+            "licence": weights.licence,
+            "source": weights.source,
         }
     prior_digest(name)
     directory = prior_directory(name)

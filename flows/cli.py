@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from . import degradation_options as what
 from . import options as o
+from . import result_options as how
+from . import runtime_options as run
 from . import watch_options as w
 from .exits import exit_status
 from .models import models
@@ -78,42 +81,42 @@ def restore(
     context: typer.Context,
     source: o.Source,
     destination: o.Destination,
-    task: o.TaskOption = None,
-    scale: o.Scale = None,
-    kernel: o.KernelOption = None,
-    blur: o.BlurOption = None,
-    width: o.Width = None,
-    angle: o.Angle = None,
-    kernel_file: o.KernelFile = None,
-    mask: o.Mask = None,
-    masks: o.Masks = None,
-    grey: o.Grey = None,
-    noise: o.Noise = None,
-    prior: o.Prior = None,
-    steps: o.Steps = None,
-    eta: o.Eta = None,
-    start_noise: o.StartNoise = None,
-    mode: o.ModeOption = None,
-    surrogate: o.SurrogateOption = None,
-    tolerance: o.Tolerance = None,
-    tile: o.Tile = None,
-    overlap: o.Overlap = None,
-    seed: o.Seed = None,
-    optimise: o.Optimise = None,
-    guide: o.Guide = None,
-    guide_by: o.GuideByOption = None,
-    samples: o.SamplesOption = None,
-    output_format: o.FormatOption = None,
-    quality: o.Quality = None,
-    reference: o.Reference = None,
-    executor: o.ExecutorOption = None,
-    actors: o.Actors = None,
-    ray_address: o.RayAddress = None,
-    shard_size: o.ShardSize = None,
-    batch_size: o.BatchSize = None,
-    device: o.Device = None,
-    max_pixels: o.MaxPixels = None,
-    max_minutes: o.MaxMinutes = None,
+    task: what.TaskOption = None,
+    scale: what.Scale = None,
+    kernel: what.KernelOption = None,
+    blur: what.BlurOption = None,
+    width: what.Width = None,
+    angle: what.Angle = None,
+    kernel_file: what.KernelFile = None,
+    mask: what.Mask = None,
+    masks: what.Masks = None,
+    grey: what.Grey = None,
+    noise: how.Noise = None,
+    prior: how.Prior = None,
+    steps: how.Steps = None,
+    eta: how.Eta = None,
+    start_noise: how.StartNoise = None,
+    mode: how.ModeOption = None,
+    surrogate: how.SurrogateOption = None,
+    tolerance: how.Tolerance = None,
+    tile: how.Tile = None,
+    overlap: how.Overlap = None,
+    seed: how.Seed = None,
+    optimise: how.Optimise = None,
+    guide: how.Guide = None,
+    guide_by: how.GuideByOption = None,
+    samples: how.SamplesOption = None,
+    output_format: how.FormatOption = None,
+    quality: how.Quality = None,
+    reference: how.Reference = None,
+    executor: run.ExecutorOption = None,
+    actors: run.Actors = None,
+    ray_address: run.RayAddress = None,
+    shard_size: run.ShardSize = None,
+    batch_size: run.BatchSize = None,
+    device: run.Device = None,
+    max_pixels: run.MaxPixels = None,
+    max_minutes: run.MaxMinutes = None,
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
@@ -126,9 +129,9 @@ def restore(
             source=source,
             destination=destination,
             reference=reference,
-            degradation=o.chosen(o.DEGRADATION, context),
-            result=o.chosen(o.RESULT, context),
-            runtime=o.chosen(o.RUNTIME, context),
+            degradation=o.chosen(what.DEGRADATION, context),
+            result=o.chosen(how.RESULT, context),
+            runtime=o.chosen(run.RUNTIME, context),
         )
         run_restore(job, as_json=as_json, verbose=verbose)
 
@@ -138,14 +141,14 @@ def retry(
     context: typer.Context,
     archive: o.RestoredArchive,
     job: o.JobToRetry = None,
-    executor: o.ExecutorOption = None,
-    actors: o.Actors = None,
-    ray_address: o.RayAddress = None,
-    shard_size: o.ShardSize = None,
-    batch_size: o.BatchSize = None,
-    device: o.Device = None,
-    max_pixels: o.MaxPixels = None,
-    max_minutes: o.MaxMinutes = None,
+    executor: run.ExecutorOption = None,
+    actors: run.Actors = None,
+    ray_address: run.RayAddress = None,
+    shard_size: run.ShardSize = None,
+    batch_size: run.BatchSize = None,
+    device: run.Device = None,
+    max_pixels: run.MaxPixels = None,
+    max_minutes: run.MaxMinutes = None,
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
@@ -155,7 +158,7 @@ def retry(
         from .run import run_restore
 
         run_restore(
-            retry_job(archive, job_id=job, runtime=o.chosen(o.RUNTIME, context)), as_json=as_json, verbose=verbose
+            retry_job(archive, job_id=job, runtime=o.chosen(run.RUNTIME, context)), as_json=as_json, verbose=verbose
         )
 
 
@@ -164,24 +167,24 @@ def degrade(
     context: typer.Context,
     source: o.CleanSource,
     destination: o.Destination,
-    task: o.TaskOption = None,
-    scale: o.Scale = None,
-    kernel: o.KernelOption = None,
-    blur: o.BlurOption = None,
-    width: o.Width = None,
-    angle: o.Angle = None,
-    kernel_file: o.KernelFile = None,
-    mask: o.Mask = None,
-    masks: o.Masks = None,
-    grey: o.Grey = None,
-    noise: o.AddedNoise = 0.0,
+    task: what.TaskOption = None,
+    scale: what.Scale = None,
+    kernel: what.KernelOption = None,
+    blur: what.BlurOption = None,
+    width: what.Width = None,
+    angle: what.Angle = None,
+    kernel_file: what.KernelFile = None,
+    mask: what.Mask = None,
+    masks: what.Masks = None,
+    grey: what.Grey = None,
+    noise: what.AddedNoise = 0.0,
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     with exit_status(Console(stderr=True)):
         from .degrade import run_degrade
         from .request import degradation_of
 
-        run_degrade(source, destination, degradation_of(o.chosen(o.DEGRADATION, context)), noise=noise)
+        run_degrade(source, destination, degradation_of(o.chosen(what.DEGRADATION, context)), noise=noise)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from pipeline.errors import ConfigurationError, JobError
+from pipeline.errors import ConfigurationError, JobError, uncoloured
 
 from .options import in_options
 
@@ -27,7 +27,7 @@ class Exit(IntEnum):
     USAGE = 2
     """Something the user has to correct first."""
     SOME_FAILED = 3
-    """The job is finished, but some images failed or were in conflict."""
+    """The job is finished, but some images failed or were in conflict, and no retry restored them since."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 
@@ -64,5 +64,5 @@ def terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def say(console: Console, text: str) -> None:
-    """Print an error for people: `error: ` and the text as it is, without markup or line breaking."""
-    console.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    """Print an error for people: `error: ` and the text as it is, without colours, markup or line breaking."""
+    console.print(f"error: {uncoloured(text)}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ def write_pages(
     """Publish a job's summary as a markdown artifact, and what was not restored as a table that can be searched."""
     page = markdown(summary, pictures, residuals, tolerance=tolerance)
     create_markdown_artifact(page, key=f"summary-{summary.job_id}", description=headline(summary))
-    if summary.failures:
+    if summary.failures or summary.restored_since:  # without a row: in place of the table of an earlier run
         rows = [
             {
                 "image": cell(failure.key),
@@ -36,16 +36,19 @@ def write_pages(
             }
             for failure in summary.failures[:MOST_FAILURES]
         ]
-        told = f"not restored: {counted(len(summary.failures), 'image')}; to try again: {retry_command(summary)}"
+        told = f"not restored: {counted(len(summary.failures), 'image')}"
+        if summary.failures:
+            told += f"; to try again: {retry_command(summary)}"
         create_table_artifact(rows, key=f"failures-{summary.job_id}", description=told)
 
 
 def headline(summary: JobSummary) -> str:
     """Return the summary in a line."""
-    return (
+    line = (
         f"{summary.restored:,} restored, {summary.failed:,} failed, {summary.skipped:,} skipped, "
         f"{summary.conflicts:,} in conflict"
     )
+    return f"{line}; {summary.restored_since:,} since restored by retry" if summary.restored_since else line
 
 
 def markdown(

@@ -44,9 +44,9 @@ def restore_job(
 
     check_companions(degradation, result, runtime)
     settings = {
-        "source": location(source),
-        "destination": location(destination),
-        "reference": reference and location(reference),
+        "source": location(source, name="SRC"),
+        "destination": location(destination, name="DST"),
+        "reference": None if reference is None else location(reference, name="--reference"),
         "result": given(result)
         | noise_settings(result.get("noise"))
         | {"degradation": degradation_settings(degradation)},
@@ -97,14 +97,26 @@ def given(options: Given) -> dict[str, Any]:
     from pipeline.config import UPSCALER
 
     return {
-        name: value if name not in PLACES or (name, value) == ("guide", UPSCALER) else location(value)
+        name: value
+        if name not in PLACES or (name, value) == ("guide", UPSCALER)
+        else location(value, name=option_name([name]))
         for name, value in options.items()
         if value is not None
     }
 
 
-def location(text: str) -> str:
-    """Return a URL as it is, and a local path as an absolute one: the same place in every process."""
+def location(text: str, *, name: str = "the place") -> str:
+    """Return a URL as it is, and a local path as an absolute one: the same place in every process.
+
+    Args:
+        text: As the user wrote it.
+        name: What the user calls it.
+
+    Raises:
+        ConfigurationError: Nothing was written, which would be taken for the current folder.
+    """
+    if not text.strip():
+        raise ConfigurationError(f"{name} is empty: name a place; the current folder is .")
     return text if "://" in text else str(Path(text).expanduser().absolute())
 
 

@@ -18,7 +18,9 @@ from pipeline.errors import ShardsAbandonedError, TimeLimitError
 from pipeline.exhibits import exhibits
 from pipeline.job import Job, JobPlan, open_job, plan_job, read_manifest, run_shards
 from pipeline.progress import Progress
+from pipeline.retrying import restored_since
 from pipeline.shards import ShardReport
+from pipeline.store import open_store
 from pipeline.summary import JobSummary, summary_of
 
 from .artifacts import Board
@@ -121,7 +123,9 @@ def wave(reports: Iterator[ShardReport], board: Board, *, name: str, count: int 
 def finalize(job: Job) -> JobSummary:
     """Sum up the manifest and publish it, with some pictures."""
     rows = read_manifest(job.config.destination, job.id)
-    summary = summary_of(job.id, job.config.destination, rows)
+    store = open_store(job.config.destination, writable=False)
+    since = restored_since(store, job.id, rows)
+    summary = summary_of(job.id, job.config.destination, rows, restored_since=since)
     write_pages(
         summary,
         exhibits(job.config, rows, count=PICTURES),

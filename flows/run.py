@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     """Run the flow in this process, with a display on standard error and the summary on standard output.
 
-    Ends the process with status 3 if some images were not restored.
+    Ends the process with status 3 if some images were not restored, by no retry of the job either.
 
     Raises:
         ConfigurationError: Something the user has to correct; said before Prefect or Ray starts.
@@ -41,7 +41,7 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
         if not last.fresh:
             output.print(f"nothing was left to restore: this job had done all {summary.images:,} images before")
         print_summary(output, summary)
-    if summary.failed or summary.conflicts:
+    if summary.failures:
         sys.exit(Exit.SOME_FAILED)
 
 

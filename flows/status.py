@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from .request import location
 from .summary import as_data, plain, print_summary
@@ -14,9 +14,13 @@ from .summary import as_data, plain, print_summary
 if TYPE_CHECKING:
     from pipeline.summary import JobSummary
 
+HEADINGS: Final = ("job", "last row (UTC)", "images", "restored", "failed", "skipped", "conflict", "PSNR")
+NAMES: Final = 2
+"""The first columns are flush left; what follows are numbers."""
+
 
 def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
-    """Print one line a job, or one job with its failures.
+    """Print a line for each job, or one job with its failures.
 
     Raises:
         ConfigurationError: No such archive, no job in it, or none of that id.
@@ -37,22 +41,31 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
     elif job_id is not None:
         print_summary(console, summaries[0])
     else:
-        console.print(overview(summaries))
+        for line in overview(summaries):
+            console.print(line, soft_wrap=True)  # a narrow terminal folds it; nothing is cut
 
 
-def overview(summaries: list[JobSummary]) -> Table:
-    """Return a table of one line a job."""
-    table = Table()
-    for name in ("job", "last row (UTC)"):
-        table.add_column(name, no_wrap=True, overflow="ignore")  # an id is of no use without its end
-    for name in ("images", "restored", "failed", "skipped", "in conflict", "PSNR"):
-        table.add_column(name, justify="right")
-    for summary in summaries:
-        counts = (summary.images, summary.restored, summary.failed, summary.skipped, summary.conflicts)
-        table.add_row(
-            plain(summary.job_id),
-            f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",
-            *(f"{count:,}" for count in counts),
-            "" if summary.psnr is None else f"{summary.psnr:.2f} dB",
+def overview(summaries: list[JobSummary]) -> list[Text]:
+    """Return a heading and a line for each job, in columns: 80 characters wide for up to 999,999 images; PSNR in dB."""
+    rows = [HEADINGS, *map(cells, summaries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        plain(
+            " ".join(
+                cell.ljust(width) if n < NAMES else cell.rjust(width)
+                for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
         )
-    return table
+        for row in rows
+    ]
+
+
+def cells(summary: JobSummary) -> tuple[str, ...]:
+    """Return what the columns say of a job."""
+    counts = (summary.images, summary.restored, summary.failed, summary.skipped, summary.conflicts)
+    return (
+        summary.job_id,
+        f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",
+        *(f"{count:,}" for count in counts),
+        "" if summary.psnr is None else f"{summary.psnr:.2f}",
+    )

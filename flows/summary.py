@@ -24,6 +24,8 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
         ("skipped", f"{summary.skipped:,}"),
         ("in conflict", f"{summary.conflicts:,}"),
     ]
+    if summary.restored_since:
+        rows.append(("since restored by retry", f"{summary.restored_since:,}"))
     if summary.fallbacks:
         rows.append(("finished step by step", f"{summary.fallbacks:,}"))
     if summary.suspects:

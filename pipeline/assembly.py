@@ -13,8 +13,7 @@ from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import PINNED as REAL_ESRGAN_SHA256
-from deqir.real_esrgan import RealEsrgan, load_real_esrgan
+from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
 
 from .companions import Companions, index
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
@@ -54,7 +53,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     engine, on_gpu = make_engine(job.result, job.runtime, prior, undoing.operator), prior.device.type != "cpu"
-    noise = engine.settings.start_noise_of(undoing.operator, given=job.result.starts_from_guide)
+    noise = engine.settings.start_noise_of(undoing.operator, given=job.result.guide is not None)
     check_noise(prior, noise)
     return ShardWorker(
         source=source,
@@ -126,9 +125,14 @@ def make_engine(
     result: ResultConfig, runtime: RuntimeConfig, prior: deqir.Prior, operator: LinearOperator
 ) -> deqir.Engine:
     """Return the method with the job's settings."""
+    return deqir.Engine(prior, settings_of(result, runtime, operator))
+
+
+def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOperator) -> deqir.Settings:
+    """Return the job's settings as the method takes them."""
     # A guide for colours alone is far off in all else, as is what chains start from by themselves.
-    far = result.starts_from_guide and result.guide_by == "colour" and result.start_noise is None
-    settings = deqir.Settings(
+    far = result.guide is not None and result.guide_by == "colour" and result.start_noise is None
+    return deqir.Settings(
         steps=result.steps,
         eta=result.eta,
         start_noise=operator.start_noise if far else result.start_noise,
@@ -141,7 +145,6 @@ def make_engine(
         overlap=result.overlap,
         denoiser_batch=runtime.batch_size,
     )
-    return deqir.Engine(prior, settings)
 
 
 def check_noise(prior: deqir.Prior, start_noise: float) -> None:
@@ -172,7 +175,7 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
     if not result.optimise:
         return None
     lpips = None
-    if result.guide is not None and result.guide_by == "lpips":
+    if result.looks:
         try:
             lpips = load_lpips(device=str(device))
         except ModelError as error:
@@ -231,7 +234,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: f
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
-        upscaler_digest=REAL_ESRGAN_SHA256 if result.guide == UPSCALER else None,
+        upscaler_digest=REAL_ESRGAN_WEIGHTS.sha256 if result.guide == UPSCALER else None,
     )
 
 

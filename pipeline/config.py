@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from deqir.restore import Defaults
 from deqir.tiling import check_overlap
 
-from .tasks import Degradation, Denoising, Model, SuperResolution, is_framed, usual_noise
+from .tasks import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
 
 UPSCALER: Final = "real-esrgan"
 """The guide that is made, not read."""
@@ -44,8 +45,8 @@ class ResultConfig(Model):
     eta: float = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step: 0 none, 1 all."""
     start_noise: float | None = Field(None, gt=0, le=10)
-    """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default, or 0.063 for
-    starts from a guide, of which less noise keeps more."""
+    """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default, or 0.063 for a
+    guide that is one by its pixels. Less noise keeps more of a guide; several steps need more than `end_noise`."""
     end_noise: float = Field(Defaults.END_NOISE, gt=0, le=1)
     """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039."""
     mode: Literal["auto", "throughput", "latency", "paper"] = "auto"
@@ -67,9 +68,9 @@ class ResultConfig(Model):
     optimise: int = Field(0, ge=0, le=1000)
     """Steps in which the noise of each restoration is optimised: for closeness to its guide, or, without guides, for
     agreement with a noisy image. Each step costs about three restorations. 0: not at all."""
-    guide: str | None = None
-    """What restorations start from, and agree with the sources nevertheless; with `optimise`, what they are to be close
-    to. Another program's results: a folder or s3://bucket/prefix with an image for each source under its own key,
+    guide: Place | None = None
+    """What restorations start from, and agree with the sources nevertheless; with `optimise` they are brought nearer to
+    it. Another program's results: a folder or s3://bucket/prefix with an image for each source under its own key,
     whatever the extension; or real-esrgan, for super-resolution: what that network makes of each source (fetched with
     deqir models fetch real-esrgan). Never the originals to measure against."""
     guide_by: Literal["pixels", "colour", "lpips"] = "pixels"
@@ -93,7 +94,7 @@ class ResultConfig(Model):
             raise ValueError(
                 f"`guide_by` colour is for pictures of other origin: what {UPSCALER} makes has the colours"
             )
-        if self.starts_from_guide and self.guide_by == "lpips":
+        if self.guide is not None and not self.optimise and self.guide_by == "lpips":
             raise ValueError("`guide_by` lpips needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
@@ -105,15 +106,25 @@ class ResultConfig(Model):
             raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
         return self
 
+    @model_validator(mode="after")
+    def _check_chain(self) -> Self:
+        if self.start_noise is not None and self.steps > 1 and self.start_noise <= self.end_noise:
+            least = (math.floor(self.end_noise * 1000 + 1e-9) + 1) / 1000
+            raise ValueError(
+                f"`start_noise` {self.start_noise:g} must be above the noise of the last step, {self.end_noise:.4g}: "
+                f"say {least:g} or more, or leave `start_noise` out"
+            )
+        return self
+
+    @property
+    def looks(self) -> bool:
+        """Whether LPIPS measures how near restorations are to their guides."""
+        return self.optimise > 0 and self.guide is not None and self.guide_by == "lpips"
+
     @property
     def guide_place(self) -> str | None:
         """Where guides are read, if they are."""
         return None if self.guide == UPSCALER else self.guide
-
-    @property
-    def starts_from_guide(self) -> bool:
-        """Whether chains start from guides."""
-        return self.guide is not None and not self.optimise
 
     @field_validator("overlap")
     @classmethod
@@ -172,14 +183,14 @@ class RuntimeConfig(Model):
 class RestoreJob(Model):
     """One restoration of one archive."""
 
-    source: str
+    source: Place
     """Degraded images: a folder or s3://bucket/prefix. Never written to."""
-    destination: str
+    destination: Place
     """Restored images and manifest: a folder or s3://bucket/prefix outside the source."""
-    reference: str | None = None
+    reference: Place | None = None
     """Original images to measure against, under the source's keys (any image extension): for tests only, never
     used to restore."""
-    key_list: str | None = None
+    key_list: Place | None = None
     """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
     the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
     retry: bool = False

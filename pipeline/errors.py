@@ -26,6 +26,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class PipelineError(Exception):
     """Base of everything this package raises on purpose."""
@@ -117,3 +119,8 @@ class TimeLimitError(JobError):
 
 UNREADABLE = (FileNotFoundError, ImageError, ObjectAccessError)
 """What getting and decoding one object raises where that object alone is at fault."""
+
+
+def uncoloured(text: str) -> str:
+    """Return an error's text without the colours that Ray puts into it for a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -7,13 +7,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from .config import RuntimeConfig
 from .errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
 from .manifest import Status
 from .progress import Progress, progress_of
 from .shards import Shard, ShardReport
 from .worker import ShardWorker
+
+if TYPE_CHECKING:
+    from .ray_executor import RayExecutor
 
 WorkerFactory = Callable[[], ShardWorker]
 OnProgress = Callable[[Progress], None]
@@ -158,3 +162,24 @@ def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status]
             on_progress(before + running)
 
     return on_row
+
+
+def executor_of(runtime: RuntimeConfig) -> Executor:
+    """Return what runs the shards."""
+    if runtime.executor == "local":
+        return LocalExecutor(attempts=runtime.attempts)
+    return ray_executor_of(runtime)
+
+
+def ray_executor_of(runtime: RuntimeConfig) -> RayExecutor:
+    """Return what runs the shards on Ray."""
+    from .ray_executor import RayExecutor  # takes a third of a second to import
+
+    return RayExecutor(
+        actors=runtime.actors,
+        gpus_per_actor=runtime.gpus_per_actor,
+        cpus_per_actor=runtime.cpus_per_actor,
+        attempts=runtime.attempts,
+        device=runtime.device,
+        address=runtime.ray_address,
+    )

@@ -9,34 +9,33 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import torch
 from pydantic import ValidationError
 
-import deqir
-from deqir.download import ModelError
-from deqir.real_esrgan import PINNED as REAL_ESRGAN_SHA256
-from deqir.real_esrgan import real_esrgan_weights
-
-from .assembly import devices_of, make_worker
-from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
+from .assembly import make_worker
+from .config import RestoreJob
 from .degradations import read_file
 from .errors import ConfigurationError
-from .executors import Executor, LocalExecutor, OnProgress
+from .executors import OnProgress, executor_of
 from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import ManifestRow, read_rows
-from .places import refuse_overlap, with_places
+from .places import with_places
 from .plan import plan, stored_plan, uncommitted
-from .retrying import open_retry
+from .requirements import (
+    check_device,
+    check_lpips,
+    check_places,
+    check_start_noise,
+    prior_digest_of,
+    upscaler_digest_of,
+)
+from .retrying import open_retry, restored_since
 from .shards import Shard, ShardReport
 from .store import Store, open_store
 from .summary import JobSummary, summary_of
 from .wording import in_words
-
-if TYPE_CHECKING:
-    from .ray_executor import RayExecutor
 
 MAX_RECORD_BYTES: Final = 2**20
 
@@ -93,30 +92,19 @@ def open_job(job: RestoreJob, /) -> Job:
     if job.retry and job.key_list is not None:
         raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
     job = with_places(job)
-    refuse_overlap("source", job.source, job.destination)
-    source = open_store(job.source, writable=False)
-    beside = {
-        "reference": job.reference,
-        "guide": job.result.guide_place,
-        "masks": getattr(job.result.degradation, "masks", None),
-    }
-    for name, url in beside.items():
-        if url is not None:
-            refuse_overlap(name, url, job.destination)
-            open_store(url, writable=False)
-    if job.reference is not None and job.result.guide == job.reference:
-        raise ConfigurationError(
-            "the guide is the reference: what a job is measured against must not be what it is brought near to"
-        )
+    check_places(job)
     check_device(job.runtime)
+    check_lpips(job.result)
     upscaler_digest = upscaler_digest_of(job.result)
-    prior_digest = digest_of(job.result.prior)
+    prior_digest = prior_digest_of(job.result.prior)
     limits = job.runtime
     file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    check_start_noise(job, file)
     file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
     job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest, upscaler_digest=upscaler_digest)
     if job.retry:
+        source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
     opened = Job(config=job, id=job_id, prior_digest=prior_digest)
     if file is not None:
@@ -180,13 +168,14 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
 
 
 def summarise(destination: str, job_id: str, /) -> JobSummary:
-    """Return a job in numbers, from its manifest alone.
+    """Return a job in numbers, from its manifest and those of its retries alone.
 
     Raises:
         ConfigurationError: No such job.
     """
     store = open_store(destination, writable=False)
-    return summary_of(job_id, store.url, read_manifest(destination, job_id))
+    rows = read_manifest(destination, job_id)
+    return summary_of(job_id, store.url, rows, restored_since=restored_since(store, job_id, rows))
 
 
 def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
@@ -234,27 +223,6 @@ def no_such_job(store: Store, job_id: str) -> ConfigurationError:
     return ConfigurationError(f"no job {job_id!r} in {store.url}; there: {', '.join(jobs_in(store)) or 'none'}")
 
 
-def executor_of(runtime: RuntimeConfig) -> Executor:
-    """Return what runs the shards."""
-    if runtime.executor == "local":
-        return LocalExecutor(attempts=runtime.attempts)
-    return ray_executor_of(runtime)
-
-
-def ray_executor_of(runtime: RuntimeConfig) -> RayExecutor:
-    """Return what runs the shards on Ray."""
-    from .ray_executor import RayExecutor  # takes a third of a second to import
-
-    return RayExecutor(
-        actors=runtime.actors,
-        gpus_per_actor=runtime.gpus_per_actor,
-        cpus_per_actor=runtime.cpus_per_actor,
-        attempts=runtime.attempts,
-        device=runtime.device,
-        address=runtime.ray_address,
-    )
-
-
 def log(job: Job, report: ShardReport) -> None:
     """Write the one line of a shard."""
     logger.info(
@@ -274,42 +242,3 @@ def log(job: Job, report: ShardReport) -> None:
         report.evaluations_per_second,
         report.occupancy,
     )
-
-
-def check_device(runtime: RuntimeConfig) -> None:
-    """Raise ConfigurationError if the job insists on a GPU and there is none where it would run."""
-    if not runtime.device.startswith("cuda"):
-        return
-    if runtime.executor == "ray" and not (cluster := ray_executor_of(runtime)).is_local:
-        cluster.check()
-    else:
-        devices_of(runtime, torch.cuda.device_count())
-
-
-def upscaler_digest_of(result: ResultConfig) -> str | None:
-    """Return the SHA-256 of the network that is to make the guides, if one is.
-
-    Raises:
-        ConfigurationError: It is not here, or was altered.
-    """
-    if result.guide != UPSCALER:
-        return None
-    try:
-        real_esrgan_weights()
-    except ModelError as error:
-        raise ConfigurationError(str(error)) from error
-    return REAL_ESRGAN_SHA256
-
-
-def digest_of(prior: str) -> str:
-    """Return the SHA-256 of a prior's weights.
-
-    Raises:
-        ConfigurationError: It is not here, or not whole.
-    """
-    try:
-        return deqir.prior_digest(prior)
-    except deqir.PriorError as error:
-        raise ConfigurationError(
-            f"{error}; deqir models list shows the priors that are here or can be had, deqir models fetch NAME gets one"
-        ) from error

@@ -7,12 +7,12 @@ its field may be None. Name and version of the schema are in its metadata, under
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from .errors import ConfigurationError
 from .keys import Layout
@@ -23,6 +23,8 @@ from .threads import map_ahead, threads
 READERS: Final = 8
 MAX_PART_BYTES: Final = 2**30
 
+T = TypeVar("T")
+
 
 class Status(StrEnum):
     """What became of an input."""
@@ -31,6 +33,10 @@ class Status(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     CONFLICT = "conflict"
+
+
+NOT_RESTORED: Final = frozenset((Status.FAILED, Status.CONFLICT))
+"""What is a failure to whoever asked for the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +155,7 @@ PARTS: Final = Table(
     ManifestRow, "manifest part", version=4, since={"mask_sha256": 4, "guide_sha256": 4, "psnr_given": 4}
 )
 SCHEMA: Final = PARTS.schema
+ENDS: Final = ("source_key", "source_etag", "status")
 
 
 def encode_part(rows: Sequence[ManifestRow]) -> bytes:
@@ -175,14 +182,31 @@ def read_rows(store: Store, layout: Layout) -> Iterator[ManifestRow]:
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
+    return _read_parts(store, layout, decode_part)
+
+
+def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
+    """Yield source_key, source_etag and status of every row of a job, in the order of `read_rows`.
+
+    Raises:
+        ConfigurationError: A part cannot be read; it is named.
+    """
+    return _read_parts(store, layout, _decode_ends)
+
+
+def _decode_ends(data: bytes) -> list[tuple[str, str, str]]:
+    return [(key, etag, status) for key, etag, status in PARTS.decode_columns(data, ENDS)]
+
+
+def _read_parts(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
     keys = sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
     with threads(READERS, "manifest") as pool:
-        for rows in map_ahead(pool, partial(_read_part, store), keys, ahead=READERS):
+        for rows in map_ahead(pool, partial(_read_part, store, decode), keys, ahead=READERS):
             yield from rows
 
 
-def _read_part(store: Store, key: str) -> list[ManifestRow]:
+def _read_part(store: Store, decode: Callable[[bytes], list[T]], key: str) -> list[T]:
     try:
-        return decode_part(store.get(key, limit=MAX_PART_BYTES))
+        return decode(store.get(key, limit=MAX_PART_BYTES))
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error

@@ -81,17 +81,29 @@ class Table(Generic[T]):
         Raises:
             ConfigurationError: It is damaged, something else, or of a version that is not read.
         """
+        table = self._read(data)
+        names = table.column_names
+        columns = [_values(column) for column in table.columns]
+        return [self.row(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+    def decode_columns(self, data: bytes, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return some columns of a file, a tuple for each row; the others are not unpacked.
+
+        Raises:
+            ConfigurationError: It is damaged, something else, or of a version that is not read.
+        """
+        table = self._read(data, names)
+        return list(zip(*(_values(table[name]) for name in names), strict=True))
+
+    def _read(self, data: bytes, names: Sequence[str] | None = None) -> pa.Table:
         try:
             with pq.ParquetFile(io.BytesIO(data)) as file:
                 self._check(file.schema_arrow)
-                table = file.read()
+                return file.read(names)
         except (pa.ArrowException, OSError) as error:
             raise ConfigurationError(
                 f"not a {self.name} but {len(data)} damaged bytes or another kind of file: {error}"
             ) from error
-        names = table.column_names
-        columns = [_values(column) for column in table.columns]
-        return [self.row(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
     def _check(self, found: pa.Schema) -> None:
         metadata = found.metadata or {}

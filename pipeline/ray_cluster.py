@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
+from ray.job_config import JobConfig
 
 from .errors import ConfigurationError
 
@@ -97,8 +99,19 @@ def _start(folder: Path) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,  # its one warning would be that the token is asked for
         object_store_memory=80 * 2**20,  # its smallest is 75 MiB; shards and reports are a few KB
+        job_config=_same_modules(),
         _temp_dir=str(folder),
     )
+
+
+def _same_modules() -> JobConfig:
+    """Return the settings by which workers on this machine import each module from where this process does.
+
+    Ray would put the current directory in front of their places, whether or not this process looks there, and with
+    it another version of this program that happens to lie in it. It leaves that out for a client's job.
+    """
+    places = [os.path.abspath(place) for place in sys.path]
+    return JobConfig(_client_job=True, _py_driver_sys_path=places[::-1])  # each is put in front of those before it
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, uncoloured
 from .executors import PROGRESS_SECONDS, OnProgress, ShardQueue, WorkerFactory
 from .manifest import Status
 from .placement import Placement, place
@@ -214,9 +215,10 @@ class _Crew:
         self._failed_starts += 1
         if self._failed_starts >= MAX_FAILED_STARTS:
             raise ConfigurationError(
-                f"Ray actors do not start: {self._failed_starts} in a row died at once. Every node needs "
-                f"this program in the same version; see Ray's logs. The last error was "
-                f"{type(error).__name__}: {error}"
+                f"Ray actors do not start: {self._failed_starts} in a row died at once. Every node needs this program "
+                f"in the same version as here ({Path(__file__).parent}), and no other folder of that name where "
+                f"workers look first, which may be this process's current directory ({Path.cwd()}); see Ray's logs. "
+                f"The last error was {type(error).__name__}: {uncoloured(str(error))}"
             ) from error
         self._seats[index] = self._hire()
         return False
@@ -229,7 +231,7 @@ class _Crew:
             report: ShardReport = result.result()
         except RayTaskError as error:  # an exception of ours: the actor is well
             cause: Exception = error.cause if isinstance(error.cause, Exception) else error
-            cause.add_note(str(error))
+            cause.add_note(uncoloured(str(error)))
             queue.failed(shard, cause)
             return None
         except RayError as error:  # the process is gone, or out of reach: never wait for it again

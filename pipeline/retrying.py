@@ -9,12 +9,13 @@ says the last one that has it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 from .errors import ConfigurationError
 from .keys import Layout, unescaped
-from .manifest import Status, read_rows
+from .manifest import NOT_RESTORED, ManifestRow, Status, read_ends
 from .plan import create_plan, stored_plan, uncommitted
 from .shards import ImageRef
 from .store import Store
@@ -64,12 +65,36 @@ def base_of(job_id: str) -> str:
     return re.sub(r"-retry[0-9]+\Z", "", job_id)
 
 
-def tries_of(destination: Store, base: str) -> list[str]:
-    """Return the ids of a job and its retries, in order; nothing if there is no such job."""
+def number_of(job_id: str) -> int:
+    """Return the number of a retry; 0 for a job itself."""
+    suffix = re.search(r"-retry([0-9]+)\Z", job_id)
+    return int(suffix[1]) if suffix else 0
+
+
+def tries_of(destination: Store, base: str, *, first: int = 0) -> list[str]:
+    """Return the ids of a job and its retries, in order, from a number on; nothing if there is no such job."""
     jobs = list[str]()
-    while destination.head(Layout(retry_id(base, len(jobs))).job()) is not None:
-        jobs.append(retry_id(base, len(jobs)))
+    while destination.head(Layout(job := retry_id(base, first + len(jobs))).job()) is not None:
+        jobs.append(job)
     return jobs
+
+
+def restored_since(destination: Store, job_id: str, rows: Iterable[ManifestRow]) -> frozenset[tuple[str, str]]:
+    """Return key and etag of what a job did not restore and a later retry did; without failures nothing is read.
+
+    Args:
+        destination: Where the jobs are.
+        job_id: A job, or one of its retries.
+        rows: All its rows.
+    """
+    failed = {(row.source_key, row.source_etag) for row in rows if row.status in NOT_RESTORED}
+    if not failed:
+        return frozenset()
+    restored = set[tuple[str, str]]()
+    for later in tries_of(destination, base_of(job_id), first=number_of(job_id) + 1):
+        ends = read_ends(destination, Layout(later))
+        restored.update((key, etag) for key, etag, status in ends if status == Status.RESTORED)
+    return frozenset(failed & restored)
 
 
 def finished(destination: Store, job_id: str) -> bool:
@@ -85,12 +110,11 @@ def still_failed(source: Store, destination: Store, jobs: list[str]) -> list[Ima
     """
     failed = set[tuple[str, str]]()
     for job_id in jobs:
-        for row in read_rows(destination, Layout(job_id)):
-            version = (row.source_key, row.source_etag)
-            if row.status in (Status.FAILED, Status.CONFLICT):
-                failed.add(version)
+        for key, etag, status in read_ends(destination, Layout(job_id)):
+            if status in NOT_RESTORED:
+                failed.add((key, etag))
             else:
-                failed.discard(version)
+                failed.discard((key, etag))
     planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images)
     refs = [ref for ref in planned if (ref.key, ref.etag) in failed and ref.refusal is None]
     with threads(ASKED_AT_ONCE, "retry") as pool:

@@ -69,7 +69,7 @@ class Solver:
         engine: The method with its settings and its prior.
         seed: The job's seed.
         samples: Restorations of each image.
-        guidance: How they are optimised, if they are; else those that have guides start from them.
+        guidance: How they are optimised, if they are. Those that have guides start from them.
         upscaler: What makes the guides of those that came without.
     """
 
@@ -126,7 +126,7 @@ class Solver:
     def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
         seed = image_seed(self.seed, str(prepared.row.source_sha256))
         start = None
-        if self.guidance is None and prepared.guide is not None:
+        if prepared.guide is not None:
             start = scene_of(prepared.guide[None], prepared.operator)[0]
         for number in range(self.samples):
             yield Request(
@@ -167,7 +167,7 @@ class Solver:
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
         start = first.start
-        if self.guidance is None and prepared.guide is not None:  # what is made of the image without any network
+        if prepared.guide is not None:  # what is made of the image without any network
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)

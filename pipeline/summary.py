@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .manifest import ManifestRow, Status
+from .manifest import NOT_RESTORED, ManifestRow, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class JobSummary:
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
         restored, failed, skipped, conflicts: Rows by status.
-        failures: Every failed or conflicting input, by key.
+        restored_since: How many of the failed and conflicting inputs a later retry of the job restored.
+        failures: Every other failed or conflicting input, by key.
         fallbacks: Restored images whose parallel solve ran out of rounds.
         suspects: Restored images that do not look as if what was undone had been done to them.
         rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
@@ -53,6 +54,7 @@ class JobSummary:
     failed: int
     skipped: int
     conflicts: int
+    restored_since: int
     failures: tuple[Failure, ...]
     fallbacks: int
     suspects: int
@@ -89,13 +91,27 @@ class JobSummary:
         return self.seconds / self.restored if self.restored else None
 
 
-def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> JobSummary:
-    """Return a job's rows in numbers."""
+def summary_of(
+    job_id: str,
+    destination: str,
+    rows: Iterable[ManifestRow],
+    *,
+    restored_since: Collection[tuple[str, str]] = frozenset(),
+) -> JobSummary:
+    """Return a job's rows in numbers.
+
+    Args:
+        job_id: Of the job.
+        destination: Its URL.
+        rows: All its rows.
+        restored_since: Key and etag of what later retries restored.
+    """
     rows = list(rows)
     count = Counter(row.status for row in rows)
     restored = [row for row in rows if row.status == Status.RESTORED]
     measured = [row for row in restored if row.psnr is not None]
-    bad = [row for row in rows if row.status in (Status.FAILED, Status.CONFLICT)]
+    bad = [row for row in rows if row.status in NOT_RESTORED]
+    left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
     return JobSummary(
         job_id=job_id,
         destination=destination,
@@ -103,7 +119,8 @@ def summary_of(job_id: str, destination: str, rows: Iterable[ManifestRow]) -> Jo
         failed=count[Status.FAILED],
         skipped=count[Status.SKIPPED],
         conflicts=count[Status.CONFLICT],
-        failures=tuple(_failure(row) for row in sorted(bad, key=lambda row: row.source_key)),
+        restored_since=len(bad) - len(left),
+        failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
         fallbacks=sum(row.fallback is True for row in restored),
         suspects=sum(row.operator_suspect is True for row in restored),
         rounds=sum(row.rounds or 0 for row in restored),

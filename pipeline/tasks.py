@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def for_forms(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -33,6 +33,20 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, json_schema_extra=for_forms)
 
 
+def named(place: str) -> str:
+    """Return a place as it is.
+
+    Raises:
+        ValueError: It is empty, which would be taken for the current folder.
+    """
+    if not place.strip():
+        raise ValueError("is empty: name a place; the current folder is .")
+    return place
+
+
+Place = Annotated[str, AfterValidator(named)]
+
+
 class SuperResolution(Model):
     """The source images are smaller copies."""
 
@@ -54,7 +68,7 @@ class Deblurring(Model):
     """Of the blur, in pixels. gaussian: its standard deviation. uniform: the side of the box. motion: its length."""
     angle: float = Field(0.0, ge=-180, le=180)
     """motion: direction in degrees, counterclockwise from rightwards."""
-    kernel_file: str | None = None
+    kernel_file: Place | None = None
     """file: an image of the blur, what became of a white point on black. A local path or an s3:// URL."""
 
     @model_validator(mode="after")
@@ -72,10 +86,10 @@ class _Marked(Model):
         masks: One for each.
     """
 
-    mask: str | None = None
+    mask: Place | None = None
     """A mask image of the images' size: white where pixels are damaged and to be filled, black where they are
     kept. A local path or an s3:// URL."""
-    masks: str | None = None
+    masks: Place | None = None
     """A folder or s3://bucket/prefix with a mask for each image under the image's own key, whatever its extension."""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
 
 from flows.cli import app
+from pipeline.manifest import ManifestRow
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
@@ -49,3 +51,8 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out == "torch.Size([2, 3, 128, 128]) 20 20\n"
+
+
+def test_every_column_of_the_manifest_is_explained() -> None:
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "manifest.md").read_text()))
+    assert {column.name for column in fields(ManifestRow)} <= told

@@ -54,9 +54,20 @@ PINNED: Final[Mapping[str, str]] = {
 
 def prior_directory(name_or_path: str) -> Path:
     """Return where a prior lies: a path as it is, a name in the user's cache."""
-    if "/" in name_or_path or "\\" in name_or_path or name_or_path.startswith("."):
-        return Path(name_or_path).expanduser()
-    return cache_dir() / "priors" / name_or_path
+    return cache_dir() / "priors" / name_or_path if _is_name(name_or_path) else Path(name_or_path).expanduser()
+
+
+def _is_name(name_or_path: str) -> bool:
+    return not ("/" in name_or_path or "\\" in name_or_path or name_or_path.startswith("."))
+
+
+def _remedy(name_or_path: str) -> str:
+    """Return what to do where no such prior is here."""
+    if name_or_path in FETCHABLE:
+        return f"run: deqir models fetch {name_or_path}"
+    if _is_name(name_or_path):
+        return "deqir models list shows what is here or can be had, deqir models fetch NAME gets one"
+    return "check the path, or use a name: deqir models list shows what is here or can be had"
 
 
 def available_priors() -> dict[str, PriorCard | None]:
@@ -127,8 +138,7 @@ def native_size(network: torch.nn.Module) -> int | None:
 def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     directory = prior_directory(name_or_path)
     if not (directory / CARD).exists():
-        remedy = f"run: deqir models fetch {name_or_path}" if name_or_path in FETCHABLE else "check the path"
-        raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {remedy}")
+        raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {_remedy(name_or_path)}")
     card = read_card(directory)
     data = verify_weights(directory, card)
     pinned = PINNED.get(name_or_path)

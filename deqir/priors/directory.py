@@ -15,7 +15,7 @@ from torch import Tensor
 from deqir.download import install_file
 from deqir.schedule import NoiseSchedule
 
-from .prior import PriorError
+from .prior import PriorError, refuse_beyond
 
 CARD: Final = "deqir.json"
 FORMAT: Final = 1
@@ -65,6 +65,10 @@ class PriorCard:
     licence: str = "not stated"
     source: str = "not stated"
     format: int = FORMAT
+
+    def check_noise(self, noise: float) -> None:
+        """Raise PriorError if the prior was not trained for noise this strong."""
+        refuse_beyond(self.max_noise, noise, prior=self.name)
 
 
 def read_card(directory: Path) -> PriorCard:

@@ -48,11 +48,16 @@ class Prior:
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
-        if noise > self.max_noise * (1 + 1e-6):
-            raise PriorError(
-                f"prior {self.name!r} knows noise up to {self.max_noise:.3f} (images in [0, 1]), but the "
-                f"chain would start at {noise:.3f}; choose a smaller start noise or another prior"
-            )
+        refuse_beyond(self.max_noise, noise, prior=self.name)
+
+
+def refuse_beyond(max_noise: float, noise: float, *, prior: str) -> None:
+    """Raise PriorError if noise is stronger than the strongest that the prior of this name was trained for."""
+    if noise > max_noise * (1 + 1e-6):
+        raise PriorError(
+            f"prior {prior!r} knows noise up to {max_noise:.3f} (images in [0, 1]), but the chain would start at "
+            f"{noise:.3f}; choose a smaller start noise or another prior"
+        )
 
 
 def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H1 W1"]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deqir.perceptual import lpips_path
+from deqir.perceptual import LPIPS_WEIGHTS
 
 
-@pytest.mark.skipif(not lpips_path().exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
 def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.convergence", "--quick", "--prior", tiny_prior, "--out", str(tmp_path)],

@@ -16,7 +16,7 @@ from deqir import operators
 from deqir.gradients import chain_states
 from deqir.losses import ColourDistance, Loss, Misfit, PerceptualDistance, PixelDistance, gaussian_blur, guided
 from deqir.optimisation import Optimisation, Optimised, Stop, optimise
-from deqir.perceptual import Lpips, lpips_path
+from deqir.perceptual import LPIPS_WEIGHTS, Lpips
 from deqir.protocols import LinearOperator
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
 
@@ -209,7 +209,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], says: st
         replace(Optimisation(), **settings)
 
 
-@pytest.mark.skipif(not lpips_path().exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
 def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
     small = ["--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", str(tmp_path)]
     done = subprocess.run(

@@ -12,12 +12,13 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from deqir import perceptual
 from deqir.download import ModelError
-from deqir.perceptual import Lpips, convert, fetch_lpips, load_lpips, lpips_path
+from deqir.perceptual import LPIPS_WEIGHTS, Lpips, convert, load_lpips
 from tests.deqir.problems import rand
 
-here = pytest.mark.skipif(not lpips_path().exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+here = pytest.mark.skipif(
+    not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips"
+)
 
 
 def random_checkpoint(seed: int = 0) -> dict[str, object]:
@@ -130,21 +131,21 @@ def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="run: deqir models fetch lpips"):
         load_lpips()
-    lpips_path().parent.mkdir(parents=True)
-    lpips_path().write_bytes(b"altered")
-    for refuses in (load_lpips, fetch_lpips):
+    LPIPS_WEIGHTS.path.parent.mkdir(parents=True)
+    LPIPS_WEIGHTS.path.write_bytes(b"altered")
+    for refuses in (load_lpips, LPIPS_WEIGHTS.fetch):
         with pytest.raises(ModelError, match=r"altered or cut short.*delete it and run: deqir models fetch lpips"):
             refuses()
-    assert lpips_path().read_bytes() == b"altered"
+    assert LPIPS_WEIGHTS.path.read_bytes() == b"altered"
 
 
 @here
 def test_one_changed_byte_in_the_fetched_weights_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = bytearray(lpips_path().read_bytes())
-    assert hashlib.sha256(data).hexdigest() == perceptual.PINNED
+    data = bytearray(LPIPS_WEIGHTS.path.read_bytes())
+    assert hashlib.sha256(data).hexdigest() == LPIPS_WEIGHTS.sha256
     data[len(data) // 2] ^= 1
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
-    lpips_path().parent.mkdir(parents=True)
-    lpips_path().write_bytes(data)
+    LPIPS_WEIGHTS.path.parent.mkdir(parents=True)
+    LPIPS_WEIGHTS.path.write_bytes(data)
     with pytest.raises(ModelError, match="altered"):
         load_lpips()

@@ -13,7 +13,7 @@ from torch import Tensor
 from deqir import Prior, PriorError, load_prior, prior_digest
 from deqir.download import ModelError
 from deqir.models import available_models, describe_model, fetch_model
-from deqir.perceptual import lpips_path
+from deqir.perceptual import LPIPS_WEIGHTS
 from deqir.priors import (
     DenoiserPrior,
     FFDNet,
@@ -84,6 +84,15 @@ def test_a_pinned_name_does_not_load_other_weights_even_with_a_fitting_card(
     for refuses in (load_prior, prior_digest, fetch_prior, fetch_model, describe_model):
         with pytest.raises(PriorError, match=r"other weights than 'ffdnet' is known for"):
             refuses("ffdnet")
+
+
+def test_a_name_that_is_none_is_answered_with_where_names_are() -> None:
+    with pytest.raises(
+        PriorError, match=r"'nosuch' is not here .*; deqir models list shows .* deqir models fetch NAME"
+    ):
+        describe_model("nosuch")
+    with pytest.raises(PriorError, match=r"'\./nosuch' is not here .*; check the path"):
+        describe_model("./nosuch")
 
 
 def test_a_directory_without_a_card_is_no_prior(tmp_path: Path) -> None:
@@ -203,7 +212,7 @@ def test_known_models_are_listed_with_their_use_and_whether_they_are_here(
         fetch_model("mona-lisa")
     with pytest.raises(PriorError, match="no prior named 'lpips'"):
         fetch_prior("lpips")
-    assert not lpips_path().exists()
+    assert not LPIPS_WEIGHTS.path.exists()
 
 
 @fetched

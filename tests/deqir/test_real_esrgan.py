@@ -14,11 +14,12 @@ from deqir import real_esrgan
 from deqir.download import ModelError
 from deqir.models import describe_model, fetch_model
 from deqir.operators import SuperResolution
-from deqir.real_esrgan import HALF, RealEsrgan, convert, load_real_esrgan, real_esrgan_path
+from deqir.real_esrgan import HALF, REAL_ESRGAN_WEIGHTS, RealEsrgan, convert, load_real_esrgan
 from tests.deqir.problems import rand
 
 here = pytest.mark.skipif(
-    not real_esrgan_path().exists(), reason="needs the weights of Real-ESRGAN; run: deqir models fetch real-esrgan"
+    not REAL_ESRGAN_WEIGHTS.path.exists(),
+    reason="needs the weights of Real-ESRGAN; run: deqir models fetch real-esrgan",
 )
 
 
@@ -115,8 +116,8 @@ def test_a_missing_and_an_altered_file_are_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="deqir models fetch real-esrgan"):
         load_real_esrgan(device="cpu")
-    real_esrgan_path().parent.mkdir(parents=True)
-    real_esrgan_path().write_bytes(b"something else")
+    REAL_ESRGAN_WEIGHTS.path.parent.mkdir(parents=True)
+    REAL_ESRGAN_WEIGHTS.path.write_bytes(b"something else")
     with pytest.raises(ModelError, match="altered or cut short"):
         describe_model("real-esrgan")
     with pytest.raises(ModelError, match="altered or cut short"):
@@ -125,7 +126,7 @@ def test_a_missing_and_an_altered_file_are_named(monkeypatch: pytest.MonkeyPatch
 
 @here
 def test_the_published_weights_enlarge_what_they_are_given() -> None:
-    assert hashlib.sha256(real_esrgan_path().read_bytes()).hexdigest() == real_esrgan.PINNED
+    assert hashlib.sha256(REAL_ESRGAN_WEIGHTS.path.read_bytes()).hexdigest() == REAL_ESRGAN_WEIGHTS.sha256
     ramp = torch.linspace(-0.8, 0.8, 24)
     y = torch.stack([ramp.expand(24, 24), ramp[:, None].expand(24, 24), (ramp + ramp[:, None]) / 2])[None]
     image = load_real_esrgan(device="cpu").enlarged(y, (96, 96))

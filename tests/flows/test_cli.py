@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+from flows.exits import say
 from pipeline.job import find_jobs
 from pipeline.keys import Layout
 from pipeline.manifest import ManifestRow, read_rows
@@ -124,7 +126,11 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
         (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--scale", "-2"), "--scale -2: must be at least 2"),
         (("restore", "{tmp}/in", "{tmp}/out", "--task", "inpaint"), "--mask"),
         (("restore", "gs://bucket/in", "{tmp}/out"), "gs://"),
+        (("restore", "{tmp}/in", "{tmp}/out", "--start-noise", "0.001"), "--start-noise 0.001 must be above"),
+        (("restore", "{tmp}/in", "{tmp}/out", "--guide", ""), "--guide is empty"),
         (("status", "{tmp}/in"), "holds no job"),
+        (("status", ""), "is empty"),
+        (("models", "show", "no-such"), "deqir models fetch NAME"),
         (("models", "fetch", "no-such"), "no-such"),
     ],
 )
@@ -208,3 +214,8 @@ def test_an_interrupted_run_ends_soon_and_is_resumed(
     assert "Traceback" not in messages
     assert deqir("restore", source, destination, *options).returncode == 0
     assert len(rows_in(str(destination))) == 12
+
+
+def test_an_error_is_shown_without_the_colours_and_with_the_brackets_of_its_text(capsys) -> None:
+    say(Console(stderr=True), "\x1b[36mray::_ShardActor.__init__()\x1b[39m [pid=1]: \x1b[1;31mdied\x1b[0m")
+    assert capsys.readouterr().err == "error: ray::_ShardActor.__init__() [pid=1]: died\n"

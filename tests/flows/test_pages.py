@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from flows.artifacts import Tally, cell
 from flows.credentials import variables_of
-from flows.pages import markdown
+from flows.pages import headline, markdown
 from flows.plots import by_round, convergence
 from flows.restore import waves
 from flows.summary import as_data
@@ -28,6 +28,7 @@ from pipeline.summary import Failure, JobSummary
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,
+    restored_since=0,
     failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_given=None, psnr_start=None,
     ssim=None, measured=0, sampled=0,
     started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -112,6 +113,16 @@ def test_a_page_of_many_failures_shows_some_and_says_where_the_others_are() -> N
     assert len(re.findall(r"^- \d+\.png: \*\*DecodeError\*\*, damaged$", page, re.MULTILINE)) == 20
     assert "and 30 more: see the table failures-0123456789abcdef" in page
     assert "    deqir retry s3://archive/out --job 0123456789abcdef" in page
+
+
+def test_a_page_says_how_many_of_its_failures_were_since_restored() -> None:
+    summary = replace(SUMMARY, failed=3, restored_since=3)
+    page = markdown(summary, [], [], tolerance=0.005)
+    assert "| failed | 3 |" in page
+    assert "| since restored by retry | 3 |" in page
+    assert "not restored" not in page
+    assert headline(summary) == "3 restored, 3 failed, 0 skipped, 0 in conflict; 3 since restored by retry"
+    assert "since restored" not in markdown(SUMMARY, [], [], tolerance=0.005) + headline(SUMMARY)
 
 
 def test_a_page_says_what_a_psnr_is_compared_with() -> None:

@@ -11,7 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows import options
+from flows import degradation_options as what
+from flows import result_options as how
+from flows import runtime_options as run
 from flows.cli import app
 from flows.options import option_name
 from flows.request import degradation_of, restore_job
@@ -24,7 +26,8 @@ def job(**changes: Any) -> RestoreJob:
     groups = {"degradation": {"task": None, "scale": None, "mask": None}, "result": {}, "runtime": {}}
     for group, values in groups.items():
         values.update(changes.get(group, {}))
-    return restore_job(source="in", destination="s3://bucket/out", reference=changes.get("reference"), **groups)
+    places = {"source": "in", "destination": "s3://bucket/out", "reference": None}
+    return restore_job(**{name: changes.get(name, place) for name, place in places.items()}, **groups)
 
 
 def test_no_option_means_the_configurations_own_defaults() -> None:
@@ -66,6 +69,17 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"result": {"eta": 1.5}}, "--eta 1.5: must be at most 1"),
         ({"result": {"seed": 2**63}}, "--seed 9223372036854775808: must be below 9223372036854775808"),
         ({"result": {"start_noise": 0.0}}, "--start-noise 0: must be above 0"),
+        (
+            {"result": {"start_noise": 0.02}},
+            "--start-noise 0.02 must be above the noise of the last step, 0.02353: say 0.",
+        ),
+        ({"source": ""}, "SRC is empty: name a place; the current folder is ."),
+        ({"destination": " "}, "DST is empty"),
+        ({"reference": ""}, "--reference is empty"),
+        ({"result": {"guide": ""}}, "--guide is empty"),
+        ({"degradation": {"task": "inpaint", "mask": ""}}, "--mask is empty"),
+        ({"degradation": {"task": "inpaint", "masks": ""}}, "--masks is empty"),
+        ({"degradation": {"task": "deblur", "blur": "file", "kernel_file": ""}}, "--kernel-file is empty"),
         ({"result": {"eta": float("nan")}}, "--eta nan: "),
         ({"runtime": {"shard_size": 0}}, "--shard-size 0: "),
         ({"result": {"tile": 8}}, "--tile 8: must be at least 16"),
@@ -118,10 +132,10 @@ def test_a_wrong_option_is_named_as_the_user_wrote_it(changes: dict[str, Any], t
 )
 def test_a_value_of_another_kind_is_refused_in_plain_words(command: str, option: str, value: str, text: str) -> None:
     name = ["nightly"] if command == "deploy" else []
-    run = CliRunner().invoke(app, [command, *name, "in", "out", option, value], env={"TERMINAL_WIDTH": "200"})
-    assert run.exit_code == 2
-    assert f"Invalid value for '{option}': {text}" in run.stderr
-    assert not re.search("pydantic|Input should|Value error|parse", run.stderr)
+    done = CliRunner().invoke(app, [command, *name, "in", "out", option, value], env={"TERMINAL_WIDTH": "200"})
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': {text}" in done.stderr
+    assert not re.search("pydantic|Input should|Value error|parse", done.stderr)
 
 
 def test_several_wrong_options_are_all_named_in_one_line() -> None:
@@ -136,7 +150,7 @@ def fields() -> dict[str, Any]:
     return found | {"--task": SuperResolution.model_fields["task"]}
 
 
-CONFIGURED = (options.WHAT, options.HOW, options.OUT, options.RUN)
+CONFIGURED = (what.WHAT, how.HOW, how.OUT, run.RUN)
 SHOWN: dict[str, Any] = {
     parameter.opts[0]: parameter.show_default
     for parameter in typer.main.get_command(app).commands["restore"].params  # type: ignore[attr-defined]
@@ -152,7 +166,7 @@ def test_there_are_options_to_compare() -> None:
 def test_every_option_of_a_job_reaches_its_configuration(command: str) -> None:
     parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
     shown = {each.name for each in parameters if getattr(each, "rich_help_panel", None) in CONFIGURED}
-    assert shown - {"reference"} == {*options.DEGRADATION, *options.RESULT, *options.RUNTIME}
+    assert shown - {"reference"} == {*what.DEGRADATION, *how.RESULT, *run.RUNTIME}
 
 
 IN_WORDS = {
@@ -184,9 +198,9 @@ def test_the_default_that_the_help_shows_is_the_real_one(name: str) -> None:
 @pytest.mark.parametrize(
     ("choices", "real"),
     [
-        (options.Mode, ResultConfig.model_fields["mode"].annotation),
-        (options.Surrogate, ResultConfig.model_fields["surrogate"].annotation),
-        (options.Executor, RuntimeConfig.model_fields["executor"].annotation),
+        (how.Mode, ResultConfig.model_fields["mode"].annotation),
+        (how.Surrogate, ResultConfig.model_fields["surrogate"].annotation),
+        (run.Executor, RuntimeConfig.model_fields["executor"].annotation),
     ],
 )
 def test_the_choices_that_the_help_shows_are_the_real_ones(choices: Any, real: Any) -> None:
@@ -198,5 +212,5 @@ def test_the_tasks_and_formats_that_the_help_shows_are_the_real_ones() -> None:
     from pipeline.tasks import Degradation
 
     tasks = typing.get_args(typing.get_args(Degradation)[0])
-    assert set(typing.get_args(options.Task)) == {model.model_fields["task"].default for model in tasks}
-    assert set(typing.get_args(options.Format)) == {each.value for each in OutputFormat}
+    assert set(typing.get_args(what.Task)) == {model.model_fields["task"].default for model in tasks}
+    assert set(typing.get_args(how.Format)) == {each.value for each in OutputFormat}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny
     summary = json.loads(again.stdout)
     assert (summary["job_id"], summary["restored"], summary["failed"]) == (f"{job}-retry1", 1, 0)
     assert (destination / "large.png").exists()
+
+    then = deqir("restore", source, destination, *options, "--json")
+    assert then.returncode == 0, then.stderr
+    summary = json.loads(then.stdout)
+    assert (summary["job_id"], summary["failed"], summary["restored_since"]) == (job, 1, 1)
+    assert summary["failures"] == []
+    told = deqir("status", destination, "--job", job).stdout
+    assert re.search(r"since restored by retry\W+1\W", told), told
+    assert "large.png" not in told
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -30,6 +32,7 @@ from tests.pipeline.faults import MARKED_WIDTH, Fault, faulty_worker
 from tests.pipeline.shard_runs import assert_same_image
 
 IMAGES = 6
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,22 @@ class TestRayAlone:
         killers.join()
         assert told[-1] == Progress(restored=IMAGES + 1, skipped=1)
         assert max(progress.done for progress in told) == IMAGES + 2
+        assert len(case.committed()) == IMAGES + 2
+
+    def test_workers_import_what_the_command_imports_and_not_what_lies_where_it_is_run(self, case, tmp_path) -> None:
+        there = tmp_path / "elsewhere"
+        put(there, "pipeline/__init__.py", b"raise ImportError('another version of this program')")
+        runtime = case.job.config.runtime.model_copy(update={"executor": "ray", "actors": 1})
+        job = case.job.config.model_copy(update={"runtime": runtime})
+        put(there, "job.json", job.model_dump_json().encode())
+        drive = subprocess.run(
+            [sys.executable, ROOT / "tests/pipeline/drive.py", "job.json"],
+            cwd=there,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert drive.returncode == 0, drive.stderr
         assert len(case.committed()) == IMAGES + 2
 
     def test_a_shard_that_kills_its_process_each_time_is_abandoned(self, case) -> None:

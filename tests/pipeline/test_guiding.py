@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -16,14 +17,17 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
-from deqir.losses import GuideName
+from deqir import Result, Tally
+from deqir.download import install_file
+from deqir.losses import GuideName, guided
 from deqir.metrics import psnr
 from deqir.operators import Colorization, SuperResolution
-from deqir.real_esrgan import PINNED, RealEsrgan, load_real_esrgan, real_esrgan_path
+from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
 from deqir.settings import Defaults
 from pipeline.companions import Companions
 from pipeline.errors import ConfigurationError, GuideError
 from pipeline.guiding import Guides
+from pipeline.intake import Prepared
 from pipeline.manifest import ManifestRow
 from pipeline.worker import ShardWorker
 from tests.pipeline.archive import image_bytes, put, write_archive
@@ -192,7 +196,7 @@ def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
     assert (row.status, row.start_noise) == ("restored", pytest.approx(Defaults.GIVEN_NOISE))
 
 
-@pytest.mark.skipif(not real_esrgan_path().exists(), reason="needs its weights: deqir models fetch real-esrgan")
+@pytest.mark.skipif(not REAL_ESRGAN_WEIGHTS.path.exists(), reason="needs its weights: deqir models fetch real-esrgan")
 def test_a_network_makes_the_guides(opened: Callable[..., Any], source: Path, destination: Path) -> None:
     """With hardly any noise the result is nearer to what it makes of the source than interpolation is."""
     (key,) = write_archive(source, 1, size=SIZE)
@@ -250,20 +254,26 @@ def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened: Callable[...
 
 
 def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
-    opened: Callable[..., Any], source: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Any], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def pin(data: bytes) -> None:
+        install_file(REAL_ESRGAN_WEIGHTS.path, data)
+        pinned = replace(REAL_ESRGAN_WEIGHTS, sha256=hashlib.sha256(data).hexdigest())
+        monkeypatch.setattr("pipeline.requirements.REAL_ESRGAN_WEIGHTS", pinned)
+
     write_archive(source, 1, size=SIZE)
-    monkeypatch.setattr("pipeline.job.real_esrgan_weights", bytes)
+    monkeypatch.setenv("DEQIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pipeline.assembly.load_real_esrgan", lambda device: RealEsrgan(width=4, growth=2, blocks=1))
+    pin(b"one")
     job, worker, shards = opened(result={"guide": "real-esrgan"})
-    monkeypatch.setattr("pipeline.job.REAL_ESRGAN_SHA256", "another")
+    pin(b"another")
     other, _, _ = opened(result={"guide": "real-esrgan"})
     assert job.id != other.id
     network = worker.solver.upscaler
     assert network is not None
     network.register_forward_pre_hook(lambda module, inputs: time.sleep(0.5))
     (row,) = run(worker, shards[0])
-    assert (row.status, row.guide_sha256) == ("restored", PINNED)
+    assert (row.status, row.guide_sha256) == ("restored", REAL_ESRGAN_WEIGHTS.sha256)
     assert row.solve_seconds is not None
     assert row.solve_seconds > 0.5
 
@@ -285,16 +295,39 @@ def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
     assert row.psnr_start == pytest.approx(plain, abs=0.1)
 
 
+def test_the_search_goes_on_from_the_guide(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:
+    """What it begins with is the distance of the restoration that merely starts from the guide."""
+    (key,) = write_archive(source, 1, size=SIZE, mode="L")
+    guides = tmp_path / "guides"
+    put(guides, key, b"")
+    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    result = {"guide": str(guides), "guide_by": "colour"}
+    _, worker, shards = opened(degradation={"task": "colorize"}, result=result)
+    (prepared,) = [worker._prepare(ref, shard_id="s") for ref in shards[0].images]
+    assert isinstance(prepared, Prepared)
+    assert prepared.guide is not None
+    ((request,), tally) = worker.solver._requests(prepared), Tally()
+    (plain,) = worker.solver.engine.run([request], tally=tally)
+    assert isinstance(plain, Result)
+    distance = float(guided("colour", prepared.guide[None])(plain.image[None], torch.zeros(1, dtype=torch.long)))
+    _, worker, shards = opened(degradation={"task": "colorize"}, result=result | {"optimise": 2})
+    (row,) = run(worker, shards[0])
+    assert row.loss_first == pytest.approx(distance, rel=1e-4)
+
+
 def test_a_network_that_is_not_here_or_has_nothing_to_do_is_refused(
     opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_archive(source, 1, size=SIZE)
     with pytest.raises(ValidationError, match="is for task sr"):
         opened(degradation={"task": "denoise"}, result={"guide": "real-esrgan"})
-    monkeypatch.setattr("deqir.real_esrgan.real_esrgan_path", lambda: tmp_path / "nowhere.safetensors")
+    monkeypatch.setenv("DEQIR_CACHE", str(tmp_path / "nothing"))
     with pytest.raises(ConfigurationError, match="deqir models fetch real-esrgan"):
         opened(result={"guide": "real-esrgan"})
-    assert not destination.exists() or not list(destination.rglob("*.json"))
+    (tmp_path / "guides").mkdir()
+    with pytest.raises(ConfigurationError, match="deqir models fetch lpips"):
+        opened(result={"guide": str(tmp_path / "guides"), "guide_by": "lpips", "optimise": 2})
+    assert not destination.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.config import RestoreJob, RuntimeConfig
+from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError
-from pipeline.executors import LocalExecutor
-from pipeline.job import Job, executor_of, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
+from pipeline.executors import LocalExecutor, executor_of
+from pipeline.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
 from pipeline.progress import Progress
 from pipeline.shards import ShardReport
 from pipeline.store import open_store
+from pipeline.wording import in_words
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 
 
@@ -224,9 +226,73 @@ def test_a_record_that_is_no_job_is_refused_in_words(settings, tmp_path) -> None
         recorded_job(settings.destination, job.id)
 
 
-def test_noise_that_the_prior_does_not_know_is_refused(settings) -> None:
-    with pytest.raises(ConfigurationError, match="start noise"):
-        run(open_job(changed(settings, start_noise=5.0)))
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            {"start_noise": 0.4},
+            r"prior 'tiny' knows noise up to 0\.294 .* would start at 0\.400; choose a smaller start",
+        ),
+        ({"degradation": {"task": "denoise"}, "noise": 0.5}, r"would start at 0\.500"),
+        ({"end_noise": 0.25}, r"end_noise 0\.25 must be below the noise of the start, which is 0\.1922 here"),
+        ({"end_noise": 0.0628, "guide": "guides"}, r"which is 0\.06275 here"),
+    ],
+)
+def test_noise_that_no_chain_can_start_from_is_refused_before_anything_is_written(
+    settings, tmp_path, monkeypatch, result, text
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "guides").mkdir()
+    with pytest.raises(ConfigurationError, match=text):
+        open_job(changed(settings, **result))
+    assert not Path(settings.destination).exists()
+
+
+def test_a_tasks_own_noise_is_held_against_the_prior(settings, tmp_path) -> None:
+    folder = tmp_path / "weak"
+    shutil.copytree(settings.result.prior, folder)
+    card = json.loads((folder / "deqir.json").read_text())
+    (folder / "deqir.json").write_text(json.dumps({**card, "max_noise": 50 / 255}))
+    assert open_job(changed(settings, prior=str(folder)))
+    for degradation in ({"task": "colorize"}, {"task": "old-photo", "masks": settings.source, "scale": 2}):
+        with pytest.raises(ConfigurationError, match=r"knows noise up to 0\.196 .* would start at 0\.294"):
+            open_job(changed(settings, prior=str(folder), degradation=degradation))
+    guided = {"degradation": {"task": "colorize"}, "guide": settings.source}
+    assert open_job(changed(settings, prior=str(folder), **guided))
+    with pytest.raises(ConfigurationError, match=r"would start at 0\.294"):
+        open_job(changed(settings, prior=str(folder), guide_by="colour", **guided))
+
+
+@pytest.mark.parametrize(("end_noise", "least"), [(6 / 255, 0.024), (0.29, 0.291), (0.0004, 0.001), (1.0, 1.001)])
+def test_a_start_below_the_last_step_is_refused_with_the_least_that_serves(end_noise: float, least: float) -> None:
+    for noise in (end_noise, end_noise / 2):
+        with pytest.raises(ValidationError, match=rf"must be above the noise .*: say {least} or more"):
+            ResultConfig(start_noise=noise, end_noise=end_noise)
+        assert ResultConfig(start_noise=noise, end_noise=end_noise, steps=1)
+    assert ResultConfig(start_noise=least, end_noise=end_noise)
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    ("place", "settings_of"),
+    [
+        ("source", lambda text: {"source": text}),
+        ("destination", lambda text: {"destination": text}),
+        ("reference", lambda text: {"reference": text}),
+        ("key_list", lambda text: {"key_list": text}),
+        ("result.guide", lambda text: {"result": {"guide": text}}),
+        ("result.degradation.mask", lambda text: {"result": {"degradation": {"task": "inpaint", "mask": text}}}),
+        ("result.degradation.masks", lambda text: {"result": {"degradation": {"task": "old-photo", "masks": text}}}),
+        (
+            "result.degradation.kernel_file",
+            lambda text: {"result": {"degradation": {"task": "deblur", "blur": "file", "kernel_file": text}}},
+        ),
+    ],
+)
+def test_an_empty_place_is_not_the_current_folder(place: str, settings_of, empty: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RestoreJob.model_validate({"source": "a", "destination": "b", **settings_of(empty)})
+    assert re.fullmatch(rf"{place} *: is empty: name a place; the current folder is \.", in_words(caught.value))
 
 
 def test_a_mask_is_part_of_the_jobs_name_and_kept_beside_its_manifest(settings, tmp_path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
-from pipeline.manifest import SCHEMA, ManifestRow, Status, decode_part, encode_part, read_rows
+from pipeline.manifest import SCHEMA, ManifestRow, Status, decode_part, encode_part, read_ends, read_rows
 from pipeline.store import open_store
 
 LAYOUT = Layout("0123456789abcdef")
@@ -172,6 +172,7 @@ def test_a_part_of_version_3_is_read_without_what_came_later(tmp_path) -> None:
     store.create(LAYOUT.part("0"), of_version_3([old]))
     store.create(LAYOUT.part("1"), encode_part([new]))
     assert list(read_rows(store, LAYOUT)) == [old, new]
+    assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in (old, new)]
 
 
 def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job import Job, find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards
+from pipeline.job import Job, find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards, summarise
 from pipeline.retrying import base_of
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 
@@ -73,6 +73,31 @@ def test_each_retry_takes_what_the_ones_before_it_could_not_do(settings) -> None
     assert third.id.endswith("-retry2")
     assert Counter(ends(third).values()) == {"restored": 2, "failed": 1, "conflict": 1}
     assert set(ends(run(again(settings)))) == {"album/00.png", "torn.jpg"}
+
+
+def test_a_summary_leaves_out_the_failures_that_later_retries_restored_and_no_others(settings) -> None:
+    first = run(settings)
+    second = run(again(settings))
+    third = run(again(settings, max_pixels=10_000))
+    for job, bad in ((first, (3, 1)), (second, (3, 1))):
+        summary = summarise(settings.destination, job.id)
+        assert (summary.failed, summary.conflicts) == bad
+        assert summary.restored_since == 2
+        assert [failure.key for failure in summary.failures] == ["album/00.png", "torn.jpg"]
+    last = summarise(settings.destination, third.id)
+    assert (last.restored, last.restored_since, len(last.failures)) == (2, 0, 2)
+
+
+def test_an_input_that_failed_and_was_replaced_is_not_restored_by_the_retry_of_its_other_version(
+    settings, tmp_path
+) -> None:
+    first = run(settings)
+    put(tmp_path / "source", "large/a.png", image_bytes(22, size=(44, 44)))
+    run(settings)
+    assert summarise(settings.destination, first.id).failed == 4
+    run(again(settings, max_pixels=10_000))
+    left = [failure.key for failure in summarise(settings.destination, first.id).failures]
+    assert left == ["album/00.png", "large/a.png", "torn.jpg"]
 
 
 def test_a_retry_that_was_interrupted_is_finished_and_not_begun_anew(settings) -> None:

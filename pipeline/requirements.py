@@ -1,0 +1,123 @@
+"""What a job needs, checked before anything of it is written: places, a device, and networks that are whole."""
+
+from __future__ import annotations
+
+import torch
+
+import deqir
+from deqir.download import ModelError
+from deqir.perceptual import LPIPS_WEIGHTS
+from deqir.priors import prior_directory, read_card
+from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
+
+from .assembly import devices_of, settings_of
+from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
+from .degradations import make_operator
+from .errors import ConfigurationError
+from .executors import ray_executor_of
+from .places import refuse_overlap
+from .store import open_store
+from .tasks import usual_noise
+
+
+def check_places(job: RestoreJob) -> None:
+    """Make sure that what a job reads is there, apart from where it writes, and that no original is a guide.
+
+    Args:
+        job: With absolute places.
+
+    Raises:
+        ConfigurationError: A place is not there, or is where another one must not be.
+        StoreUnavailableError: A store answers nobody.
+    """
+    places = {
+        "source": job.source,
+        "reference": job.reference,
+        "guide": job.result.guide_place,
+        "masks": getattr(job.result.degradation, "masks", None),
+    }
+    for name, url in places.items():
+        if url is not None:
+            refuse_overlap(name, url, job.destination)
+            open_store(url, writable=False)
+    if job.reference is not None and job.result.guide == job.reference:
+        raise ConfigurationError(
+            "the guide is the reference: what a job is measured against must not be what it is brought near to"
+        )
+
+
+def check_device(runtime: RuntimeConfig) -> None:
+    """Raise ConfigurationError if the job insists on a GPU and there is none where it would run."""
+    if not runtime.device.startswith("cuda"):
+        return
+    if runtime.executor == "ray" and not (cluster := ray_executor_of(runtime)).is_local:
+        cluster.check()
+    else:
+        devices_of(runtime, torch.cuda.device_count())
+
+
+def upscaler_digest_of(result: ResultConfig) -> str | None:
+    """Return the SHA-256 of the network that is to make the guides, if one is.
+
+    Raises:
+        ConfigurationError: It is not here, or was altered.
+    """
+    if result.guide != UPSCALER:
+        return None
+    try:
+        REAL_ESRGAN_WEIGHTS.read()
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
+    return REAL_ESRGAN_WEIGHTS.sha256
+
+
+def check_lpips(result: ResultConfig) -> None:
+    """Raise ConfigurationError if restorations are to look like their guides, and LPIPS is not here or was altered."""
+    if not result.looks:
+        return
+    try:
+        LPIPS_WEIGHTS.read()
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
+    """Make sure that the start's noise is one that the prior knows, and that it falls from there.
+
+    Args:
+        job: Its prior is here and whole.
+        file: What `read_file` gave for its degradation.
+
+    Raises:
+        ConfigurationError: The noise that was set, or the task's own, is too strong or too weak.
+    """
+    result, degradation = job.result, job.result.degradation
+    marked = getattr(degradation, "mask", None) or getattr(degradation, "masks", None)
+    operator = make_operator(
+        degradation,
+        keep=torch.ones(1, 1, dtype=torch.bool) if marked else None,  # which pixels are kept changes no noise
+        file=file,
+        noise=usual_noise(degradation) if result.noise is None else result.noise,
+    )
+    noise = settings_of(result, job.runtime, operator).start_noise_of(operator, given=result.guide is not None)
+    try:
+        read_card(prior_directory(result.prior)).check_noise(noise)
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
+    if result.steps > 1 and noise <= result.end_noise:
+        raise ConfigurationError(
+            f"end_noise {result.end_noise:g} must be below the noise of the start, which is {noise:.4g} here: choose a "
+            "smaller end_noise, or set a larger `start_noise`"
+        )
+
+
+def prior_digest_of(prior: str) -> str:
+    """Return the SHA-256 of a prior's weights.
+
+    Raises:
+        ConfigurationError: It is not here, or not whole.
+    """
+    try:
+        return deqir.prior_digest(prior)
+    except deqir.PriorError as error:
+        raise ConfigurationError(str(error)) from error
