@@ -179,7 +179,7 @@ def test_a_device_that_no_machine_has_is_refused(runtime, text) -> None:
 )
 def test_a_gpu_that_this_machine_does_not_have_is_refused_before_anything_is_written(settings, runtime) -> None:
     wrong = settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
-    with pytest.raises(ConfigurationError, match=r"needs a GPU .* say auto or cpu"):
+    with pytest.raises(ConfigurationError, match="say auto or cpu"):
         open_job(wrong)
     assert not Path(settings.destination).exists()
 
