@@ -23,7 +23,7 @@ from .progress import Standing
 from .summary import counted
 
 EVERYBODY: Final = "all"
-MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<!\w)_|_(?!\w)")
+MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +146,6 @@ def markup_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> li
 def cell(text: str) -> str:
     """Return text that stays in its cell and shows as it is, whatever a file was named.
 
-    Tables of Prefect's are markdown, too. An underscore inside of a word is none, and can so be searched for.
+    Tables of Prefect's are markdown, too. An underscore between letters or digits is none, and can so be searched for.
     """
     return MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))

@@ -58,6 +58,8 @@ def test_a_tally_adds_up_shards_and_names_what_failed_most() -> None:
 
 
 @example("_DSC_0123_.jpg")
+@example("__0__")
+@example("scan__01")
 @example("x <html> & &lt; ~~y~~ **z** [a](b) `c` \\ | d")
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" _*<>&|"), min_size=1))
 def test_a_name_shows_in_markdown_as_it_is_whatever_its_characters(name: str) -> None:

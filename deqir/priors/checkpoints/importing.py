@@ -71,7 +71,7 @@ def import_prior(
 ) -> Imported:
     """Write a checkpoint into the user's cache, or another directory, as a prior, and return what it became.
 
-    It is written and tried in a directory beside that one first, so that what cannot be loaded leaves nothing behind.
+    It is written and tried in a directory near that one first, so that what cannot be loaded leaves nothing behind.
 
     Args:
         path: A file of tensors, or a directory of diffusers.
@@ -87,9 +87,8 @@ def import_prior(
     directory, facts = _free_directory(name), facts or Facts()
     if not path.exists():
         raise PriorError(f"{path} is not there")
-    beside = directory.resolve().parent
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".importing-", ignore_cleanup_errors=True) as folder:
+    near = next(parent for parent in directory.resolve().parents if parent.is_dir())
+    with tempfile.TemporaryDirectory(dir=near, prefix=".importing-", ignore_cleanup_errors=True) as folder:
         trial = Path(folder, directory.name)
         plan, card = _write(path, trial, kind, licence, facts)
         left = _tried(trial, path)
@@ -117,7 +116,7 @@ def _tried(trial: Path, path: Path) -> float:
 
 def _move(trial: Path, directory: Path) -> None:
     """Move a prior's files, the card last: a directory with a card is whole."""
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for file in sorted(trial.iterdir(), key=lambda file: file.name == CARD):
         os.replace(file, directory / file.name)
 
