@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .batching import Batch, free_cached_memory, out_of_memory, timed_calls
+from .batching import Batch, free_cached_memory, timed_calls
 from .chain import Chain
 from .crew import Crew, Pool, Shape, shape_of
 from .flight import Flight
@@ -25,6 +25,7 @@ from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator, NoisyStart
 from .published import published
 from .requests import Failed, Request, Result, Tally
+from .results import concerns_images
 from .rounds import fly
 from .settings import SURROGATES, Settings
 from .shapes import Float
@@ -92,8 +93,8 @@ class Engine:
             if self.settings.mode == "paper":
                 return [self._as_published(crew, pool, tally)]
             return self._round(crew, pool, tally)
-        except (ConvergenceError, MemoryError, RuntimeError) as error:
-            if not (isinstance(error, ConvergenceError) or out_of_memory(error)):
+        except Exception as error:
+            if not concerns_images(error):
                 raise
             failure = _bare(error)
         # what follows needs the memory that the round's frames held until the error let go of them
@@ -250,5 +251,6 @@ def _starts(request: Request[Any], y: Tensor, pinv_y: Tensor) -> tuple[Tensor, T
             start = pinv_y + start - A.pinv(A(start))
         return start, start
     start = own_start(A, y, request.sigma_y)
-    better = not (request.sigma_y and isinstance(A, NoisyStart)) and A.guess != A.start
-    return start, A.guess(y) if better else start
+    if (request.sigma_y and isinstance(A, NoisyStart)) or A.guess == A.start:
+        return start, start
+    return start, A.guess(y)

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import nn
 
+from .devices import device_of
 from .download import ModelError, cache_dir, install_file
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -82,5 +83,4 @@ class PinnedWeights:
         from safetensors.torch import load
 
         network.load_state_dict(load(self.read()))
-        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return network.to(where).eval().requires_grad_(False)
+        return network.to(device_of(device)).eval().requires_grad_(False)

@@ -80,7 +80,12 @@ def misfit_or_nan(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tenso
     """Return `data_misfit`, or nan where it cannot be had: an image is not given up once it is restored."""
     try:
         return data_misfit(A, x_0, y)
-    except (ConvergenceError, MemoryError, RuntimeError) as error:
-        if not (isinstance(error, ConvergenceError) or out_of_memory(error)):
+    except Exception as error:
+        if not concerns_images(error):
             raise
         return math.nan
+
+
+def concerns_images(error: Exception) -> bool:
+    """Return whether what went wrong ends an image at most, and no run: its operator's iteration, or memory."""
+    return isinstance(error, ConvergenceError) or out_of_memory(error)

@@ -16,12 +16,10 @@ from prefect.utilities.annotations import opaque
 from pipeline.config import RestoreJob
 from pipeline.errors import ShardsAbandonedError, TimeLimitError
 from pipeline.exhibits import exhibits
-from pipeline.job import Job, JobPlan, open_job, plan_job, read_manifest, run_shards
+from pipeline.job import Job, JobPlan, open_job, plan_job, read_manifest, run_shards, summed_up
 from pipeline.progress import Progress
-from pipeline.retrying import restored_since
 from pipeline.shards import ShardReport
-from pipeline.store import open_store
-from pipeline.summary import JobSummary, summary_of
+from pipeline.summary import JobSummary
 
 from .artifacts import Board
 from .credentials import credentials_from_block
@@ -123,9 +121,7 @@ def wave(reports: Iterator[ShardReport], board: Board, *, name: str, count: int 
 def finalize(job: Job) -> JobSummary:
     """Sum up the manifest and publish it, with some pictures."""
     rows = read_manifest(job.config.destination, job.id)
-    store = open_store(job.config.destination, writable=False)
-    since = restored_since(store, job.id, rows)
-    summary = summary_of(job.id, job.config.destination, rows, restored_since=since)
+    summary = summed_up(job.config.destination, job.id, rows)
     write_pages(
         summary,
         exhibits(job.config, rows, count=PICTURES),

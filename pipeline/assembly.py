@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import torch
@@ -13,7 +14,7 @@ from deqir.download import ModelError
 from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
+from deqir.real_esrgan import RealEsrgan, load_real_esrgan
 
 from .companions import Companions, index
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
@@ -52,9 +53,10 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
-    engine, on_gpu = make_engine(job.result, job.runtime, prior, undoing.operator), prior.device.type != "cpu"
-    noise = engine.settings.start_noise_of(undoing.operator, given=job.result.guide is not None)
-    check_noise(prior, noise)
+    settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
+    noise = settings.start_noise_of(undoing.operator, given=job.result.guide is not None)
+    with model_errors():
+        prior.check_noise(noise)
     return ShardWorker(
         source=source,
         destination=destination,
@@ -64,7 +66,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         undoing=undoing,
         guides=open_guides(job, limits),
         solver=Solver(
-            engine=engine,
+            engine=deqir.Engine(prior, settings),
             seed=job.result.seed,
             samples=job.result.samples,
             guidance=guidance_of(job.result, prior.device),
@@ -108,10 +110,8 @@ def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
 
 def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Prior:
     """Return the job's prior on these devices, after making sure that it is the one of `open_job`."""
-    try:
+    with model_errors():
         priors = [deqir.load_prior(job.result.prior, device=device) for device in devices]
-    except deqir.PriorError as error:
-        raise ConfigurationError(str(error)) from error
     prior = priors[0] if len(priors) == 1 else deqir.replicate(priors)
     if prior.digest != digest:
         raise ConfigurationError(
@@ -119,13 +119,6 @@ def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Pr
             f"the job was opened ({digest[:16]}...); put the same prior on every machine"
         )
     return prior
-
-
-def make_engine(
-    result: ResultConfig, runtime: RuntimeConfig, prior: deqir.Prior, operator: LinearOperator
-) -> deqir.Engine:
-    """Return the method with the job's settings."""
-    return deqir.Engine(prior, settings_of(result, runtime, operator))
 
 
 def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOperator) -> deqir.Settings:
@@ -147,11 +140,12 @@ def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOp
     )
 
 
-def check_noise(prior: deqir.Prior, start_noise: float) -> None:
-    """Raise ConfigurationError if the prior does not know noise as strong as the start's."""
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Turn what is wrong with a network into what the user has to correct."""
     try:
-        prior.check_noise(start_noise)
-    except deqir.PriorError as error:
+        yield
+    except ModelError as error:
         raise ConfigurationError(str(error)) from error
 
 
@@ -174,12 +168,8 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
     """
     if not result.optimise:
         return None
-    lpips = None
-    if result.looks:
-        try:
-            lpips = load_lpips(device=str(device))
-        except ModelError as error:
-            raise ConfigurationError(str(error)) from error
+    with model_errors():
+        lpips = load_lpips(device=str(device)) if result.looks else None
     return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
 
 
@@ -189,12 +179,8 @@ def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None
     Raises:
         ConfigurationError: It is not here.
     """
-    if result.guide != UPSCALER:
-        return None
-    try:
-        return load_real_esrgan(device=device)
-    except ModelError as error:
-        raise ConfigurationError(str(error)) from error
+    with model_errors():
+        return load_real_esrgan(device=device) if result.guide == UPSCALER else None
 
 
 def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
@@ -234,7 +220,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: f
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
-        upscaler_digest=REAL_ESRGAN_WEIGHTS.sha256 if result.guide == UPSCALER else None,
+        guide_sha256=result.upscaler_sha256,
     )
 
 

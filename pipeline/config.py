@@ -11,12 +11,13 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
 from deqir.restore import Defaults
 from deqir.tiling import check_overlap
 
 from .tasks import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
 
-UPSCALER: Final = "real-esrgan"
+UPSCALER: Final = REAL_ESRGAN_WEIGHTS.name
 """The guide that is made, not read."""
 
 
@@ -101,8 +102,7 @@ class ResultConfig(Model):
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
                 "`optimise` out, or say that `noise` is auto or above 0.01"
             )
-        noisy = self.noise if self.noise is not None else usual_noise(self.degradation)
-        if self.optimise and self.guide is None and noisy == 0:
+        if self.optimise and self.guide is None and self.noise_taken == 0:
             raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
         return self
 
@@ -115,6 +115,16 @@ class ResultConfig(Model):
                 f"say {least:g} or more, or leave `start_noise` out"
             )
         return self
+
+    @property
+    def noise_taken(self) -> float | Literal["auto"]:
+        """What the images are taken to have: `noise`, or what is usual for the task."""
+        return usual_noise(self.degradation) if self.noise is None else self.noise
+
+    @property
+    def upscaler_sha256(self) -> str | None:
+        """Digest of the network that makes the guides, if one does."""
+        return REAL_ESRGAN_WEIGHTS.sha256 if self.guide == UPSCALER else None
 
     @property
     def looks(self) -> bool:
@@ -198,7 +208,7 @@ class RestoreJob(Model):
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
-    def job_id(self, *, prior_digest: str, file_digest: str | None = None, upscaler_digest: str | None = None) -> str:
+    def job_id(self, *, prior_digest: str, file_digest: str | None = None) -> str:
         """Digest of source, destination and everything that decides the pixels, 16 hex digits.
 
         Of guides and masks of each image only their place counts: the manifest has the digests of their files.
@@ -210,7 +220,7 @@ class RestoreJob(Model):
             "prior": prior_digest,
             "file": file_digest,
         }
-        if upscaler_digest is not None:
-            identity["upscaler"] = upscaler_digest
+        if self.result.upscaler_sha256 is not None:
+            identity["upscaler"] = self.result.upscaler_sha256
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

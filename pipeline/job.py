@@ -25,11 +25,10 @@ from .places import with_places
 from .plan import plan, stored_plan, uncommitted
 from .requirements import (
     check_device,
-    check_lpips,
+    check_networks,
     check_places,
     check_start_noise,
     prior_digest_of,
-    upscaler_digest_of,
 )
 from .retrying import open_retry, restored_since
 from .shards import Shard, ShardReport
@@ -94,15 +93,14 @@ def open_job(job: RestoreJob, /) -> Job:
     job = with_places(job)
     check_places(job)
     check_device(job.runtime)
-    check_lpips(job.result)
-    upscaler_digest = upscaler_digest_of(job.result)
+    check_networks(job.result)
     prior_digest = prior_digest_of(job.result.prior)
     limits = job.runtime
     file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     check_start_noise(job, file)
     file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
-    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest, upscaler_digest=upscaler_digest)
+    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
     if job.retry:
         source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
@@ -173,8 +171,16 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
     Raises:
         ConfigurationError: No such job.
     """
+    return summed_up(destination, job_id, read_manifest(destination, job_id))
+
+
+def summed_up(destination: str, job_id: str, rows: Sequence[ManifestRow], /) -> JobSummary:
+    """Return all rows of a job in numbers, with what its retries restored since.
+
+    Raises:
+        ConfigurationError: The manifest of a retry cannot be read.
+    """
     store = open_store(destination, writable=False)
-    rows = read_manifest(destination, job_id)
     return summary_of(job_id, store.url, rows, restored_since=restored_since(store, job_id, rows))
 
 

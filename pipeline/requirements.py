@@ -5,19 +5,17 @@ from __future__ import annotations
 import torch
 
 import deqir
-from deqir.download import ModelError
 from deqir.perceptual import LPIPS_WEIGHTS
 from deqir.priors import prior_directory, read_card
 from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
 
-from .assembly import devices_of, settings_of
+from .assembly import devices_of, model_errors, settings_of
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import make_operator
 from .errors import ConfigurationError
 from .executors import ray_executor_of
 from .places import refuse_overlap
 from .store import open_store
-from .tasks import usual_noise
 
 
 def check_places(job: RestoreJob) -> None:
@@ -56,29 +54,13 @@ def check_device(runtime: RuntimeConfig) -> None:
         devices_of(runtime, torch.cuda.device_count())
 
 
-def upscaler_digest_of(result: ResultConfig) -> str | None:
-    """Return the SHA-256 of the network that is to make the guides, if one is.
-
-    Raises:
-        ConfigurationError: It is not here, or was altered.
-    """
-    if result.guide != UPSCALER:
-        return None
-    try:
-        REAL_ESRGAN_WEIGHTS.read()
-    except ModelError as error:
-        raise ConfigurationError(str(error)) from error
-    return REAL_ESRGAN_WEIGHTS.sha256
-
-
-def check_lpips(result: ResultConfig) -> None:
-    """Raise ConfigurationError if restorations are to look like their guides, and LPIPS is not here or was altered."""
-    if not result.looks:
-        return
-    try:
-        LPIPS_WEIGHTS.read()
-    except ModelError as error:
-        raise ConfigurationError(str(error)) from error
+def check_networks(result: ResultConfig) -> None:
+    """Raise ConfigurationError if a network beside the prior that the job uses is not here, or was altered."""
+    with model_errors():
+        if result.guide == UPSCALER:
+            REAL_ESRGAN_WEIGHTS.read()
+        if result.looks:
+            LPIPS_WEIGHTS.read()
 
 
 def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
@@ -97,13 +79,11 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         degradation,
         keep=torch.ones(1, 1, dtype=torch.bool) if marked else None,  # which pixels are kept changes no noise
         file=file,
-        noise=usual_noise(degradation) if result.noise is None else result.noise,
+        noise=result.noise_taken,
     )
     noise = settings_of(result, job.runtime, operator).start_noise_of(operator, given=result.guide is not None)
-    try:
+    with model_errors():
         read_card(prior_directory(result.prior)).check_noise(noise)
-    except deqir.PriorError as error:
-        raise ConfigurationError(str(error)) from error
     if result.steps > 1 and noise <= result.end_noise:
         raise ConfigurationError(
             f"end_noise {result.end_noise:g} must be below the noise of the start, which is {noise:.4g} here: choose a "
@@ -117,7 +97,5 @@ def prior_digest_of(prior: str) -> str:
     Raises:
         ConfigurationError: It is not here, or not whole.
     """
-    try:
+    with model_errors():
         return deqir.prior_digest(prior)
-    except deqir.PriorError as error:
-        raise ConfigurationError(str(error)) from error

@@ -36,7 +36,7 @@ class JobFacts:
     device: str
     dtype: str
     software: Mapping[str, str]
-    upscaler_digest: str | None = None
+    guide_sha256: str | None = None
 
     def begin(self, ref: ImageRef, *, shard_id: str) -> ManifestRow:
         """Return the row of an image that was just taken up; failed until it says otherwise."""
@@ -48,7 +48,7 @@ class JobFacts:
             source_etag=ref.etag,
             source_size=ref.size,
             status=Status.FAILED,
-            guide_sha256=self.upscaler_digest,
+            guide_sha256=self.guide_sha256,
             task=self.task,
             operator_parameters=dict(self.operator_parameters),
             prior=self.prior,

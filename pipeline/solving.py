@@ -16,7 +16,7 @@ from deqir.batching import out_of_memory
 from deqir.engine import own_start
 from deqir.protocols import Outcome
 from deqir.real_esrgan import RealEsrgan
-from deqir.results import data_misfit
+from deqir.results import misfit_or_nan
 from deqir.samples import Samples, sample_seed
 
 from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
@@ -185,7 +185,7 @@ class Solver:
             row,
             loss_first=first.loss_first,
             loss_best=first.loss_best,
-            data_consistency=data_misfit(prepared.operator, found[0].images[0], prepared.y),
+            data_consistency=misfit_or_nan(prepared.operator, found[0].images[0], prepared.y),
             nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
             solve_seconds=(row.solve_seconds or 0) + seconds,
         )

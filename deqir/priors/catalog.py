@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from deqir.devices import device_of
 from deqir.download import cache_dir, fetch_from_pypi
 from deqir.protocols import Denoiser
 
@@ -114,7 +115,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
         PriorError: The prior is not here, was altered, or does not fit its own card.
     """
     card, data = _checked(name_or_path)
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = device_of(device)
     build = _unet if card.kind == "unet" else _plain
     denoiser, network, multiple = build(prior_directory(name_or_path), card, data)
     network.to(where).eval().requires_grad_(False)

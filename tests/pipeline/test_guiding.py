@@ -256,15 +256,17 @@ def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened: Callable[...
 def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
     opened: Callable[..., Any], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pin(data: bytes) -> None:
+    def pin(data: bytes) -> str:
         install_file(REAL_ESRGAN_WEIGHTS.path, data)
         pinned = replace(REAL_ESRGAN_WEIGHTS, sha256=hashlib.sha256(data).hexdigest())
         monkeypatch.setattr("pipeline.requirements.REAL_ESRGAN_WEIGHTS", pinned)
+        monkeypatch.setattr("pipeline.config.REAL_ESRGAN_WEIGHTS", pinned)
+        return pinned.sha256
 
     write_archive(source, 1, size=SIZE)
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pipeline.assembly.load_real_esrgan", lambda device: RealEsrgan(width=4, growth=2, blocks=1))
-    pin(b"one")
+    digest = pin(b"one")
     job, worker, shards = opened(result={"guide": "real-esrgan"})
     pin(b"another")
     other, _, _ = opened(result={"guide": "real-esrgan"})
@@ -273,7 +275,7 @@ def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
     assert network is not None
     network.register_forward_pre_hook(lambda module, inputs: time.sleep(0.5))
     (row,) = run(worker, shards[0])
-    assert (row.status, row.guide_sha256) == ("restored", REAL_ESRGAN_WEIGHTS.sha256)
+    assert (row.status, row.guide_sha256) == ("restored", digest)
     assert row.solve_seconds is not None
     assert row.solve_seconds > 0.5
 
