@@ -43,7 +43,7 @@ BatchSize: TypeAlias = Annotated[
     typer.Option(
         "--batch-size",
         help="Images of one size solved together.",
-        show_default="1 on a CPU, 8 on a GPU",
+        show_default="1 on a CPU, measured on a GPU",
         rich_help_panel=RUN,
     ),
 ]
