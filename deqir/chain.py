@@ -6,12 +6,15 @@ Equation numbers here and in the modules beside it are those of docs/algorithm.m
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .operators.constant import Constant
 from .schedule import NoiseSchedule, alpha_bar_of, sigma_of
 from .shapes import Float
 
@@ -37,6 +40,8 @@ class Chain:
     c1: Float[Tensor, " T"]
     c2: Float[Tensor, " T"]
     weights: Float[Tensor, "6 T"] = field(init=False)
+    _levels: Constant = field(init=False, repr=False)
+    _weights: Constant = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         a = self.alpha_bar
@@ -49,6 +54,8 @@ class Chain:
         here, there = a[:-1], a[1:]
         weights = [here.sqrt(), (1 - here).sqrt(), there.sqrt(), (1 - there).sqrt(), self.c1, self.c2]
         object.__setattr__(self, "weights", torch.stack(weights))
+        object.__setattr__(self, "_levels", Constant(a))
+        object.__setattr__(self, "_weights", Constant(self.weights))
 
     @classmethod
     def with_eta(cls, alpha_bar: Float[Tensor, " positions"], eta: float) -> Chain:
@@ -106,6 +113,23 @@ class Chain:
     def steps(self) -> int:
         """Number of steps T."""
         return len(self.c1)
+
+    def levels(self, first: int, count: int, device: torch.device) -> Float[Tensor, " count"]:
+        """Return alpha_bar of `count` positions from `first` on, on a device."""
+        return self._levels.on(device, self.alpha_bar.dtype)[first : first + count]
+
+    def weights_of(self, positions: Sequence[int], like: Tensor) -> Float[Tensor, "6 N"]:
+        """Return the weights of the steps from some positions, where `like` is and in its precision.
+
+        Cut out of a copy that is there already: positions that were sent would have to be waited for in every round.
+        """
+        weights, parts, first = self._weights.like(like), list[Tensor](), positions[0]
+        if all(position == first for position in positions):  # images that started together
+            return weights[:, first : first + 1].expand(-1, len(positions))
+        for _, run in groupby(enumerate(positions), lambda place: place[1] - place[0]):
+            here = [position for _, position in run]
+            parts.append(weights[:, here[0] : here[-1] + 1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     @property
     def sigma(self) -> Float[Tensor, " positions"]:

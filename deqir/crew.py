@@ -101,9 +101,9 @@ class Pool(Generic[Tag]):
             groups = self._groups()
         return self._chosen(max(groups, key=lambda group: group.rank)) if groups else None
 
-    def start(self, crew: Crew[Tag], flight: Flight[Tag]) -> None:
-        """Move a request of a crew to those under way."""
-        self.drop(crew, flight.request)
+    def start(self, crew: Crew[Tag], request: Request[Tag], flight: Flight[Tag]) -> None:
+        """Move a request of a crew to those under way, as the flight that it has become."""
+        self.drop(crew, request)
         crew.flying.append(flight)
         self._flying.append(flight)
 

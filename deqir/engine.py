@@ -10,25 +10,25 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from .batching import Batch, free_cached_memory, timed_calls
 from .chain import Chain
 from .crew import Crew, Pool, Shape, shape_of
+from .devices import sent
 from .flight import Flight
 from .noise import chain_noise
 from .operators import ConvergenceError
 from .priors.prior import Prior
-from .protocols import Denoiser, LinearOperator, NoisyStart
+from .protocols import Denoiser
 from .published import published
 from .requests import Failed, Request, Result, Tally
 from .results import concerns_images
 from .rounds import fly
 from .settings import SURROGATES, Settings
-from .shapes import Float
+from .starts import start_noise, starts
 from .tiling import Tilings, tiled
 from .trajectory import Sampler
 from .windows import Windows
@@ -108,15 +108,16 @@ class Engine:
         """Take a crew one round further and return those that are done."""
         began, settings = time.perf_counter(), self.settings
         for request in list(crew.starting):
+            here = self._placed(request)
             flight = Flight(
-                request,
-                self.sampler(request),
+                here,
+                self.sampler(here),
                 SURROGATES[settings.surrogate],
                 tolerance=settings.tolerance,
                 max_rounds=settings.max_rounds or settings.steps,
                 alone=crew.alone,
             )
-            pool.start(crew, flight)
+            pool.start(crew, request, flight)
         fly(self._network(crew.shape), crew.flying, window=crew.window, batch=crew.batch, tally=tally)
         self._tilings.settle()
         seconds = (time.perf_counter() - began) / crew.images
@@ -130,8 +131,9 @@ class Engine:
 
     def _as_published(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> Result[Tag]:
         began, (request,) = time.perf_counter(), crew.starting
-        sampler = self.sampler(request)
-        x_0, stats = published(sampler, y=request.y, tolerance=self.settings.tolerance)
+        here = self._placed(request)
+        sampler = self.sampler(here)
+        x_0, stats = published(sampler, y=here.y, tolerance=self.settings.tolerance)
         pool.drop(crew, request)
         tally.rounds += stats.rounds
         for k in range(stats.rounds):
@@ -166,9 +168,9 @@ class Engine:
             ValueError, PriorError: As for `run`.
         """
         settings, A, device = self.settings, request.operator, self._device(request)
-        y = request.y[None].to(device)
+        y = sent(request.y, device)[None]
         pinv_y = A.pinv(y)
-        start, guess = _starts(request, y, pinv_y)
+        start, guess = starts(request, self.prior, y, pinv_y)
         return Sampler(
             denoiser=self._network(shape_of(request)),
             A=A,
@@ -176,14 +178,14 @@ class Engine:
             pinv_y=pinv_y,
             start=start,
             guess=guess,
-            sigma_y=y.new_tensor([request.sigma_y]) if request.sigma_y else None,
+            sigma_y=y.new_full((1,), request.sigma_y) if request.sigma_y else None,
             noise=chain_noise([request.seed], start.shape[1:], settings.steps, dtype=y.dtype, device=device),
             denoiser_batch=self._batch_of(request),
         )
 
     def _chain(self, request: Request[Tag]) -> Chain:
         settings = self.settings
-        noise = settings.start_noise_of(request.operator, given=request.start is not None)
+        noise = start_noise(settings, request.operator, self.prior, given=request.start is not None)
         if noise not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(noise)
@@ -193,6 +195,10 @@ class Engine:
     def _device(self, request: Request[Tag]) -> torch.device:
         home = self.prior.device if isinstance(self.prior, Prior) else request.y.device
         return self.settings.device or home
+
+    def _placed(self, request: Request[Tag]) -> Request[Tag]:
+        """Return a request whose y, which is needed at the start and at the end, is where the arithmetic runs."""
+        return replace(request, y=sent(request.y, self._device(request)))
 
     @property
     def _replicas(self) -> int:
@@ -227,30 +233,7 @@ class Engine:
         return result if tiling is None else replace(result, stats=replace(result.stats, tile=tiling.tile))
 
 
-def own_start(A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
-    """Return what a chain starts from that is given no other start."""
-    return A.start_of_noisy(y, sigma_y) if sigma_y and isinstance(A, NoisyStart) else A.start(y)
-
-
 def _bare(error: Exception) -> Exception:
     """Return an error without what led to it, whose frames hold the tensors of a round."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-def _starts(request: Request[Any], y: Tensor, pinv_y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the chain of an image starts from, and what a parallel solve first takes its predictions for."""
-    A = request.operator
-    if request.start is not None:
-        if tuple(request.start.shape) != shape_of(request):
-            raise ValueError(
-                f"the image to start from has shape {tuple(request.start.shape)}, what is restored {shape_of(request)}"
-            )
-        start = request.start[None].to(y)
-        if not request.sigma_y:
-            start = pinv_y + start - A.pinv(A(start))
-        return start, start
-    start = own_start(A, y, request.sigma_y)
-    if (request.sigma_y and isinstance(A, NoisyStart)) or A.guess == A.start:
-        return start, start
-    return start, A.guess(y)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .operators.colorization import REC_601
+from .operators import Colorization
 from .perceptual import SMALLEST, Lpips
 from .protocols import LinearOperator
 from .shapes import Float, Int
@@ -21,6 +21,7 @@ from .shapes import Float, Int
 ROUNDING: Final = 1e-5
 """What A x may differ from y by rounding, RMS, images in [-1, 1]."""
 
+LUMA: Final = Colorization()
 GuideName = Literal["pixels", "colour", "lpips"]
 
 
@@ -81,7 +82,7 @@ class ColourDistance:
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
         difference = x - self.guide[rows]
-        luma = (difference * x.new_tensor(REC_601)[:, None, None]).sum(1, keepdim=True)
+        luma = LUMA(difference)
         return gaussian_blur(difference - luma, self.blur).square().flatten(1).mean(1)
 
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from .download import ModelError
+from .download import ModelError, cache_dir
 from .perceptual import LPIPS_WEIGHTS
-from .priors import FETCHABLE, available_priors, fetch_prior, prior_digest, prior_directory, read_card
+from .priors import BUNDLED, FETCHABLE, available_priors, fetch_prior, prior_digest, prior_directory, read_card
+from .priors.checkpoints.trial import remove_left_over
 from .real_esrgan import REAL_ESRGAN_WEIGHTS
 
 REAL_ESRGAN: Final = REAL_ESRGAN_WEIGHTS.name
@@ -57,13 +58,16 @@ def available_models() -> tuple[Model, ...]:
 def fetch_model(name: str) -> Path:
     """Download a known network into the user's cache, unless it is there and whole; returns its directory.
 
+    What an import into the cache left there when it was killed is taken away.
+
     Raises:
         ModelError: No such network, or what came is not what this version pins.
         DownloadError: It could not be downloaded, or the archive was altered.
     """
+    remove_left_over(cache_dir() / "priors")
     if name in PINNED:
         return PINNED[name].fetch()
-    if name not in FETCHABLE:
+    if name not in {*FETCHABLE, BUNDLED}:
         known = ", ".join(sorted([*FETCHABLE, *PINNED]))
         raise ModelError(f"no model named {name!r} can be fetched; known: {known}")
     return fetch_prior(name)

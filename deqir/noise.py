@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .devices import sent
 from .shapes import Float
 
 
@@ -27,4 +28,4 @@ def chain_noise(
     noise = torch.empty(len(seeds), steps + 1, *shape)
     for own, seed in zip(noise, seeds, strict=True):
         torch.randn(own.shape, generator=torch.Generator().manual_seed(seed), out=own)
-    return noise.to(device=device, dtype=dtype)
+    return sent(noise, device, dtype)

@@ -5,6 +5,7 @@ Every iterate is a whole restoration: it explains y as any other does, and its n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .candidate import Candidate, Optimisation, OptimisationStats, Stop
+from .devices import sent
 from .gradients import (
     STAND_IN,
     Gradient,
@@ -23,7 +25,7 @@ from .gradients import (
     phantom_gradient,
 )
 from .losses import Loss
-from .shapes import Float, Int
+from .shapes import Float
 from .solvers import Picard
 from .trajectory import JointMap, Sampler
 
@@ -64,22 +66,26 @@ def optimise(sampler: Sampler, loss: Loss, *, settings: Optimisation = DEFAULT) 
         settings: How.
     """
     sampler, loss = normal(sampler), normal(loss)
-    candidates = [Candidate(noise, settings) for noise in sampler.noise]
-    chains, rows = _Chains(settings), torch.arange(len(candidates), device=sampler.start.device)
-    while len(rows):
-        here = [candidates[row] for row in rows.tolist()]
+    candidates, device = [Candidate(noise, settings) for noise in sampler.noise], sampler.start.device
+    chains, places = _Chains(settings), list(range(len(candidates)))
+    while places:
+        here, rows = [candidates[place] for place in places], sent(torch.tensor(places), device)
         some = replace(sampler.take(rows), noise=torch.stack([candidate.noise for candidate in here]))
-        states, spent = chains.solve(some, rows)
+        states, spent = chains.solve(some, places)
         values, end = _value(loss, states[:, -1], rows)
         seen = zip(here, states[:, -1], values.tolist(), spent, strict=True)
         stays = [candidate.see(image, value, evaluations) for candidate, image, value, evaluations in seen]
-        kept = rows.new_tensor([n for n, stay in enumerate(stays) if stay])
-        if not len(kept):
+        kept = [n for n, stay in enumerate(stays) if stay]
+        if not kept:
             break
-        gradient = chains.gradient(some.take(kept), states[kept], end[kept], rows[kept])
-        moves = zip(kept.tolist(), gradient.noise, gradient.evaluations, strict=True)
-        moved = [n for n, noise, evaluations in moves if here[n].descend(noise, evaluations)]
-        rows = rows[rows.new_tensor(moved)]
+        places, here, left = [places[n] for n in kept], [here[n] for n in kept], sent(torch.tensor(kept), device)
+        gradient = chains.gradient(some.take(left), states[left], end[left], places)
+        slopes = zip(here, gradient.noise, strict=True)
+        sizes = torch.stack([candidate.slope(noise) for candidate, noise in slopes]).tolist()
+        moves = zip(places, here, gradient.noise, sizes, gradient.evaluations, strict=True)
+        places = [
+            place for place, candidate, noise, size, spent in moves if candidate.descend(noise, size, evaluations=spent)
+        ]
     return Optimised(
         images=torch.stack([candidate.image for candidate in candidates]),
         noise=torch.stack([candidate.best_noise for candidate in candidates]),
@@ -89,7 +95,10 @@ def optimise(sampler: Sampler, loss: Loss, *, settings: Optimisation = DEFAULT) 
 
 
 class _Chains:
-    """Solves chains and their adjoints: step by step, or in parallel, and then from those of the iterate before."""
+    """Solves chains and their adjoints: step by step, or in parallel, and then from those of the iterate before.
+
+    Images are known by their places in the batch that the search began with.
+    """
 
     def __init__(self, settings: Optimisation) -> None:
         self._settings = settings
@@ -97,20 +106,20 @@ class _Chains:
         self._adjoints = dict[int, Tensor]()
 
     def solve(
-        self, sampler: Sampler, rows: Int[Tensor, " b"]
+        self, sampler: Sampler, places: Sequence[int]
     ) -> tuple[Float[Tensor, "b positions C H W"], tuple[int, ...]]:
         """Return x_0..x_T of each image and the network evaluations that they took."""
         T = sampler.chain.steps
         if self._settings.gradient != "parallel":
-            return chain_states(sampler), (T,) * len(rows)
-        F, before = JointMap(sampler, STAND_IN), _of(self._states, rows)
+            return chain_states(sampler), (T,) * len(places)
+        F, before = JointMap(sampler, STAND_IN), _of(self._states, places)
         solver = Picard(tol=self._settings.tolerance, max_rounds=T)
         found = solver(F, sampler.frozen() if before is None else before)
-        self._states |= zip(rows.tolist(), found.value, strict=True)
+        self._states |= zip(places, found.value, strict=True)
         evaluations = tuple(sum(T - k for k in range(rounds)) for rounds in found.rounds.tolist())
         return torch.cat([sampler.initial()[:, None], found.value], 1), evaluations
 
-    def gradient(self, sampler: Sampler, states: Tensor, end: Tensor, rows: Int[Tensor, " b"]) -> Gradient:
+    def gradient(self, sampler: Sampler, states: Tensor, end: Tensor, places: Sequence[int]) -> Gradient:
         """Return the gradient of each image's loss."""
         settings = self._settings
         if settings.gradient == "exact":
@@ -118,14 +127,14 @@ class _Chains:
         if settings.gradient == "phantom":
             return phantom_gradient(sampler, states, end, rounds=settings.rounds)
         solver = Picard(tol=settings.tolerance, max_rounds=sampler.chain.steps)
-        found = parallel_adjoint(sampler, states, end, solver=solver, init=_of(self._adjoints, rows))
+        found = parallel_adjoint(sampler, states, end, solver=solver, init=_of(self._adjoints, places))
         if found.adjoints is not None:
-            self._adjoints |= zip(rows.tolist(), found.adjoints, strict=True)
+            self._adjoints |= zip(places, found.adjoints, strict=True)
         return found
 
 
-def _of(known: dict[int, Tensor], rows: Int[Tensor, " b"]) -> Tensor | None:
-    return torch.stack([known[row] for row in rows.tolist()]) if known else None
+def _of(known: dict[int, Tensor], places: Sequence[int]) -> Tensor | None:
+    return torch.stack([known[place] for place in places]) if known else None
 
 
 def _value(loss: Loss, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -52,8 +53,8 @@ class Lpips(nn.Module):
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """Features of unit length at each place, layer by layer."""
-        shift, scale = x.new_tensor([-0.030, -0.088, -0.188]), x.new_tensor([0.458, 0.448, 0.450])
-        x = (x - shift[:, None, None]) / scale[:, None, None]
+        shift, scale = _usual(x.dtype, x.device)
+        x = (x - shift) / scale
         features = list[Tensor]()
         for layer, convolution in enumerate(self.convolutions):
             if layer in (1, 2):
@@ -61,6 +62,15 @@ class Lpips(nn.Module):
             x = functional.relu(convolution(x))
             features.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
         return features
+
+
+@lru_cache(maxsize=8)
+def _usual(dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
+    """Return the mean and the spread of each channel that the network was trained with, images in [-1, 1]."""
+    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+        shift = torch.tensor([-0.030, -0.088, -0.188], dtype=dtype, device=device)
+        scale = torch.tensor([0.458, 0.448, 0.450], dtype=dtype, device=device)
+        return shift[:, None, None], scale[:, None, None]
 
 
 def _download() -> bytes:

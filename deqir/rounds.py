@@ -26,6 +26,8 @@ class _Turn(NamedTuple):
 def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batch: int, tally: Tally) -> None:
     """Take each image one round further, with one synchronisation with the device: the residuals of all.
 
+    Nothing is sent to it. An operator whose A^+ is an iteration waits for the device on its own account.
+
     Args:
         denoiser: The network.
         flights: Images of one shape.
@@ -38,7 +40,7 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
     """
     states = [flight.due(window) for flight in flights]
     levels = [
-        flight.sampler.chain.alpha_bar[flight.frontier : flight.frontier + len(x)]
+        flight.sampler.chain.levels(flight.frontier, len(x), x.device)
         for flight, x in zip(flights, states, strict=True)
     ]
     eps = _predicted(denoiser, _joined(states), _joined(levels), batch, tally)
@@ -59,7 +61,7 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
 
 def _predicted(denoiser: Denoiser, x: Tensor, levels: Tensor, batch: int, tally: Tally) -> Float[Tensor, "N C H W"]:
     """Return the network's answers, at most `batch` a call."""
-    answers, levels = list[Tensor](), levels.to(x.device)
+    answers = list[Tensor]()
     for rows, level in zip(torch.split(x, batch), torch.split(levels, batch), strict=True):
         answers.append(denoiser(rows, level))
         tally.count(len(rows), batch=batch)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from .operators.constant import Constant
 from .shapes import Float, Int
 
 
@@ -32,12 +33,14 @@ class NoiseSchedule:
     """
 
     alpha_bar: Float[Tensor, " levels"]
+    _known: Constant = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         a = self.alpha_bar
         falls = len(a) > 1 and float(a[0]) == 1 and bool((a.diff() < 0).all()) and float(a[-1]) > 0
         if a.dtype != torch.float64 or not falls:
             raise ValueError("alpha_bar must be float64, start at exactly 1 and fall strictly, staying above 0")
+        object.__setattr__(self, "_known", Constant(self.sigma[1:].log()))
 
     @classmethod
     def from_betas(cls, beta: Float[Tensor, " T"]) -> NoiseSchedule:
@@ -75,12 +78,12 @@ class NoiseSchedule:
         return torch.linspace(last, 0, steps + 1, dtype=torch.float64).round().long()
 
     def t_of(self, alpha_bar: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """Return the real-valued t of each level, linear in log sigma between two neighbours.
+        """Return the real-valued t of each level in float64, linear in log sigma between two neighbours.
 
-        Levels below t = 1 or above the last one give those ends.
+        Levels below t = 1 or above the last one give those ends. Computed where the levels are, which nobody waits for.
         """
-        known = self.sigma[1:].log()
-        wanted = sigma_of(alpha_bar.double().cpu()).log().clamp(known[0], known[-1])
+        known = self._known.on(alpha_bar.device, torch.float64)
+        wanted = sigma_of(alpha_bar.double()).log().clamp(known[0], known[-1])
         right = torch.searchsorted(known, wanted).clamp(1, len(known) - 1)
         low, high = known[right - 1], known[right]
         return right + (wanted - low) / (high - low)

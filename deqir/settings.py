@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 import torch
 
-from .protocols import LinearOperator, Surrogate
+from .protocols import Surrogate
 from .surrogates import FrozenData, FrozenEps, Secant, Wiener
 from .tiling import check_overlap
 
@@ -22,12 +22,13 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 
 
 class Defaults:
-    """Settings chosen from docs/convergence.md, and GIVEN_NOISE from docs/starts.md."""
+    """Settings chosen from docs/convergence.md; GIVEN_NOISE and ENLARGED_NOISE from docs/starts.md."""
 
     STEPS: Final = 20
     ETA: Final = 0.95
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
+    ENLARGED_NOISE: Final = 8 / 255
     TOLERANCE: Final = 5e-3
 
 
@@ -38,8 +39,8 @@ class Settings:
     Attributes:
         steps: Sampling steps T.
         eta: Share of fresh noise in each step, 0..1.
-        start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: the operator's, or
-            `Defaults.GIVEN_NOISE` for an image that comes with a start of its own.
+        start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
+            `deqir.starts.start_noise`.
         end_noise: Noise of the last step, in the same unit.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published
@@ -91,9 +92,3 @@ class Settings:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
         check_overlap(self.tile, self.overlap)
-
-    def start_noise_of(self, operator: LinearOperator, *, given: bool = False) -> float:
-        """Return the noise of the start: what was set, or what fits the operator's start, or one that was `given`."""
-        if self.start_noise is not None:
-            return self.start_noise
-        return Defaults.GIVEN_NOISE if given else operator.start_noise

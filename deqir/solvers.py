@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .devices import sent
 from .protocols import FixedPoint, FixedPointMap, Outcome
 from .shapes import Bool, Float, Int
 
@@ -77,7 +79,7 @@ class _Mixer:
         self._round += 1
         size = torch.linalg.vector_norm(gap, dim=1)
         if self._anderson.safeguard:
-            self._held[rows[size > self._last[rows]]] = False
+            self._held[rows] = self._held[rows] & ~(size > self._last[rows])[:, None]
         self._last[rows] = size
         self._images[rows, slot], self._gaps[rows, slot], self._held[rows, slot] = new.flatten(1), gap, True
         weights = self._weights(self._gaps[rows], self._held[rows])
@@ -90,38 +92,46 @@ class _Mixer:
         scale = (diagonal.sum(1) / held.sum(1)).clamp(min=torch.finfo(gram.dtype).tiny)
         empty = (~held).to(gram)  # an empty slot gets a one on the diagonal and no share of the weights
         gram = gram / scale[:, None, None] + torch.diag_embed(self._anderson.ridge + empty)
-        weights: Tensor = torch.linalg.solve(gram, held.to(gram)[..., None])[..., 0]
+        # without a check, which would wait for the device: what is singular gives values that are not finite
+        weights: Tensor = torch.linalg.solve_ex(gram, held.to(gram)[..., None]).result[..., 0]
         return weights / weights.sum(1, keepdim=True)
 
 
 def _iterate(F: FixedPointMap, init: Tensor, *, tol: float, max_rounds: int, mix: Mix) -> FixedPoint:
-    """Iterate until every element has converged, broken or had its rounds; those done leave the batch."""
+    """Iterate until every element has converged, broken or had its rounds; those done leave the batch.
+
+    A round waits for the device once, for how far each element moved.
+    """
     if max_rounds < 1:
         raise ValueError(f"a solver needs at least 1 round, got max_rounds={max_rounds}")
     B, K = init.shape[:2]
     value = init.clone()
     history = list[Tensor]()
-    rounds = torch.zeros(B, dtype=torch.long)
-    outcome = [Outcome.MAX_ROUNDS] * B
+    rounds, outcome, places = [0] * B, [Outcome.MAX_ROUNDS] * B, list(range(B))
     rows, x = torch.arange(B, device=init.device), init
     for _ in range(max_rounds):
         new = F(x, rows)
         value[rows] = new
         block = block_residual(new, x)
         history.append(init.new_full((B, K), float("nan")).index_copy_(0, rows, block))
-        rounds[rows.cpu()] += 1
-        worst = block.amax(1)  # nan and inf pass through amax
-        for row, residual in zip(rows.tolist(), worst.tolist(), strict=True):
+        stays = list[int]()
+        worst: list[float] = block.amax(1).tolist()  # nan and inf pass through amax
+        for n, (place, residual) in enumerate(zip(places, worst, strict=True)):
+            rounds[place] += 1
             if residual <= tol:
-                outcome[row] = Outcome.CONVERGED
-            elif residual != residual or residual == float("inf"):
-                outcome[row] = Outcome.NONFINITE
-        stays = torch.isfinite(worst) & (worst > tol)
-        if not bool(stays.any()):
+                outcome[place] = Outcome.CONVERGED
+            elif not math.isfinite(residual):
+                outcome[place] = Outcome.NONFINITE
+            else:
+                stays.append(n)
+        if not stays:
             break
-        x, new, rows = x[stays], new[stays], rows[stays]
+        if len(stays) < len(places):
+            kept, places = sent(torch.tensor(stays), init.device), [places[n] for n in stays]
+            x, new, rows = x[kept], new[kept], rows[kept]
         x = mix(x, new, rows)
-    return FixedPoint(value=value, residual=torch.stack(history), rounds=rounds, outcome=tuple(outcome))
+    residuals = torch.stack(history)
+    return FixedPoint(value=value, residual=residuals, rounds=torch.tensor(rounds), outcome=tuple(outcome))
 
 
 def block_residual(new: Float[Tensor, "b K ..."], old: Float[Tensor, "b K ..."]) -> Float[Tensor, "b K"]:

@@ -62,8 +62,7 @@ class Step:
             sigma_y: Of each row, shape (N,), or None.
             like: A tensor of the device and precision to compute in.
         """
-        weights = chain.weights[:, list(positions)].to(like)
-        signal, noise, next_signal, next_noise, c1, c2 = weights[..., None, None, None]
+        signal, noise, next_signal, next_noise, c1, c2 = chain.weights_of(positions, like)[..., None, None, None]
         return cls(
             A=A,
             signal=signal,

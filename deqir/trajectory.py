@@ -71,8 +71,7 @@ class Sampler:
     def x0_hat(self, x: Float[Tensor, "B K C H W"], first: int) -> Float[Tensor, "B K C H W"]:
         """Return the data prediction of K states at positions first..first+K-1; the only network calls."""
         B, K = x.shape[:2]
-        alpha_bar = self.chain.alpha_bar[first : first + K].to(x.device)
-        rows, levels = x.flatten(0, 1), alpha_bar.repeat(B)
+        rows, levels = x.flatten(0, 1), self.chain.levels(first, K, x.device).repeat(B)
         batch = self.denoiser_batch
         parts = zip(torch.split(rows, batch), torch.split(levels, batch), strict=True)
         eps = torch.cat([self.denoiser(part, level) for part, level in parts])

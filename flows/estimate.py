@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from .columns import columns
 from .exits import Exit
 from .request import location
 from .summary import plain
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.estimating import Estimated
 
 UNKNOWN: Final = "?"
+HEADINGS: Final = ("size", "noise", "blur", "scale", "JPEG", "damage", "image")
+MEANING: Final = "Noise of 255, blur in pixels, nine in ten in the brackets; ?: it does not tell."
 
 
 def run_estimate(source: str, *, masks: str | None, as_json: bool) -> None:
@@ -34,33 +37,35 @@ def run_estimate(source: str, *, masks: str | None, as_json: bool) -> None:
     if as_json:
         Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)
     else:
-        Console().print(table(images))
+        for line in table(images):
+            Console().print(line, soft_wrap=True)  # a narrow terminal folds it; nothing is cut
     for image in faults:
         Console(stderr=True).print(plain(f"{image.key}: {image.error}"), soft_wrap=True)
     if faults:
         sys.exit(Exit.SOME_FAILED)
 
 
-def table(images: list[Estimated]) -> Table:
-    """Return a line an image; "?" where it does not tell."""
-    found = Table(caption="Nine in ten lie in the brackets; ?: it does not tell.")
-    found.add_column("image", overflow="fold")
-    for name in ("size", "noise, of 255", "blur, pixels", "enlarged by", "JPEG quality", "damage"):
-        found.add_column(name, justify="right")
-    for image in images:
-        if image.width is None:
-            found.add_row(plain(image.key), "not read")
-            continue
-        found.add_row(
-            plain(image.key),
-            f"{image.width} x {image.height}",
-            interval(image.noise.sigma if image.noise else None, 255),
-            interval(image.blur, 1),
-            f"{image.upscaling.scale:g}" if image.upscaling else UNKNOWN,
-            str(image.jpeg.quality) if image.jpeg else UNKNOWN,
-            f"{image.damage:.2%}" if image.damage is not None else UNKNOWN,
-        )
-    return found
+def table(images: list[Estimated]) -> list[Text]:
+    """Return a heading, a line for each image, in columns, and what they mean; "?" where an image does not tell.
+
+    The name is the last column, so that a long one, which a terminal folds, leaves the others in place.
+    """
+    return [*columns([HEADINGS, *map(cells, images)], left=[len(HEADINGS) - 1]), Text(MEANING)]
+
+
+def cells(image: Estimated) -> tuple[str, ...]:
+    """Return what the columns say of an image."""
+    if image.width is None:
+        return ("not read", *[""] * (len(HEADINGS) - 2), image.key)
+    return (
+        f"{image.width} x {image.height}",
+        interval(image.noise.sigma if image.noise else None, 255),
+        interval(image.blur, 1),
+        f"{image.upscaling.scale:g}" if image.upscaling else UNKNOWN,
+        str(image.jpeg.quality) if image.jpeg else UNKNOWN,
+        f"{image.damage:.2%}" if image.damage is not None else UNKNOWN,
+        image.key,
+    )
 
 
 def interval(estimate: Estimate | None, unit: float) -> str:

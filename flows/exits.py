@@ -27,7 +27,8 @@ class Exit(IntEnum):
     USAGE = 2
     """Something the user has to correct first."""
     SOME_FAILED = 3
-    """The job is finished, but some images failed or were in conflict, and no retry restored them since."""
+    """The job is finished, but some images failed or were in conflict, and none of its runs and retries restored them
+    since, or what replaced them in the source."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 

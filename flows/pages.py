@@ -27,7 +27,8 @@ def write_pages(
     """Publish a job's summary as a markdown artifact, and what was not restored as a table that can be searched."""
     page = markdown(summary, pictures, residuals, tolerance=tolerance)
     create_markdown_artifact(page, key=f"summary-{summary.job_id}", description=headline(summary))
-    if summary.failures or summary.restored_since:  # without a row: in place of the table of an earlier run
+    # without a row, too: in place of the table of an earlier run
+    if summary.failures or summary.restored_since or summary.replaced:
         rows = [
             {
                 "image": cell(failure.key),
@@ -48,7 +49,7 @@ def headline(summary: JobSummary) -> str:
         f"{summary.restored:,} restored, {summary.failed:,} failed, {summary.skipped:,} skipped, "
         f"{summary.conflicts:,} in conflict"
     )
-    return f"{line}; {summary.restored_since:,} since restored by retry" if summary.restored_since else line
+    return f"{line}; {summary.restored_since:,} restored since" if summary.restored_since else line
 
 
 def markdown(

@@ -35,8 +35,8 @@ Prior: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--prior",
-        help="A fetched prior's name (deqir models list) or a prior's folder.",
-        show_default="ffdnet",
+        help="A prior's name (deqir models list) or a prior's folder.",
+        show_default="bundled",
         rich_help_panel=HOW,
     ),
 ]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     """Run the flow in this process, with a display on standard error and the summary on standard output.
 
-    Ends the process with status 3 if some images were not restored, by no retry of the job either.
+    Ends the process with status 3 if some images were not restored, by no retry of the job either, and not replaced by
+    one that was.
 
     Raises:
         ConfigurationError: Something the user has to correct; said before Prefect or Ray starts.

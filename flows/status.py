@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
+from .columns import columns
 from .request import location
-from .summary import as_data, plain, print_summary
+from .summary import as_data, print_summary
 
 if TYPE_CHECKING:
     from pipeline.summary import JobSummary
 
 HEADINGS: Final = ("job", "last row (UTC)", "images", "restored", "failed", "skipped", "conflict", "PSNR")
-NAMES: Final = 2
-"""The first columns are flush left; what follows are numbers."""
+NAMES: Final = (0, 1)
+"""Columns that are no numbers."""
 
 
 def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
@@ -47,17 +48,7 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
 
 def overview(summaries: list[JobSummary]) -> list[Text]:
     """Return a heading and a line for each job, in columns: 80 characters wide for up to 999,999 images; PSNR in dB."""
-    rows = [HEADINGS, *map(cells, summaries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        plain(
-            " ".join(
-                cell.ljust(width) if n < NAMES else cell.rjust(width)
-                for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-        )
-        for row in rows
-    ]
+    return columns([HEADINGS, *map(cells, summaries)], left=NAMES)
 
 
 def cells(summary: JobSummary) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
         ("in conflict", f"{summary.conflicts:,}"),
     ]
     if summary.restored_since:
-        rows.append(("since restored by retry", f"{summary.restored_since:,}"))
+        rows.append(("restored since", f"{summary.restored_since:,}"))
+    if summary.replaced:
+        rows.append(("older versions", f"{summary.replaced:,} (replaced in the source, and not counted)"))
     if summary.fallbacks:
         rows.append(("finished step by step", f"{summary.fallbacks:,}"))
     if summary.suspects:

@@ -2,8 +2,7 @@
 
 Starts a whole stack (infra/stack.py) in a folder of its own, deploys a job over a small archive with some broken
 files, starts it from its form in Debian's Chromium and looks at its pages while it runs and afterwards. A page that
-does not show what it must ends it with status 1. About three minutes, with ffdnet in the cache (deqir models fetch
-ffdnet).
+does not show what it must ends it with status 1. About three minutes.
 """
 
 from __future__ import annotations

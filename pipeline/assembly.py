@@ -15,10 +15,11 @@ from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
 from deqir.real_esrgan import RealEsrgan, load_real_esrgan
+from deqir.starts import start_noise
 
 from .companions import Companions, index
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
-from .degradations import file_of, open_undoing
+from .degradations import file_of
 from .delivery import Delivery
 from .errors import ConfigurationError, GuideError
 from .guiding import Guidance, Guides
@@ -29,6 +30,7 @@ from .rows import JobFacts
 from .solving import Solver
 from .store import open_store
 from .tasks import scale_of
+from .undoing import open_undoing
 from .worker import ShardWorker
 
 
@@ -50,11 +52,11 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     told = file_of(degradation) is not None
     file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
     undoing = open_undoing(
-        degradation, file, noise=job.result.noise, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
+        degradation, file, noise=job.result.noise_taken, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
-    noise = settings.start_noise_of(undoing.operator, given=job.result.guide is not None)
+    noise = start_noise(settings, undoing.operator, prior, given=job.result.guide is not None)
     with model_errors():
         prior.check_noise(noise)
     return ShardWorker(
@@ -220,6 +222,8 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: f
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
+        guide=result.guide,
+        guide_by=None if result.guide is None else result.guide_by,
         guide_sha256=result.upscaler_sha256,
     )
 

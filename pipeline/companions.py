@@ -6,10 +6,15 @@ import hashlib
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import Final
 
-from .errors import UNREADABLE, ImageError
-from .keys import has_image_name
+from .errors import UNREADABLE, ConfigurationError, ImageError
+from .keys import INTERNAL, escaped, has_image_name
 from .store import Store, open_store
+
+LOOKED_AT: Final = 20_000
+"""Keys of each place that are compared before a job is planned: in S3 twenty requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +99,37 @@ def companion(keys: Mapping[str, str], source_key: str) -> str | None:
     Of photo.jpg that is photo.jpg.png, as `output_keys` names it where there is a photo.png, too, else photo.png.
     """
     return keys.get(source_key, keys.get(stem(source_key)))
+
+
+def check_match(source: Store, beside: Store, *, name: str) -> None:
+    """Make sure that something belongs to some image, before each image finds by itself that it has nothing.
+
+    Both places are listed side by side and no further than to the first match, which in two places with the same keys
+    is among the first; and never beyond `LOOKED_AT` keys, as planning is to list a large source, and workers the rest.
+
+    Args:
+        source: The images.
+        beside: What is said to belong to them.
+        name: What the configuration calls that.
+
+    Raises:
+        ConfigurationError: There are images, and nothing belongs to any of them. Of larger places nothing is said.
+    """
+    listings = source.list(), beside.list()
+    images, files = dict[str, str](), dict[str, str]()  # keys by what they are compared by
+    for image, file in zip_longest(*(islice(listing, LOOKED_AT) for listing in listings)):
+        if image is not None and has_image_name(image.key) and not image.key.startswith(INTERNAL):
+            images |= dict.fromkeys((image.key, stem(image.key)), image.key)
+            if companion(files, image.key) is not None:
+                return
+        if file is not None and not file.key.startswith(INTERNAL):
+            files[stem(file.key)] = file.key
+            if stem(file.key) in images:
+                return
+    if not images or any(next(listing, None) is not None for listing in listings):
+        return
+    there = f"a key there is {escaped(min(files.values()))}" if files else "it holds no file"
+    raise ConfigurationError(
+        f"`{name}` {beside.url} has nothing for any image of {source.url}: {there}, an image's is "
+        f"{escaped(min(images.values()))}; name a place where files have their images' keys, whatever the extension"
+    )

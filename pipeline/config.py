@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from deqir.priors import BUNDLED
 from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
 from deqir.restore import Defaults
 from deqir.tiling import check_overlap
@@ -39,8 +40,8 @@ class ResultConfig(Model):
     """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image. Empty: none,
     but for denoising (auto) and deblurring: that of 8-bit pixels, with some loss by compression where the blur is of
     kind motion or file. Of these, nothing is assumed of what lies beyond an image's frame up to a noise of 0.01."""
-    prior: str = "ffdnet"
-    """Name of a fetched prior, or the path of a prior's directory."""
+    prior: str = BUNDLED
+    """bundled, which comes with deqir, the name of another prior that is here, or the path of a prior's directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; the time an image takes grows with them."""
     eta: float = Field(Defaults.ETA, ge=0, le=1)

@@ -11,7 +11,7 @@ import torch
 from deqir import image_seed
 
 from .config import OutputFormat, RuntimeConfig
-from .degradations import Undoing, is_grey, open_undoing, read_file
+from .degradations import is_grey, read_file
 from .errors import UNREADABLE, ConfigurationError, ImageError
 from .framing import scene_of
 from .images import Picture, decode, encode
@@ -19,6 +19,7 @@ from .keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_n
 from .places import place, refuse_overlap
 from .store import Store, open_store
 from .tasks import Degradation, scale_of
+from .undoing import Undoing, open_undoing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

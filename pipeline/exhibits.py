@@ -47,7 +47,8 @@ def exhibits(job: RestoreJob, rows: Sequence[ManifestRow], *, count: int) -> tup
     One that cannot be read any more, or would take long, is left out: a page is no reason for a job to fail.
     """
     quick = (row for row in rows if row.status == Status.RESTORED and _quick(row))
-    restored = sorted(quick, key=lambda row: row.source_key)
+    last = {row.source_key: row for row in sorted(quick, key=lambda row: (row.source_key, row.started_at))}
+    restored = list(last.values())  # of several versions the newest, which the source has
     some = [restored[len(restored) * place // count] for place in range(count)] if restored else []
     try:
         source, destination = (open_store(url, writable=False) for url in (job.source, job.destination))

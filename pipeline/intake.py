@@ -12,7 +12,6 @@ from torch import Tensor
 from deqir.protocols import LinearOperator
 
 from .companions import Companion
-from .degradations import Undoing
 from .errors import (
     ImageTooLargeError,
     ObjectAccessError,
@@ -26,6 +25,7 @@ from .images import Picture, decode
 from .manifest import ManifestRow
 from .shards import ImageRef
 from .store import Store
+from .undoing import Undoing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,16 +24,18 @@ from .manifest import ManifestRow, read_rows
 from .places import with_places
 from .plan import plan, stored_plan, uncommitted
 from .requirements import (
+    check_companions,
     check_device,
     check_networks,
     check_places,
     check_start_noise,
     prior_digest_of,
 )
-from .retrying import open_retry, restored_since
+from .retrying import open_retry
 from .shards import Shard, ShardReport
 from .store import Store, open_store
 from .summary import JobSummary, summary_of
+from .versions import newest, restored_since
 from .wording import in_words
 
 MAX_RECORD_BYTES: Final = 2**20
@@ -98,6 +100,7 @@ def open_job(job: RestoreJob, /) -> Job:
     limits = job.runtime
     file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     check_start_noise(job, file)
+    check_companions(job)
     file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
     destination = open_store(job.destination, writable=True)
     job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
@@ -175,13 +178,15 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
 
 
 def summed_up(destination: str, job_id: str, rows: Sequence[ManifestRow], /) -> JobSummary:
-    """Return all rows of a job in numbers, with what its retries restored since.
+    """Return all rows of a job in numbers, by the newest version of each input and with what was restored since.
 
     Raises:
-        ConfigurationError: The manifest of a retry cannot be read.
+        ConfigurationError: The plan, or the manifest of a retry, cannot be read.
     """
     store = open_store(destination, writable=False)
-    return summary_of(job_id, store.url, rows, restored_since=restored_since(store, job_id, rows))
+    latest = newest(store, job_id, rows)
+    since = restored_since(store, job_id, latest)
+    return summary_of(job_id, store.url, latest, replaced=len(rows) - len(latest), restored_since=since)
 
 
 def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:

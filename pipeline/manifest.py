@@ -43,7 +43,8 @@ NOT_RESTORED: Final = frozenset((Status.FAILED, Status.CONFLICT))
 class ManifestRow:
     """What happened to one version of one input.
 
-    Version 4 added mask_sha256, guide_sha256 and psnr_given, which rows of version 3 have as None.
+    Version 4 added mask_sha256, guide_sha256 and psnr_given, version 5 guide and guide_by; rows of the versions before
+    have them as None.
 
     Attributes:
         job_id, shard_id: The job and the shard that wrote this row.
@@ -51,6 +52,8 @@ class ManifestRow:
         mask_sha256, guide_sha256: The files that told what is damaged and what to start from or to come near to, with
             this image, or the weights of the network that made the guide; None where the job has none, or the image
             has none that could be read.
+        guide, guide_by: Where the job reads its guides, or the network that makes them, and by what a restoration is to
+            be close to its own; None where the job has none.
         output_key, output_size, output_sha256: The restored object; None unless status is "restored".
         width, height: Pixels of the restored image, after EXIF orientation.
         image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.
@@ -98,6 +101,8 @@ class ManifestRow:
     source_sha256: str | None = None
     mask_sha256: str | None = None
     guide_sha256: str | None = None
+    guide: str | None = None
+    guide_by: str | None = None
     output_key: str | None = None
     output_size: int | None = None
     output_sha256: str | None = None
@@ -152,7 +157,10 @@ class ManifestRow:
 
 
 PARTS: Final = Table(
-    ManifestRow, "manifest part", version=4, since={"mask_sha256": 4, "guide_sha256": 4, "psnr_given": 4}
+    ManifestRow,
+    "manifest part",
+    version=5,
+    since={"mask_sha256": 4, "guide_sha256": 4, "psnr_given": 4, "guide": 5, "guide_by": 5},
 )
 SCHEMA: Final = PARTS.schema
 ENDS: Final = ("source_key", "source_etag", "status")

@@ -113,7 +113,7 @@ class Table(Generic[T]):
         known = [str(each) for each in self._readable]
         if version not in known:
             raise ConfigurationError(
-                f"a {self.name} of schema version {version}, where this deqir knows version {' and '.join(known)}; "
+                f"a {self.name} of schema version {version}, where this deqir knows version {', '.join(known)}; "
                 "use the deqir that wrote it, or another destination"
             )
         if not found.equals(self._schema_of(int(version))):

@@ -8,8 +8,10 @@ import deqir
 from deqir.perceptual import LPIPS_WEIGHTS
 from deqir.priors import prior_directory, read_card
 from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
+from deqir.starts import start_noise
 
 from .assembly import devices_of, model_errors, settings_of
+from .companions import check_match
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import make_operator
 from .errors import ConfigurationError
@@ -28,20 +30,37 @@ def check_places(job: RestoreJob) -> None:
         ConfigurationError: A place is not there, or is where another one must not be.
         StoreUnavailableError: A store answers nobody.
     """
-    places = {
-        "source": job.source,
-        "reference": job.reference,
-        "guide": job.result.guide_place,
-        "masks": getattr(job.result.degradation, "masks", None),
-    }
-    for name, url in places.items():
-        if url is not None:
-            refuse_overlap(name, url, job.destination)
-            open_store(url, writable=False)
+    for name, url in {"source": job.source, **_beside(job)}.items():
+        refuse_overlap(name, url, job.destination)
+        open_store(url, writable=False)
     if job.reference is not None and job.result.guide == job.reference:
         raise ConfigurationError(
             "the guide is the reference: what a job is measured against must not be what it is brought near to"
         )
+
+
+def check_companions(job: RestoreJob) -> None:
+    """Make sure that of masks, guides and originals some belong to some images, as far as `check_match` looks.
+
+    Args:
+        job: With places that are there.
+
+    Raises:
+        ConfigurationError: None does.
+    """
+    source = open_store(job.source, writable=False)
+    for name, url in _beside(job).items():
+        check_match(source, open_store(url, writable=False), name=name)
+
+
+def _beside(job: RestoreJob) -> dict[str, str]:
+    """Return where files are that belong to single images, by what the configuration calls them."""
+    places = {
+        "reference": job.reference,
+        "guide": job.result.guide_place,
+        "masks": getattr(job.result.degradation, "masks", None),
+    }
+    return {name: url for name, url in places.items() if url is not None}
 
 
 def check_device(runtime: RuntimeConfig) -> None:
@@ -81,9 +100,11 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         file=file,
         noise=result.noise_taken,
     )
-    noise = settings_of(result, job.runtime, operator).start_noise_of(operator, given=result.guide is not None)
     with model_errors():
-        read_card(prior_directory(result.prior)).check_noise(noise)
+        card = read_card(prior_directory(result.prior))
+        settings = settings_of(result, job.runtime, operator)
+        noise = start_noise(settings, operator, card, given=result.guide is not None)
+        card.check_noise(noise)
     if result.steps > 1 and noise <= result.end_noise:
         raise ConfigurationError(
             f"end_noise {result.end_noise:g} must be below the noise of the start, which is {noise:.4g} here: choose a "

@@ -9,13 +9,12 @@ says the last one that has it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 from .errors import ConfigurationError
 from .keys import Layout, unescaped
-from .manifest import NOT_RESTORED, ManifestRow, Status, read_ends
+from .manifest import NOT_RESTORED, read_ends
 from .plan import create_plan, stored_plan, uncommitted
 from .shards import ImageRef
 from .store import Store
@@ -77,24 +76,6 @@ def tries_of(destination: Store, base: str, *, first: int = 0) -> list[str]:
     while destination.head(Layout(job := retry_id(base, first + len(jobs))).job()) is not None:
         jobs.append(job)
     return jobs
-
-
-def restored_since(destination: Store, job_id: str, rows: Iterable[ManifestRow]) -> frozenset[tuple[str, str]]:
-    """Return key and etag of what a job did not restore and a later retry did; without failures nothing is read.
-
-    Args:
-        destination: Where the jobs are.
-        job_id: A job, or one of its retries.
-        rows: All its rows.
-    """
-    failed = {(row.source_key, row.source_etag) for row in rows if row.status in NOT_RESTORED}
-    if not failed:
-        return frozenset()
-    restored = set[tuple[str, str]]()
-    for later in tries_of(destination, base_of(job_id), first=number_of(job_id) + 1):
-        ends = read_ends(destination, Layout(later))
-        restored.update((key, etag) for key, etag, status in ends if status == Status.RESTORED)
-    return frozenset(failed & restored)
 
 
 def finished(destination: Store, job_id: str) -> bool:

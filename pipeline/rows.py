@@ -36,6 +36,8 @@ class JobFacts:
     device: str
     dtype: str
     software: Mapping[str, str]
+    guide: str | None = None
+    guide_by: str | None = None
     guide_sha256: str | None = None
 
     def begin(self, ref: ImageRef, *, shard_id: str) -> ManifestRow:
@@ -49,6 +51,8 @@ class JobFacts:
             source_size=ref.size,
             status=Status.FAILED,
             guide_sha256=self.guide_sha256,
+            guide=self.guide,
+            guide_by=self.guide_by,
             task=self.task,
             operator_parameters=dict(self.operator_parameters),
             prior=self.prior,

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
 from deqir.batching import out_of_memory
-from deqir.engine import own_start
 from deqir.protocols import Outcome
 from deqir.real_esrgan import RealEsrgan
 from deqir.results import misfit_or_nan
 from deqir.samples import Samples, sample_seed
+from deqir.starts import own_start
 
 from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from .framing import scene_of, shown

@@ -29,12 +29,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSummary:
-    """What became of the inputs that have a row.
+    """What became of the inputs that have a row, each in the newest version that has one.
 
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
-        restored, failed, skipped, conflicts: Rows by status.
-        restored_since: How many of the failed and conflicting inputs a later retry of the job restored.
+        restored, failed, skipped, conflicts: Inputs by the status of their newest version.
+        replaced: Rows of older versions, which no other number tells of.
+        restored_since: How many of the failed and conflicting inputs were restored since, by a later retry of the job
+            or, where this is a retry, in a newer version.
         failures: Every other failed or conflicting input, by key.
         fallbacks: Restored images whose parallel solve ran out of rounds.
         suspects: Restored images that do not look as if what was undone had been done to them.
@@ -45,7 +47,7 @@ class JobSummary:
         psnr_given: Likewise of the source images; None unless all have the size of their restoration.
         measured: How many those are.
         sampled: Restored images with further samples.
-        started_at, finished_at: UTC; first start and last end of any row, None without rows.
+        started_at, finished_at: UTC; first start and last end of any of these rows, None without rows.
     """
 
     job_id: str
@@ -54,6 +56,7 @@ class JobSummary:
     failed: int
     skipped: int
     conflicts: int
+    replaced: int
     restored_since: int
     failures: tuple[Failure, ...]
     fallbacks: int
@@ -72,7 +75,7 @@ class JobSummary:
 
     @property
     def images(self) -> int:
-        """Rows in all."""
+        """Inputs in all."""
         return self.restored + self.failed + self.skipped + self.conflicts
 
     @property
@@ -96,6 +99,7 @@ def summary_of(
     destination: str,
     rows: Iterable[ManifestRow],
     *,
+    replaced: int = 0,
     restored_since: Collection[tuple[str, str]] = frozenset(),
 ) -> JobSummary:
     """Return a job's rows in numbers.
@@ -103,8 +107,9 @@ def summary_of(
     Args:
         job_id: Of the job.
         destination: Its URL.
-        rows: All its rows.
-        restored_since: Key and etag of what later retries restored.
+        rows: One for each input.
+        replaced: How many rows of older versions were left out.
+        restored_since: Key and etag of what was made good since.
     """
     rows = list(rows)
     count = Counter(row.status for row in rows)
@@ -119,6 +124,7 @@ def summary_of(
         failed=count[Status.FAILED],
         skipped=count[Status.SKIPPED],
         conflicts=count[Status.CONFLICT],
+        replaced=replaced,
         restored_since=len(bad) - len(left),
         failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
         fallbacks=sum(row.fallback is True for row in restored),

@@ -19,7 +19,6 @@ from deqir.batching import out_of_memory
 from deqir.estimation import check_fit
 
 from .companions import Companion
-from .degradations import Undoing
 from .delivery import ConflictError, Delivery
 from .errors import ImageError, OutOfMemoryError
 from .framing import sigma_of
@@ -32,6 +31,7 @@ from .shards import ImageRef, Shard, ShardReport
 from .solving import Restored, Solver, Unsolved
 from .store import Store
 from .threads import map_ahead, threads
+from .undoing import Undoing
 
 WRITING_AHEAD: Final = 4
 """Images a writer that may wait to be written, all samples counted, before the solver waits."""

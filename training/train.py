@@ -199,8 +199,8 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
         }
-        _save(state, self.folder / "checkpoint.pt")
-        _save(self.average.state_dict(), self.folder / "ema.pt")
+        save(state, self.folder / "checkpoint.pt")
+        save(self.average.state_dict(), self.folder / "ema.pt")
         start = [self.step, round(self.seconds), f"{rate:.2e}", f"{loss:.4f}"]
         self._row(start, denoising_psnr(self.average, self.held))
 
@@ -217,7 +217,7 @@ class Run:
         self.step, self.seconds = state["step"], state["seconds"]
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
+def save(state: dict[str, Any], path: Path) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)

@@ -189,7 +189,8 @@ def _disjoint_start(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) ->
     covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 but for masks
     known = covered > KNOWN
     x = torch.where(known, u / covered.clamp(min=KNOWN), 0.0)
-    x = x if bool(known.all()) else diffused_fill(x, known[0])
+    if any(isinstance(part, Inpainting) for part in K) and not bool(known.all()):
+        x = diffused_fill(x, known[0])
     for part in reversed(K):
         x = x if isinstance(part, Inpainting) else part.start(x)
     return x + _disjoint_pinv(K, u - _forward(K, x))

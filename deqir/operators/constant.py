@@ -1,9 +1,11 @@
-"""What operators hold, on the device and in the precision of what they are applied to."""
+"""What operators and chains hold, on the device and in the precision of what they are applied to."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from deqir.devices import sent
 
 
 class Constant:
@@ -22,10 +24,14 @@ class Constant:
 
     def like(self, x: Tensor) -> Tensor:
         """Return the tensor on x's device and in x's precision."""
+        return self.on(x.device, x.dtype)
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Return the tensor on a device and in a precision."""
         last = self._last
-        if last.device != x.device or last.dtype != x.dtype:
+        if last.device != device or last.dtype != dtype:
             with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
-                self._last = last = self._tensor.to(x)
+                self._last = last = sent(self._tensor, device, dtype)
         return last
 
     def __reduce__(self) -> tuple[type[Constant], tuple[Tensor]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.devices import sent
 from deqir.shapes import Float
 
 from .convolution import Deblurring
@@ -94,8 +95,8 @@ class FramedDeblurring:
     def widened(self, image: Float[Tensor, "*batch h w"], /) -> Float[Tensor, "*batch H W"]:
         """Return a scene whose framed part is this image, which goes on beyond its frame as in a mirror."""
         top, bottom, left, right = self._reach
-        rows = _mirrored(image.shape[-2], top, bottom).to(image.device)
-        columns = _mirrored(image.shape[-1], left, right).to(image.device)
+        rows = sent(_mirrored(image.shape[-2], top, bottom), image.device)
+        columns = sent(_mirrored(image.shape[-1], left, right), image.device)
         return image[..., rows, :][..., columns]
 
     def _sides(self, x: Tensor) -> tuple[int, int]:

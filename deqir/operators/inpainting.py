@@ -67,7 +67,7 @@ class Inpainting:
         Where each channel has its own gaps, what is filled is the difference to the other channels, so that a gap
         in one shows the detail of the others, and a missing channel is their mean.
         """
-        known, keep = self(y), self.keep.to(y.device)
+        known, keep = self(y), self._known.like(y).bool()
         if keep.ndim == 2 or len(keep) == 1:
             return diffused_fill(known, keep)
         others = _mean_of_others(diffused_fill(known, keep), keep)

@@ -117,7 +117,8 @@ class MatrixFree:
             ConvergenceError: An image did not reach the tolerance; `solve` returns it as it is.
         """
         solved = self.solve(y)
-        missed = (~solved.converged & solved.residual.isfinite()).nonzero().flatten().tolist()
+        short = (~solved.converged & solved.residual.isfinite()).tolist()
+        missed = [image for image, is_short in enumerate(short) if is_short]
         if missed:
             worst = float(solved.residual[missed].max())
             raise ConvergenceError(

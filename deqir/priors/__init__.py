@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .catalog import FETCHABLE, available_priors, fetch_prior, load_prior, prior_digest, prior_directory
+from .catalog import BUNDLED, FETCHABLE, available_priors, fetch_prior, load_prior, prior_digest, prior_directory
 from .checkpoints import Facts, Imported, import_prior
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import PriorCard, read_card, write_card, write_prior
@@ -11,6 +11,7 @@ from .prior import Prior, PriorError
 from .unet import UNetPrior
 
 __all__ = [
+    "BUNDLED",
     "FETCHABLE",
     "DenoiserPrior",
     "FFDNet",

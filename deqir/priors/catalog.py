@@ -19,6 +19,7 @@ from .channelwise import Channelwise
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, schedule_of, verify_weights, write_prior
 from .drunet import DRUNet
+from .enlarging import PREFIX, enlargers_of
 from .prior import Prior, PriorError
 from .pyramid import PyramidDenoiser
 from .unet import UNetPrior
@@ -51,10 +52,14 @@ PINNED: Final[Mapping[str, str]] = {
     "ffdnet": "abf660cfd02ac45e099216891081c03ed8a0989ba5e864d642f05a062b4d41ee",
 }
 """SHA-256 of the weights file that a fetch of each prior must give."""
+BUNDLED: Final = "bundled"
+"""The prior that comes with this package."""
 
 
 def prior_directory(name_or_path: str) -> Path:
-    """Return where a prior lies: a path as it is, a name in the user's cache."""
+    """Return where a prior lies: a path as it is, `BUNDLED` in this package, another name in the user's cache."""
+    if name_or_path == BUNDLED:
+        return Path(__file__).parents[1] / "assets" / BUNDLED
     return cache_dir() / "priors" / name_or_path if _is_name(name_or_path) else Path(name_or_path).expanduser()
 
 
@@ -74,22 +79,23 @@ def _remedy(name_or_path: str) -> str:
 def available_priors() -> dict[str, PriorCard | None]:
     """Return the known names and those in the cache, with the card of each that is here."""
     here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")}
-    names = sorted(here | FETCHABLE.keys())
-    return {name: read_card(prior_directory(name)) if name in here else None for name in names}
+    names = sorted({*here, *FETCHABLE, BUNDLED})
+    return {name: read_card(prior_directory(name)) if name in {*here, BUNDLED} else None for name in names}
 
 
 def fetch_prior(name: str) -> Path:
     """Download a known prior into the user's cache, unless it is there and whole; returns its directory.
 
+    `BUNDLED` is here already.
+
     Raises:
         PriorError: No such prior, or what came is not what this version pins.
         DownloadError: It could not be downloaded, or the archive was altered.
     """
-    fetch = FETCHABLE.get(name)
-    if fetch is None:
+    fetch, directory = FETCHABLE.get(name), prior_directory(name)
+    if fetch is None and name != BUNDLED:
         raise PriorError(f"no prior named {name!r} can be fetched; known: {', '.join(sorted(FETCHABLE))}")
-    directory = prior_directory(name)
-    if not (directory / CARD).exists():
+    if fetch is not None and not (directory / CARD).exists():
         fetch(directory)
     prior_digest(name)
     return directory
@@ -105,20 +111,32 @@ def prior_digest(name_or_path: str) -> str:
 
 
 def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
-    """Load a prior by name, out of the user's cache, or by the path of its directory.
+    """Load a prior by name, out of this package or the user's cache, or by the path of its directory.
 
     Args:
-        name_or_path: "ffdnet", another name in the cache, or a path with a slash in it.
+        name_or_path: "bundled", "ffdnet", another name in the cache, or a path with a slash in it.
         device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
 
     Raises:
         PriorError: The prior is not here, was altered, or does not fit its own card.
     """
+    from safetensors.torch import load
+
     card, data = _checked(name_or_path)
     where = device_of(device)
-    build = _unet if card.kind == "unet" else _plain
-    denoiser, network, multiple = build(prior_directory(name_or_path), card, data)
-    network.to(where).eval().requires_grad_(False)
+    directory, build = prior_directory(name_or_path), _unet if card.kind == "unet" else _plain
+    weights = load(data)
+    beside = {name: weights.pop(name) for name in list(weights) if name.startswith(PREFIX)}
+    denoiser, network, multiple = build(directory, card, weights)
+    try:
+        enlargers = enlargers_of(beside, card.enlarges)
+    except RuntimeError as error:
+        raise PriorError(
+            f"the weights in {directory} are not of what its card says that it enlarges: {error}"
+        ) from error
+    for one in (network, enlargers):
+        if one is not None:
+            one.to(where).eval().requires_grad_(False)
     return Prior(
         name=card.name,
         digest=card.sha256,
@@ -127,6 +145,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
         multiple=multiple,
         max_noise=card.max_noise,
         native=card.native_size or native_size(network),
+        enlargers=enlargers,
     )
 
 
@@ -151,14 +170,12 @@ def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     return card, data
 
 
-def _plain(directory: Path, card: PriorCard, data: bytes) -> tuple[Denoiser, torch.nn.Module, int]:
-    from safetensors.torch import load
-
+def _plain(directory: Path, card: PriorCard, weights: dict[str, Tensor]) -> tuple[Denoiser, torch.nn.Module, int]:
     architectures: Mapping[str, type[FFDNet | DRUNet | PyramidDenoiser]]
     architectures = {"denoiser": FFDNet, "drunet": DRUNet, "pyramid": PyramidDenoiser}
     try:
         network = architectures[card.kind](**card.architecture)
-        network.load_state_dict(load(data))
+        network.load_state_dict(weights)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # up to a third faster on a CPU
     except (TypeError, RuntimeError) as error:
         raise PriorError(f"the weights in {directory} do not fit the architecture its card states: {error}") from error
@@ -167,16 +184,15 @@ def _plain(directory: Path, card: PriorCard, data: bytes) -> tuple[Denoiser, tor
     return Channelwise(denoiser) if grey else denoiser, network, network.multiple
 
 
-def _unet(directory: Path, card: PriorCard, data: bytes) -> tuple[Denoiser, torch.nn.Module, int]:
+def _unet(directory: Path, card: PriorCard, weights: dict[str, Tensor]) -> tuple[Denoiser, torch.nn.Module, int]:
     from diffusers import UNet2DModel
     from diffusers.models.attention_processor import Attention
-    from safetensors.torch import load
 
     try:
         config: dict[str, Any] = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
         with torch.device("meta"):  # initial weights of a large network take longer than reading it
             network = UNet2DModel.from_config(config)  # type: ignore[no-untyped-call]
-        network.load_state_dict({name: tensor.float() for name, tensor in load(data).items()}, assign=True)
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     except OSError as error:
         raise PriorError(f"{directory} holds no {CONFIG} of a UNet: {error.strerror}") from error
     except (TypeError, ValueError, RuntimeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -13,8 +13,10 @@ from typing import Final, Literal, get_args
 from torch import Tensor
 
 from deqir.download import install_file
+from deqir.protocols import LinearOperator
 from deqir.schedule import NoiseSchedule
 
+from .enlarging import enlarges
 from .prior import PriorError, refuse_beyond
 
 CARD: Final = "deqir.json"
@@ -45,6 +47,8 @@ class PriorCard:
         schedule, beta_start, beta_end, train_steps: The noise that a UNet was trained with, see `schedule_of`.
         prediction: What a UNet returns, as diffusers calls it.
         timestep_scale: What a UNet's timesteps are multiplied by before it is told them.
+        enlarges: Scales of super-resolution whose chains start from what a network beside the prior makes; that
+            network's weights are in the same file.
         native_size: Side of the square images that it was trained on, in pixels; None: any.
         licence, source: Terms of the weights and where they come from.
         format: Version of this file's layout.
@@ -61,10 +65,15 @@ class PriorCard:
     schedule: ScheduleName = "linear"
     prediction: Prediction = "epsilon"
     timestep_scale: float = 1.0
+    enlarges: Sequence[int] = ()
     native_size: int | None = None
     licence: str = "not stated"
     source: str = "not stated"
     format: int = FORMAT
+
+    def starts(self, A: LinearOperator) -> bool:
+        """Return whether the prior makes what chains for A start from."""
+        return enlarges(self.enlarges, A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
@@ -106,6 +115,7 @@ def _card(values: object) -> PriorCard:
         "float": (int, float),
         "Mapping[str, int]": dict,
         "int | None": (int, NoneType),
+        "Sequence[int]": (list, tuple),
     }
     for name, annotation in PriorCard.__annotations__.items():
         if name in values and not isinstance(values[name], types.get(annotation, object)):

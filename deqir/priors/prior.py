@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir.download import ModelError
-from deqir.protocols import Denoiser
+from deqir.protocols import Denoiser, LinearOperator
 from deqir.shapes import Float
+
+from .enlarging import Enlargers, enlarges
 
 
 class PriorError(ModelError):
@@ -30,6 +32,7 @@ class Prior:
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
         native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
         replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
+        enlargers: What chains of super-resolution start from, if it comes with that; on `device`, too.
     """
 
     name: str
@@ -40,11 +43,16 @@ class Prior:
     max_noise: float
     native: int | None = None
     replicas: int = 1
+    enlargers: Enlargers | None = None
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         height, width = x_t.shape[-2:]
         wide = _reflect(x_t, -height % self.multiple, -width % self.multiple)
         return self.denoiser(wide, alpha_bar)[..., :height, :width]
+
+    def starts(self, A: LinearOperator) -> bool:
+        """Return whether it makes what chains for A start from."""
+        return self.enlargers is not None and enlarges(self.enlargers.scales, A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""

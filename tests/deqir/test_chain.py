@@ -87,3 +87,10 @@ def test_levels_and_weights_that_do_not_belong_together_are_refused() -> None:
         Chain(alpha_bar=alpha_bar, c1=two, c2=two)
     with pytest.raises(ValueError, match="rise strictly"):
         Chain(alpha_bar=alpha_bar.flip(0), c1=two[:1], c2=two[:1])
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_the_weights_of_some_steps_are_those_of_each(positions: list[int]) -> None:
+    chain = Chain.between(0.3, 6 / 255, steps=6, eta=0.9)
+    found = chain.weights_of(positions, torch.zeros((), dtype=torch.float32))
+    torch.testing.assert_close(found, chain.weights[:, positions].float(), rtol=0, atol=0)

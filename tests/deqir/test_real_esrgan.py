@@ -13,8 +13,9 @@ from torch.nn import functional
 from deqir import real_esrgan
 from deqir.download import ModelError
 from deqir.models import describe_model, fetch_model
+from deqir.ncnn import HALF
 from deqir.operators import SuperResolution
-from deqir.real_esrgan import HALF, REAL_ESRGAN_WEIGHTS, RealEsrgan, convert, load_real_esrgan
+from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, convert, load_real_esrgan
 from tests.deqir.problems import rand
 
 here = pytest.mark.skipif(

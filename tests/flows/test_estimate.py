@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from deqir.estimation import Estimate, NoiseEstimate
+from flows.estimate import table
+from pipeline.estimating import Estimated
 from tests.flows.conftest import Command
 from tests.pipeline.archive import pixels, put, snapshot
 
@@ -70,12 +74,47 @@ def test_estimates_are_told_of_each_image_and_masks_are_written_apart(tmp_path, 
     assert "exists already and was left alone" in images["b/scratched.png"]["error"]
 
 
-def test_without_json_it_is_a_table_with_intervals(source, deqir: Command) -> None:
-    run = deqir("estimate", source, COLUMNS="160")
+LONG = "scans of the second volume/plates 101 to 200/plate 117, Zürich, Bahnhofbrücke, morning.png"
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_without_json_it_is_columns_of_which_nothing_is_cut(tmp_path, deqir: Command, columns: str) -> None:
+    """In a pipe, whatever a terminal's width: each image is one line, with its name as it is at the end."""
+    good = photograph()
+    put(tmp_path, f"in/{LONG}", file_of(good + 10 * np.random.default_rng(0).standard_normal(good.shape)))
+    put(tmp_path, "in/small.jpg", file_of(good, "JPEG", quality=70))
+    put(tmp_path, "in/torn.png", file_of(good)[:500])
+    run = deqir("estimate", tmp_path / "in", COLUMNS=columns)
     assert "Traceback" not in run.stderr
-    (line,) = (line for line in run.stdout.splitlines() if "noisy.png" in line)
-    assert "256 x 256" in line
-    assert "?" in line
+    heading, noisy, small, torn, meaning = run.stdout.splitlines()
+    assert heading.split() == ["size", "noise", "blur", "scale", "JPEG", "damage", "image"]
+    assert noisy.index("scans of") == small.index("small.jpg") == torn.index("torn.png") == heading.index("image")
+    assert noisy.endswith(LONG)
+    assert re.match(r" *256 x 256 +(9|10)\.\d \(\d+\.\d-\d+\.\d\) .* \? +\d\.\d\d% scans", noisy)
+    assert small.split()[-3:] == ["70", small.split()[-2], "small.jpg"]
+    assert torn.split() == ["not", "read", "torn.png"]
+    assert "nine in ten in the brackets" in meaning
+
+
+def test_what_is_known_of_an_image_fits_a_terminal_of_80_columns_beside_a_name() -> None:
+    """The widest cells that there are: a large scan whose intervals are wide."""
+    wide = Estimated(
+        key="plate 117, b.png",
+        width=12_000,
+        height=12_000,
+        noise=NoiseEstimate(sigma=Estimate(value=25.5 / 255, low=10.1 / 255, high=30.2 / 255), channels=(0.1,)),
+        blur=Estimate(value=1.5, low=0.5, high=2.5),
+        damage=1.0,
+    )
+    heading, line, meaning = (text.plain for text in table([wide]))
+    assert line == "12000 x 12000 25.5 (10.1-30.2) 1.5 (0.5-2.5)     ?    ? 100.00% plate 117, b.png"
+    assert max(map(len, (heading, line, meaning))) == 80
+
+
+def test_a_name_cannot_put_lines_or_colours_into_the_columns() -> None:
+    heading, line, _ = (text.plain for text in table([Estimated(key="z\n\x1b[31mb.png")]))
+    assert line.endswith(r" z\n\x1b[31mb.png")
+    assert line.index("z") == heading.index("image")
 
 
 @pytest.mark.parametrize(

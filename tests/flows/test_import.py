@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from deqir.priors import read_card
+from deqir.download import ModelError
+from deqir.models import fetch_model
+from deqir.priors import import_prior, read_card
 from tests.deqir.reference_denoisers import ffdnet
 from tests.deqir.reference_networks import Adm, drawn
-from tests.flows.conftest import Command
-from tests.pipeline.archive import pixels, write_archive
+from tests.flows.conftest import ROOT, Command, command
+from tests.pipeline.archive import pixels, put, write_archive
 
 
 def saved(network: nn.Module, path: Path) -> Path:
@@ -77,3 +83,59 @@ def test_what_cannot_be_imported_is_one_line_and_leaves_nothing(
     (line,) = run.stderr.strip().splitlines()
     assert text in line
     assert not (tmp_path / "c").exists()
+
+
+@pytest.fixture
+def killed(tmp_path: Path, prefect_environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """An import into the cache that waits for its file, a pipe without a writer, after making its folder."""
+    (tmp_path / "cache/priors").mkdir(parents=True)
+    os.mkfifo(tmp_path / "never.pth")
+    process = subprocess.Popen(
+        command("models", "import", tmp_path / "never.pth", "--name", "never"),
+        env=prefect_environment | {"DEQIR_CACHE": str(tmp_path / "cache")},
+        cwd=ROOT,
+    )
+    while not left_in(tmp_path):
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def left_in(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache/priors").glob(".importing-*"))
+
+
+def aged(folder: Path, *, seconds: float) -> None:
+    os.utime(folder, (time.time() - seconds,) * 2)
+
+
+@pytest.mark.parametrize("fetch", [False, True])
+def test_what_a_killed_import_left_is_taken_away_by_the_next_command_and_a_living_ones_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: subprocess.Popen[bytes], fetch: bool
+) -> None:
+    monkeypatch.setenv("DEQIR_CACHE", str(tmp_path / "cache"))
+    numbers = count()
+
+    def next_command() -> None:
+        if fetch:
+            with pytest.raises(ModelError, match="no model named"):
+                fetch_model("nothing")
+        else:
+            file = saved(ffdnet(channels=1, width=8, depth=3), tmp_path / "grey.pth")
+            import_prior(file, name=f"grey{next(numbers)}")
+
+    (folder,) = left_in(tmp_path)
+    aged(folder, seconds=7200)
+    next_command()
+    assert left_in(tmp_path) == [folder]
+    killed.kill()
+    killed.wait()
+    aged(folder, seconds=1)
+    next_command()
+    assert left_in(tmp_path) == [folder]  # it might be one that is not held yet
+    put(folder, "never/model.safetensors", b"half of it")
+    aged(folder, seconds=120)
+    next_command()
+    assert left_in(tmp_path) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ from rich.console import Console
 from flows.status import overview
 from pipeline.summary import JobSummary, summary_of
 from tests.flows.conftest import Command
-from tests.pipeline.archive import write_archive
+from tests.pipeline.archive import image_bytes, put, write_archive
 
 BARE = replace(summary_of("0123456789abcdef", "/restored", []), failed=4, skipped=12)
 MEASURED = replace(
@@ -59,3 +61,24 @@ def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_p
     heading, line = told.stdout.splitlines()
     assert heading.startswith("job ")
     assert line.split()[3:] == ["2", "2", "0", "0", "0"]
+
+
+def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(
+    tmp_path: Path, tiny_prior: str, deqir: Command
+) -> None:
+    """The exit status, the summary and the status of the job agree."""
+    write_archive(tmp_path / "in", 1)
+    put(tmp_path / "in", "torn.png", b"not an image")
+    restore = ["restore", tmp_path / "in", tmp_path / "out", "--prior", tiny_prior, "--scale", "2", "--steps", "3"]
+    restore += ["--executor", "local"]
+    assert deqir(*restore).returncode == 3
+    put(tmp_path / "in", "torn.png", image_bytes(5))
+    run = deqir(*restore, "--json")
+    assert run.returncode == 0, run.stderr
+    summary = json.loads(run.stdout)
+    assert summary.pop("done_in_this_run") == 1
+    assert (summary["restored"], summary["failed"], summary["replaced"], summary["failures"]) == (2, 0, 1, [])
+    assert json.loads(deqir("status", tmp_path / "out", "--json").stdout) == [summary]
+    told = deqir("status", tmp_path / "out", "--job", summary["job_id"]).stdout
+    assert re.search(r"older versions\W+1 \(replaced in the source", told), told
+    assert "torn.png" not in told

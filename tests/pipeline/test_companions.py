@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import companions
+from pipeline.companions import check_match
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.job import open_job, plan_job
 from pipeline.manifest import ManifestRow
+from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import watched
 from tests.pipeline.files import chunk, noise, saved
@@ -59,7 +62,7 @@ def test_a_row_has_the_digest_of_the_mask_that_its_image_was_read_with(
     assert [rows[key].status for key in keys] == ["restored", "failed", "failed", "failed"]
     assert [rows[key].error_type for key in keys[1:]] == ["DecodeError", "MaskError", "MaskError"]
     assert [rows[key].mask_sha256 for key in keys] == [*(digest(masks / key) for key in keys[:3]), None]
-    assert {row.guide_sha256 for row in rows.values()} == {None}
+    assert {(row.guide_sha256, row.guide, row.guide_by) for row in rows.values()} == {(None, None, None)}
 
     put(masks, keys[2], mask_bytes(at=7))
     again = retried(job.config)
@@ -89,6 +92,7 @@ def test_a_row_has_the_digest_of_its_images_guide(opened: Callable[..., Any], so
     rows = by_key(run(worker, shards[0]))
     assert [rows[key].status for key in keys] == ["restored", "failed", "failed"]
     assert [rows[key].guide_sha256 for key in keys] == [*(digest(guides / key) for key in keys[:2]), None]
+    assert {(row.guide, row.guide_by) for row in rows.values()} == {(str(guides), "colour")}
     assert {row.mask_sha256 for row in rows.values()} == {None}
 
 
@@ -154,3 +158,72 @@ def test_a_mask_may_have_as_many_pixels_as_an_image_and_is_not_decoded_beyond(
     with pytest.raises(ConfigurationError, match="20000 x 20000 pixels, but max_pixels is 64000000"):
         open_job(job)
     assert not (tmp_path / "other").exists()
+
+
+def beside(kind: str, place: Path | str) -> dict[str, Any]:
+    """Settings of a job with a place for something that belongs to its images."""
+    if kind == "masks":
+        return {"degradation": {"task": "inpaint", "masks": str(place)}}
+    return {"result": {"guide": str(place)}} if kind == "guide" else {"reference": place}
+
+
+@pytest.mark.parametrize("kind", ["guide", "masks", "reference"])
+def test_a_place_with_nothing_for_any_image_is_refused_before_anything_is_written(
+    source: Path, destination: Path, tmp_path: Path, tiny_prior: str, kind: str
+) -> None:
+    """With a key of each, so that one sees what is wrong; one file that belongs to one image is enough."""
+    keys = write_archive(source, 3, size=SIZE)
+    put(source, "notes.txt", b"taken in 1931")
+    put(tmp_path / "other", "notes.txt", b"of no image")
+    put(tmp_path / "other", "results/album/00.png", mask_bytes(at=3))
+    job = restore_job(source, destination, tiny_prior, **beside(kind, tmp_path / "other"))
+    with pytest.raises(ConfigurationError) as caught:
+        open_job(job)
+    told = str(caught.value)
+    assert told.startswith(f"`{kind}` {tmp_path / 'other'} has nothing for any image of {source}: ")
+    assert "a key there is notes.txt, an image's is album/00.png" in told
+    (tmp_path / "other/notes.txt").unlink()
+    with pytest.raises(ConfigurationError, match=r"a key there is results/album/00\.png, an image's is album/00\.png"):
+        open_job(job)
+    assert not destination.exists()
+    put(tmp_path / "other", f"{keys[2]}.webp", b"of the last one, by its full name")
+    assert plan_job(open_job(job)).waiting == 4
+
+
+@pytest.mark.parametrize("kind", ["guide", "masks", "reference"])
+def test_an_empty_place_is_refused_where_there_are_images_and_waited_for_where_there_are_none(
+    source: Path, destination: Path, tmp_path: Path, tiny_prior: str, kind: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    job = restore_job(source, destination, tiny_prior, **beside(kind, tmp_path / "empty"))
+    assert plan_job(open_job(job)).shards == ()
+    put(source, "first.jpg", image_bytes(1))
+    with pytest.raises(ConfigurationError, match=r"it holds no file, an image's is first\.jpg"):
+        open_job(job)
+
+
+def test_of_places_that_are_too_large_to_be_listed_before_the_plan_nothing_is_said(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are planned as before; an image without a file then fails by itself."""
+    monkeypatch.setattr(companions, "LOOKED_AT", 3)
+    write_archive(source, 3)
+    put(tmp_path / "guides", "other.png", b"of no image")
+    stores = [open_store(str(folder), writable=False) for folder in (source, tmp_path / "guides")]
+    with pytest.raises(ConfigurationError, match="has nothing for any image"):
+        check_match(*stores, name="guide")
+    put(source, "album/03.png", image_bytes(3))
+    check_match(*stores, name="guide")
+
+
+@pytest.mark.s3
+def test_a_prefix_of_a_bucket_is_held_against_another_one(s3_url: str) -> None:
+    source, guides = (open_store(f"{s3_url}/{name}", writable=True) for name in ("in", "guides"))
+    source.create("a/1.jpg", b"")
+    guides.create("in/a/1.png", b"")
+    with pytest.raises(
+        ConfigurationError, match=rf"`guide` {s3_url}/guides .* is in/a/1\.png, an image's is a/1\.jpg;"
+    ):
+        check_match(source, guides, name="guide")
+    guides.create("a/1.png", b"")
+    check_match(source, guides, name="guide")

@@ -81,3 +81,13 @@ def test_what_cannot_be_read_any_more_is_left_out(tmp_path: Path, tiny_prior, ca
     assert caplog.text.count("image not shown") == 2
     gone = job.model_copy(update={"source": str(tmp_path / "nowhere")})
     assert exhibits(gone, rows_of(job), count=3) == ()
+
+
+def test_of_an_image_that_was_replaced_the_newest_version_is_shown(tmp_path: Path, tiny_prior) -> None:
+    (key,) = write_archive(tmp_path / "in", 1)
+    job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
+    for seed in (7, 8, 9, 10):  # the order of the manifest's parts is another
+        put(tmp_path / "in", key, image_bytes(seed))
+        (found,) = shown(job)
+        small, after = pixels(tmp_path / "in" / key), values(found.after)
+        assert np.abs(after.reshape(16, 2, 16, 2, 3).mean((1, 3)) - small).mean() < 6

@@ -224,8 +224,8 @@ def with_small_network(worker: ShardWorker, *, blocks: int = 1) -> ShardWorker:
 def test_made_guides_serve_any_scale_grey_images_samples_and_optimisation(
     opened: Callable[..., Any], source: Path, tmp_path: Path, mode: str, result: dict[str, Any]
 ) -> None:
-    write_archive(source, 1, size=SIZE, mode=mode)
-    (tmp_path / "guides").mkdir()
+    (key,) = write_archive(source, 1, size=SIZE, mode=mode)
+    put(tmp_path / "guides", key, b"never read")
     named = {name: str(tmp_path / value) if name == "guide" else value for name, value in result.items()}
     _, worker, shards = opened(degradation={"task": "sr", "scale": 2}, result=named)
     if "guide" in named:
@@ -276,6 +276,7 @@ def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
     network.register_forward_pre_hook(lambda module, inputs: time.sleep(0.5))
     (row,) = run(worker, shards[0])
     assert (row.status, row.guide_sha256) == ("restored", digest)
+    assert (row.guide, row.guide_by) == ("real-esrgan", "pixels")
     assert row.solve_seconds is not None
     assert row.solve_seconds > 0.5
 

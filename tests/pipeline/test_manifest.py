@@ -74,7 +74,7 @@ def test_the_schema_is_the_dataclass() -> None:
         assert column.nullable == (HINTS[column.name] not in types), column.name
     for field in fields(ManifestRow):
         assert SCHEMA.field(field.name).nullable == (field.default is None)
-    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"4"}
+    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"5"}
 
 
 @settings(deadline=None, max_examples=60)
@@ -146,39 +146,44 @@ def altered(data: bytes, **metadata: str) -> bytes:
 
 
 def test_a_part_of_another_version_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="schema version 5, where this deqir knows version 3 and 4"):
-        decode_part(altered(encode_part([row()]), version="5"))
+    with pytest.raises(ConfigurationError, match="schema version 6, where this deqir knows version 3, 4, 5;"):
+        decode_part(altered(encode_part([row()]), version="6"))
     with pytest.raises(ConfigurationError, match="schema version 2, where"):
         decode_part(altered(encode_part([row()]), version="2"))
 
 
-SINCE_4 = ["mask_sha256", "guide_sha256", "psnr_given"]
+SINCE = {4: ["mask_sha256", "guide_sha256", "psnr_given"], 5: ["guide", "guide_by"]}
 
 
-def of_version_3(some: list[ManifestRow]) -> bytes:
-    """The part that version 3 would have written."""
-    table = pq.read_table(io.BytesIO(encode_part(some))).drop_columns(SINCE_4)
+def as_written_by(version: int, some: list[ManifestRow]) -> bytes:
+    """The part that an older version would have written."""
+    later = [name for since, names in SINCE.items() if since > version for name in names]
+    table = pq.read_table(io.BytesIO(encode_part(some))).drop_columns(later)
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({b"deqir": b"manifest part", b"version": b"3"}), buffer)
+    metadata = {b"deqir": b"manifest part", b"version": str(version).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), buffer)
     return buffer.getvalue()
 
 
-def test_a_part_of_version_3_is_read_without_what_came_later(tmp_path) -> None:
-    """Also beside parts of version 4, as in a job that was begun before and is finished now."""
-    old, new = row(source_key="a", psnr=20.0), row(source_key="b", psnr=20.0, mask_sha256="ab", psnr_given=18.0)
-    assert decode_part(of_version_3([old])) == [old]
-    assert [getattr(old, name) for name in SINCE_4] == [None] * 3
+def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> None:
+    """Beside newer ones, too, as in a job that was begun before and is finished now."""
+    old = row(source_key="a", psnr=20.0)
+    middle = row(source_key="b", psnr=20.0, mask_sha256="ab", psnr_given=18.0)
+    new = row(source_key="c", guide="/guides", guide_by="colour")
+    assert [getattr(old, name) for names in SINCE.values() for name in names] == [None] * 5
     store = open_store(str(tmp_path), writable=True)
-    store.create(LAYOUT.part("0"), of_version_3([old]))
-    store.create(LAYOUT.part("1"), encode_part([new]))
-    assert list(read_rows(store, LAYOUT)) == [old, new]
-    assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in (old, new)]
+    store.create(LAYOUT.part("0"), as_written_by(3, [old]))
+    store.create(LAYOUT.part("1"), as_written_by(4, [middle]))
+    store.create(LAYOUT.part("2"), encode_part([new]))
+    rows = [old, middle, new]
+    assert list(read_rows(store, LAYOUT)) == rows
+    assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
 
 
-def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused() -> None:
-    for data in (altered(of_version_3([row()]), version="4"), altered(encode_part([row()]), version="3")):
-        with pytest.raises(ConfigurationError, match="columns are not those of version"):
-            decode_part(data)
+@pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3)])
+def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused(written: int, claimed: int) -> None:
+    with pytest.raises(ConfigurationError, match="columns are not those of version"):
+        decode_part(altered(as_written_by(written, [row()]), version=str(claimed)))
 
 
 def test_columns_that_are_not_ours_are_refused() -> None:
@@ -190,7 +195,7 @@ def test_columns_that_are_not_ours_are_refused() -> None:
     ):
         buffer = io.BytesIO()
         pq.write_table(other, buffer)
-        with pytest.raises(ConfigurationError, match="columns are not those of version 4"):
+        with pytest.raises(ConfigurationError, match="columns are not those of version 5"):
             decode_part(buffer.getvalue())
 
 

@@ -88,18 +88,6 @@ def test_a_summary_leaves_out_the_failures_that_later_retries_restored_and_no_ot
     assert (last.restored, last.restored_since, len(last.failures)) == (2, 0, 2)
 
 
-def test_an_input_that_failed_and_was_replaced_is_not_restored_by_the_retry_of_its_other_version(
-    settings, tmp_path
-) -> None:
-    first = run(settings)
-    put(tmp_path / "source", "large/a.png", image_bytes(22, size=(44, 44)))
-    run(settings)
-    assert summarise(settings.destination, first.id).failed == 4
-    run(again(settings, max_pixels=10_000))
-    left = [failure.key for failure in summarise(settings.destination, first.id).failures]
-    assert left == ["album/00.png", "large/a.png", "torn.jpg"]
-
-
 def test_a_retry_that_was_interrupted_is_finished_and_not_begun_anew(settings) -> None:
     run(settings)
     retry = again(settings, shard_size=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Final, Literal
 from torch import Tensor
 
 from deqir.download import install_file
-from deqir.priors.catalog import CONFIG, FETCHABLE, load_prior, prior_directory
+from deqir.priors.catalog import BUNDLED, CONFIG, FETCHABLE, load_prior, prior_directory
 from deqir.priors.directory import CARD, PriorCard, write_prior
 from deqir.priors.prior import PriorError
 
@@ -23,6 +22,7 @@ from .facts import Facts, Plan
 from .files import Tensors, read_tensors
 from .matching import gather
 from .probe import remaining_noise
+from .trial import trial_folder
 
 Kind = Literal["adm", "ddpm", "diffusers", "ffdnet", "drunet"]
 
@@ -88,8 +88,8 @@ def import_prior(
     if not path.exists():
         raise PriorError(f"{path} is not there")
     near = next(parent for parent in directory.resolve().parents if parent.is_dir())
-    with tempfile.TemporaryDirectory(dir=near, prefix=".importing-", ignore_cleanup_errors=True) as folder:
-        trial = Path(folder, directory.name)
+    with trial_folder(near) as folder:
+        trial = folder / directory.name
         plan, card = _write(path, trial, kind, licence, facts)
         left = _tried(trial, path)
         _move(trial, directory)
@@ -127,6 +127,8 @@ def _free_directory(name: str) -> Path:
         raise PriorError(f"{name!r} is no name for a prior")
     if name in FETCHABLE:
         raise PriorError(f"{name!r} is the prior that `deqir models fetch {name}` gets; choose another name")
+    if name == BUNDLED:
+        raise PriorError(f"{name!r} is the prior that comes with deqir; choose another name")
     if (directory / CARD).exists():
         raise PriorError(f"a prior named {name!r} is here already; delete {directory} or choose another name")
     return directory

@@ -1,0 +1,141 @@
+"""Networks that enlarge, which a prior may come with: chains of super-resolution start from what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deqir.operators import KernelSuperResolution, SuperResolution
+from deqir.parts import in_parts
+from deqir.protocols import LinearOperator
+from deqir.shapes import Float
+
+PREFIX: Final = "enlargers."
+"""What their weights' names begin with in a prior's file."""
+KERNELS: Final = ("average", "bicubic")
+"""The filters that they know, in the order of `Enlarger.kernels`."""
+CODE: Final = 15
+"""Numbers that tell of a filter."""
+MOST_NOISE: Final = 25 / 255
+"""Strongest noise of y that they know, as a standard deviation of images in [0, 1]; stronger is told as this."""
+SIDE: Final = 256
+"""Side in pixels of the parts of y that they see at once."""
+
+
+class Enlargement(NamedTuple):
+    """What made an image small."""
+
+    scale: int
+    kernel: int
+
+
+class Enlarger(nn.Module):
+    """`depth` 3 x 3 convolutions on y, then as many channels as the pixels that each of y's becomes.
+
+    Beside y it is given planes that tell of the filter that made y small and of the noise in y, as in the network of
+    Zhang et al., "Learning a Single Convolutional Super-Resolution Network for Multiple Degradations" (2018),
+    https://arxiv.org/abs/1712.06116.
+
+    Args:
+        scale: How many times as high and wide its images are.
+        width, depth: 128 and 12 in the published network.
+    """
+
+    def __init__(self, *, scale: int, width: int = 128, depth: int = 12) -> None:
+        super().__init__()
+        self.scale = scale
+        sides = [3 + CODE + 1, *[width] * (depth - 1), 3 * scale**2]
+        self.layers = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(sides))
+        self.kernels = nn.Parameter(torch.zeros(len(KERNELS), CODE))
+
+    def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
+        """Return images in about [-1, 1] of images in [-1, 1].
+
+        Args:
+            y: Small images.
+            kernel: Place in `KERNELS` of the filter that made them.
+            noise: In each, as a standard deviation of images in [0, 1].
+        """
+        code = torch.cat([self.kernels[kernel].expand(len(y), -1), noise[:, None]], 1)
+        h = torch.cat([(y + 1) / 2, code[:, :, None, None].expand(-1, -1, *y.shape[-2:])], 1)
+        for layer in self.layers[:-1]:
+            h = functional.relu(layer(h))
+        return functional.pixel_shuffle(self.layers[-1](h), self.scale) * 2 - 1
+
+
+class Enlargers(nn.Module):
+    """One `Enlarger` a scale.
+
+    Args:
+        scales: Of the networks.
+        width, depth: Of each.
+    """
+
+    def __init__(self, scales: Iterable[int], *, width: int = 128, depth: int = 12) -> None:
+        super().__init__()
+        self.scales, self.depth = tuple(sorted(scales)), depth
+        self.networks = nn.ModuleDict({str(s): Enlarger(scale=s, width=width, depth=depth) for s in self.scales})
+
+    def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"] | None:
+        """Return y enlarged, where y is, or None where no network is for what A does.
+
+        Args:
+            A: The degradation.
+            y: In [-1, 1]; grey or in colour.
+            sigma_y: Standard deviation of its noise, images in [-1, 1].
+        """
+        made = enlargement_of(A)
+        if made is None or made.scale not in self.scales or y.shape[1] not in (1, 3):
+            return None
+        network = self.networks[str(made.scale)]
+        home = next(network.parameters()).device
+
+        def enlarge(part: Tensor) -> Tensor:
+            noise = torch.full((len(part),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=home)
+            image: Tensor = network(part.to(home, torch.float32).expand(-1, 3, -1, -1), made.kernel, noise)
+            return image
+
+        image = in_parts(enlarge, y, scale=made.scale, side=SIDE, margin=self.depth)
+        return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
+
+
+def enlargement_of(A: LinearOperator) -> Enlargement | None:
+    """Return what the networks take A for; None where it is nothing that they know."""
+    if isinstance(A, SuperResolution):
+        kernel = "average"
+    elif isinstance(A, KernelSuperResolution) and isinstance(A.kernel, str):
+        kernel = A.kernel
+    else:
+        return None
+    down, across = (A.scale, A.scale) if isinstance(A.scale, int) else A.scale
+    return Enlargement(down, KERNELS.index(kernel)) if down == across else None
+
+
+def enlarges(scales: Collection[int], A: LinearOperator) -> bool:
+    """Return whether networks of these scales make what chains for A start from."""
+    made = enlargement_of(A)
+    return made is not None and made.scale in scales
+
+
+def enlargers_of(weights: Mapping[str, Tensor], scales: Collection[int]) -> Enlargers | None:
+    """Return a prior's networks that enlarge, if it comes with any.
+
+    Args:
+        weights: Of the prior; those of other names are passed over.
+        scales: What its card says.
+
+    Raises:
+        RuntimeError: The weights are of other networks.
+    """
+    if not scales:
+        return None
+    own = {name.removeprefix(PREFIX): value.float() for name, value in weights.items() if name.startswith(PREFIX)}
+    networks = Enlargers(scales)
+    networks.load_state_dict(own)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return networks
