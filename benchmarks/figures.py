@@ -25,7 +25,7 @@ from deqir.metrics import psnr, ssim
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import FramedDeblurring, WalshHadamardSensing
 from deqir.perceptual import Lpips, load_lpips
-from deqir.priors import FETCHABLE
+from deqir.priors import BUNDLED, FETCHABLE
 from deqir.protocols import LinearOperator
 from deqir.real_esrgan import load_real_esrgan
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
     parser.add_argument("--guide", choices=[REAL_ESRGAN], help="what to start from, too")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
+    parser.add_argument("--prior", default=BUNDLED, help="a prior's name or folder")
     parser.add_argument("--size", type=int, default=512, help="side of the images in pixels")
     parser.add_argument("--tile", type=int, default=256, help="side of the network's tiles in pixels")
     options = parser.parse_args()

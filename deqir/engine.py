@@ -28,7 +28,7 @@ from .requests import Failed, Request, Result, Tally
 from .results import concerns_images
 from .rounds import fly
 from .settings import SURROGATES, Settings
-from .starts import start_noise, starts
+from .starts import Span, span_of, starts
 from .tiling import Tilings, tiled
 from .trajectory import Sampler
 from .windows import Windows
@@ -51,7 +51,7 @@ class Engine:
         self.prior, self.settings = prior, settings
         self._batch: Batch | None = None
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
-        self._chains: dict[float, Chain] = {}
+        self._chains: dict[Span, Chain] = {}
 
     @torch.inference_mode()
     def run(
@@ -109,12 +109,13 @@ class Engine:
         began, settings = time.perf_counter(), self.settings
         for request in list(crew.starting):
             here = self._placed(request)
+            sampler = self.sampler(here)
             flight = Flight(
                 here,
-                self.sampler(here),
+                sampler,
                 SURROGATES[settings.surrogate],
                 tolerance=settings.tolerance,
-                max_rounds=settings.max_rounds or settings.steps,
+                max_rounds=settings.max_rounds or sampler.chain.steps,
                 alone=crew.alone,
             )
             pool.start(crew, request, flight)
@@ -137,7 +138,7 @@ class Engine:
         pool.drop(crew, request)
         tally.rounds += stats.rounds
         for k in range(stats.rounds):
-            tally.count(self.settings.steps - k, batch=sampler.denoiser_batch)
+            tally.count(sampler.chain.steps - k, batch=sampler.denoiser_batch)
         seconds = time.perf_counter() - began
         result = Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=seconds)
         return self._with_tile(result, crew.shape)
@@ -167,30 +168,29 @@ class Engine:
         Raises:
             ValueError, PriorError: As for `run`.
         """
-        settings, A, device = self.settings, request.operator, self._device(request)
+        A, device, chain = request.operator, self._device(request), self._chain(request)
         y = sent(request.y, device)[None]
         pinv_y = A.pinv(y)
-        start, guess = starts(request, self.prior, y, pinv_y)
+        start, guess = starts(request, self.settings, self.prior, y, pinv_y)
         return Sampler(
             denoiser=self._network(shape_of(request)),
             A=A,
-            chain=self._chain(request),
+            chain=chain,
             pinv_y=pinv_y,
             start=start,
             guess=guess,
             sigma_y=y.new_full((1,), request.sigma_y) if request.sigma_y else None,
-            noise=chain_noise([request.seed], start.shape[1:], settings.steps, dtype=y.dtype, device=device),
+            noise=chain_noise([request.seed], start.shape[1:], chain.steps, dtype=y.dtype, device=device),
             denoiser_batch=self._batch_of(request),
         )
 
     def _chain(self, request: Request[Tag]) -> Chain:
-        settings = self.settings
-        noise = start_noise(settings, request.operator, self.prior, given=request.start is not None)
-        if noise not in self._chains:
+        span = span_of(self.settings, request.operator, self.prior, given=request.start is not None)
+        if span not in self._chains:
             if isinstance(self.prior, Prior):
-                self.prior.check_noise(noise)
-            self._chains[noise] = Chain.between(noise, settings.end_noise, steps=settings.steps, eta=settings.eta)
-        return self._chains[noise]
+                self.prior.check_noise(span.noise)
+            self._chains[span] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
+        return self._chains[span]
 
     def _device(self, request: Request[Tag]) -> torch.device:
         home = self.prior.device if isinstance(self.prior, Prior) else request.y.device

@@ -1,4 +1,4 @@
-"""The networks one can name: the priors, the one that enlarges, and the one that measures."""
+"""The networks one can name: the priors, those that enlarge, and the one that measures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Model:
     Attributes:
         name: What `fetch_model` calls it.
         use: "prior": restores. "upscaler": makes what restorations may start from. "metric": measures.
-        here: Its weights are in the cache.
+        here: Its weights are on this machine.
         licence, source: Terms of the weights and where they come from; empty for a prior that is not here.
     """
 

@@ -109,17 +109,28 @@ def convert(checkpoint: bytes) -> bytes:
     """
     from safetensors.torch import save
 
-    values: Mapping[str, Any] = _ArraysOnly(io.BytesIO(checkpoint)).load()
+    values = arrays(checkpoint)
     weights = dict[str, Tensor]()
     for layer in range(5):
         trunk = values["AlexNet_0"][f"Conv_{layer}"]
-        weights[f"convolutions.{layer}.weight"] = _oihw(trunk["kernel"])
+        weights[f"convolutions.{layer}.weight"] = oihw(trunk["kernel"])
         weights[f"convolutions.{layer}.bias"] = torch.tensor(trunk["bias"])
-        weights[f"heads.{layer}.weight"] = _oihw(values[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"])
+        weights[f"heads.{layer}.weight"] = oihw(values[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"])
     return save({name: weights[name] for name in sorted(weights)})
 
 
-def _oihw(kernel: Any) -> Tensor:
+def arrays(checkpoint: bytes) -> Mapping[str, Any]:
+    """Return the arrays of a published checkpoint by layer.
+
+    Raises:
+        ModelError: The pickle wants more than arrays.
+    """
+    values: Mapping[str, Any] = _ArraysOnly(io.BytesIO(checkpoint)).load()
+    return values
+
+
+def oihw(kernel: Any) -> Tensor:
+    """Return a convolution's weights, kept as height, width, inputs and outputs, as torch has them."""
     return torch.tensor(kernel).permute(3, 2, 0, 1).contiguous()
 
 

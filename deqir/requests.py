@@ -24,8 +24,8 @@ class Request(Generic[Tag]):
         seed: Of the image's noise.
         tag: Whatever the caller knows it by.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; 0: y is exact.
-        start: What the chain starts from instead of the operator's own start, such as another restorer's image; where
-            y is exact it is first made to agree with y.
+        start: What the chain starts from instead of the prior's or the operator's own start, such as another restorer's
+            image; where y is exact it is first made to agree with y.
     """
 
     y: Float[Tensor, "c h w"]

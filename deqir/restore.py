@@ -52,9 +52,9 @@ class Restorer(Settings):
                 depend on its place in a batch.
             seeds: One seed per image, instead of `seed`.
             sigma_y: Standard deviation of the noise in y, for all images or for each, images in [-1, 1].
-            start: What the chains start from instead of the operator's own start, such as another restorer's images,
-                in [-1, 1]; made to agree with y where y is exact. The smaller `start_noise`, the nearer the
-                results stay to it.
+            start: What the chains start from instead of the prior's or the operator's own start, such as another
+                restorer's images, in [-1, 1]; made to agree with y where y is exact. The smaller `start_noise`, the
+                nearer the results stay to it.
 
         Raises:
             ValueError: y is no batch of finite images, the operator cannot have made it, a setting is out of

@@ -22,13 +22,15 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 
 
 class Defaults:
-    """Settings chosen from docs/convergence.md; GIVEN_NOISE and ENLARGED_NOISE from docs/starts.md."""
+    """Settings chosen from docs/convergence.md; those of starts that are given or enlarged from docs/starts.md."""
 
     STEPS: Final = 20
     ETA: Final = 0.95
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
-    ENLARGED_NOISE: Final = 8 / 255
+    ENLARGED_NOISE: Final = 6 / 255
+    ENLARGED_END: Final = 2 / 255
+    ENLARGED_STEPS: Final = 3
     TOLERANCE: Final = 5e-3
 
 
@@ -37,11 +39,13 @@ class Settings:
     """Settings of a restoration, the same for all images of a run.
 
     Attributes:
-        steps: Sampling steps T.
+        steps: Sampling steps T; of a start that the prior makes at most `Defaults.ENLARGED_STEPS` are taken, unless
+            `start_noise` is set.
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
-            `deqir.starts.start_noise`.
-        end_noise: Noise of the last step, in the same unit.
+            `deqir.starts.span_of`.
+        end_noise: Noise of the last step, in the same unit; from a start that the prior makes `Defaults.ENLARGED_END`,
+            unless `start_noise` is set.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published
             algorithm (eps form, Anderson m = 5, ridge 1e-3, 15 rounds), for comparison. auto: on an accelerator

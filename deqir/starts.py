@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,30 +21,54 @@ def own_start(A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) ->
     return A.start_of_noisy(y, sigma_y) if sigma_y and isinstance(A, NoisyStart) else A.start(y)
 
 
-def start_noise(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> float:
-    """Return the noise of a start, as a standard deviation of images in [0, 1]: what was set, or what fits the start.
+class Span(NamedTuple):
+    """Where a chain begins and ends.
+
+    Attributes:
+        noise: Of the start, as a standard deviation of images in [0, 1].
+        end: Noise of the last step, in the same unit.
+        steps: Sampling steps T.
+    """
+
+    noise: float
+    end: float
+    steps: int
+
+
+def makes_start(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser) -> bool:
+    """Return whether the prior makes what chains for A start from; the published algorithm starts as published."""
+    return settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.starts(A)
+
+
+def span_of(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> Span:
+    """Return what was set, or what fits the start: one that the prior makes takes little noise and few steps.
 
     Args:
-        settings: Where it may be set.
+        settings: Noise and steps of the run.
         A: The degradation; knows how far its own start is off.
         prior: May make the start.
         given: The image comes with a start of its own.
     """
-    if settings.start_noise is not None:
-        return settings.start_noise
-    if given:
-        return Defaults.GIVEN_NOISE
-    made = isinstance(prior, Prior | PriorCard) and prior.starts(A)
-    return Defaults.ENLARGED_NOISE if made else A.start_noise
+    if settings.start_noise is None and not given and makes_start(settings, A, prior):
+        steps = min(settings.steps, Defaults.ENLARGED_STEPS)
+        return Span(Defaults.ENLARGED_NOISE, Defaults.ENLARGED_END, steps)
+    fitting = Defaults.GIVEN_NOISE if given else A.start_noise
+    noise = fitting if settings.start_noise is None else settings.start_noise
+    return Span(noise, settings.end_noise, settings.steps)
 
 
 def starts(
-    request: Request[Any], prior: Prior | Denoiser, y: Float[Tensor, "B c h w"], pinv_y: Float[Tensor, "B C H W"]
+    request: Request[Any],
+    settings: Settings,
+    prior: Prior | Denoiser,
+    y: Float[Tensor, "B c h w"],
+    pinv_y: Float[Tensor, "B C H W"],
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
     """Return what the chain of an image starts from, and what a parallel solve first takes its predictions for.
 
     Args:
         request: The image.
+        settings: Of the run.
         prior: That restores it.
         y: The request's, as a batch of one, where the arithmetic runs.
         pinv_y: A^+ y.
@@ -59,7 +83,7 @@ def starts(
                 f"the image to start from has shape {tuple(request.start.shape)}, what is restored {shape_of(request)}"
             )
         start = sent(request.start, y.device, y.dtype)[None]
-    elif isinstance(prior, Prior) and prior.enlargers is not None:
+    elif isinstance(prior, Prior) and prior.enlargers is not None and makes_start(settings, A, prior):
         start = prior.enlargers.start(A, y, request.sigma_y)
     if start is not None:
         agreed = start if request.sigma_y else pinv_y + start - A.pinv(A(start))

@@ -14,7 +14,7 @@ source, destination = sys.argv[1:]
 pixels = torch.from_numpy(np.array(Image.open(source).convert("RGB")))
 y = pixels.permute(2, 0, 1)[None] / 127.5 - 1  # the degraded image: [1, 3, h, w] in [-1, 1]
 
-restorer = deqir.Restorer(deqir.load_prior("bundled"), steps=20)
+restorer = deqir.Restorer(deqir.load_prior("bundled"))
 result = restorer(y, deqir.operators.SuperResolution(scale=4), seeds=[7])
 
 x = ((result.images[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)

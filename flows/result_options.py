@@ -41,7 +41,13 @@ Prior: TypeAlias = Annotated[
     ),
 ]
 Steps: TypeAlias = Annotated[
-    int | None, typer.Option("--steps", help="Sampling steps T.", show_default="20", rich_help_panel=HOW)
+    int | None,
+    typer.Option(
+        "--steps",
+        help="Sampling steps T.",
+        show_default="20; at most 3 where the prior makes the start (sr)",
+        rich_help_panel=HOW,
+    ),
 ]
 Eta: TypeAlias = Annotated[
     float | None,
@@ -57,7 +63,7 @@ StartNoise: TypeAlias = Annotated[
     typer.Option(
         "--start-noise",
         help="Noise added to the start, as a standard deviation of images in [0, 1].",
-        show_default="the task's, 0.063 with a guide",
+        show_default="the task's; 0.024 where the prior makes the start, 0.063 with a guide",
         rich_help_panel=HOW,
     ),
 ]

@@ -15,7 +15,7 @@ from deqir.optimisation import Optimisation
 from deqir.perceptual import load_lpips
 from deqir.protocols import LinearOperator
 from deqir.real_esrgan import RealEsrgan, load_real_esrgan
-from deqir.starts import start_noise
+from deqir.starts import Span, span_of
 
 from .companions import Companions, index
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
@@ -56,14 +56,14 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     )
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
-    noise = start_noise(settings, undoing.operator, prior, given=job.result.guide is not None)
+    span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)
     with model_errors():
-        prior.check_noise(noise)
+        prior.check_noise(span.noise)
     return ShardWorker(
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, start_noise=noise),
+        facts=facts_of(job, layout.job_id, prior, span),
         limits=limits,
         undoing=undoing,
         guides=open_guides(job, limits),
@@ -199,7 +199,7 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: float) -> JobFacts:
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> JobFacts:
     """Return what every row of the job repeats."""
     result = job.result
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
@@ -209,9 +209,9 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, *, start_noise: f
         operator_parameters={name: str(value) for name, value in parameters.items()},
         prior=prior.name,
         prior_digest=prior.digest,
-        steps=result.steps,
+        steps=span.steps,
         eta=result.eta,
-        start_noise=start_noise,
+        start_noise=span.noise,
         seed=result.seed,
         mode=result.mode,
         device=device_name(prior.device),

@@ -8,7 +8,7 @@ import deqir
 from deqir.perceptual import LPIPS_WEIGHTS
 from deqir.priors import prior_directory, read_card
 from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
-from deqir.starts import start_noise
+from deqir.starts import span_of
 
 from .assembly import devices_of, model_errors, settings_of
 from .companions import check_match
@@ -103,11 +103,11 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
     with model_errors():
         card = read_card(prior_directory(result.prior))
         settings = settings_of(result, job.runtime, operator)
-        noise = start_noise(settings, operator, card, given=result.guide is not None)
-        card.check_noise(noise)
-    if result.steps > 1 and noise <= result.end_noise:
+        span = span_of(settings, operator, card, given=result.guide is not None)
+        card.check_noise(span.noise)
+    if span.steps > 1 and span.noise <= span.end:
         raise ConfigurationError(
-            f"end_noise {result.end_noise:g} must be below the noise of the start, which is {noise:.4g} here: choose a "
+            f"end_noise {span.end:g} must be below the noise of the start, which is {span.noise:.4g} here: choose a "
             "smaller end_noise, or set a larger `start_noise`"
         )
 

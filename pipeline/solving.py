@@ -17,7 +17,7 @@ from deqir.protocols import Outcome
 from deqir.real_esrgan import RealEsrgan
 from deqir.results import misfit_or_nan
 from deqir.samples import Samples, sample_seed
-from deqir.starts import own_start
+from deqir.starts import makes_start, own_start
 
 from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from .framing import scene_of, shown
@@ -34,8 +34,8 @@ class Restored:
     Attributes:
         prepared: Where it came from.
         row: What is known so far.
-        image, start: The result and what the chain starts from without a guide, what its source shows of them, shape
-            (3, H, W), about [-1, 1].
+        image, start: The result and what the chain starts from without a guide or a network, what its source shows of
+            them, shape (3, H, W), about [-1, 1].
         samples: All of the image's, `image` the first of them, where there are to be several.
     """
 
@@ -167,7 +167,8 @@ class Solver:
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
         start = first.start
-        if prepared.guide is not None:  # what is made of the image without any network
+        made = makes_start(self.engine.settings, prepared.operator, self.engine.prior)
+        if made or prepared.guide is not None:  # what is made of the image without any network
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)

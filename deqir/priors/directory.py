@@ -105,6 +105,9 @@ def _card(values: object) -> PriorCard:
     for name, choices in (("schedule", get_args(ScheduleName)), ("prediction", get_args(Prediction))):
         if values.get(name, choices[0]) not in choices:
             raise ValueError(f"{name} {values[name]!r} is none of {', '.join(choices)}")
+    enlarges = values.get("enlarges", [])
+    if isinstance(enlarges, list) and not all(type(scale) is int and scale > 1 for scale in enlarges):
+        raise ValueError(f"enlarges {enlarges!r} is no list of whole numbers above 1")
     layout, kind = values.get("format", FORMAT), values.get("kind")
     if layout != FORMAT or kind not in WEIGHTS:
         known = " or ".join(sorted(WEIGHTS))
@@ -136,8 +139,13 @@ def weights_path(directory: Path, card: PriorCard) -> Path:
     return directory / WEIGHTS[card.kind]
 
 
-def verify_weights(directory: Path, card: PriorCard) -> bytes:
+def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> bytes:
     """Return the bytes of the weights file, whose digest is the card's.
+
+    Args:
+        directory: Of the prior.
+        card: Its card.
+        remedy: What to do where they were altered; empty: to get them anew.
 
     Raises:
         PriorError: The file is missing or was altered.
@@ -149,9 +157,10 @@ def verify_weights(directory: Path, card: PriorCard) -> bytes:
         raise PriorError(f"the weights of prior {card.name!r} cannot be read: {path} ({error.strerror})") from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
+        remedy = remedy or f"delete {directory} and fetch or build it again"
         raise PriorError(
             f"the weights of prior {card.name!r} were altered or cut short: {path} has SHA-256 "
-            f"{found[:16]}..., its card says {card.sha256[:16]}...; delete {directory} and fetch or build it again"
+            f"{found[:16]}..., its card says {card.sha256[:16]}...; {remedy}"
         )
     return data
 
@@ -171,5 +180,6 @@ def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor])
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
     """Write deqir.json for weights that are in the directory already; returns it with their digest."""
     values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
-    install_file(directory / CARD, (json.dumps(values, indent=2) + "\n").encode())
+    known = {name: value for name, value in values.items() if name != "enlarges" or value}  # older versions know it not
+    install_file(directory / CARD, (json.dumps(known, indent=2) + "\n").encode())
     return PriorCard(**values)

@@ -88,10 +88,15 @@ class Enlargers(nn.Module):
             A: The degradation.
             y: In [-1, 1]; grey or in colour.
             sigma_y: Standard deviation of its noise, images in [-1, 1].
+
+        Raises:
+            ValueError: y has neither one channel nor three.
         """
         made = enlargement_of(A)
-        if made is None or made.scale not in self.scales or y.shape[1] not in (1, 3):
+        if made is None or made.scale not in self.scales:
             return None
+        if y.shape[1] not in (1, 3):
+            raise ValueError(f"the networks that enlarge take images in grey or colour, got {y.shape[1]} channels")
         network = self.networks[str(made.scale)]
         home = next(network.parameters()).device
 
@@ -132,9 +137,9 @@ def enlargers_of(weights: Mapping[str, Tensor], scales: Collection[int]) -> Enla
     Raises:
         RuntimeError: The weights are of other networks.
     """
-    if not scales:
-        return None
     own = {name.removeprefix(PREFIX): value.float() for name, value in weights.items() if name.startswith(PREFIX)}
+    if not own and not scales:
+        return None
     networks = Enlargers(scales)
     networks.load_state_dict(own)
     networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

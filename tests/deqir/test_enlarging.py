@@ -13,7 +13,16 @@ from torch.nn import functional
 from deqir import Engine, Prior, PriorError, Restorer, load_prior
 from deqir.metrics import psnr
 from deqir.operators import Colorization, Composition, KernelSuperResolution, SuperResolution, kernels
-from deqir.priors import BUNDLED, FFDNet, PriorCard, fetch_prior, prior_digest, prior_directory, write_prior
+from deqir.priors import (
+    BUNDLED,
+    DenoiserPrior,
+    FFDNet,
+    PriorCard,
+    fetch_prior,
+    prior_digest,
+    prior_directory,
+    write_prior,
+)
 from deqir.priors.enlarging import MOST_NOISE, PREFIX, SIDE, Enlarger, Enlargers
 from deqir.protocols import LinearOperator
 from deqir.replicas import replicate
@@ -38,8 +47,6 @@ def prior_with(networks: Enlargers | None) -> Prior:
     """A small random denoiser, and networks beside it."""
     torch.manual_seed(1)
     network = FFDNet(**SHAPE).eval().requires_grad_(False)
-    from deqir.priors import DenoiserPrior
-
     denoiser = DenoiserPrior(network, max_noise=0.3)
     home = torch.device("cpu")
     return Prior(name="mine", digest="", denoiser=denoiser, device=home, multiple=2, max_noise=0.3, enlargers=networks)

@@ -197,7 +197,7 @@ def test_an_interrupted_run_ends_soon_and_is_resumed(
 ) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     write_archive(source, 12)
-    options = [*quick(tiny_prior), "--steps", "400", "--shard-size", "2"]
+    options = [*quick(tiny_prior), "--steps", "1000", "--shard-size", "2"]
     process = subprocess.Popen(
         command("restore", source, destination, *options),
         env=prefect_environment,
