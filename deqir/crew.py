@@ -26,6 +26,7 @@ class Crew(Generic[Tag]):
         shape: Of the images, (C, H, W).
         batch: Most evaluations in one network call.
         window: States of each image that are solved together.
+        steps: Of the longest chain among them.
         flying: Those under way.
         starting: Those to be started.
         alone: The one image is to have the memory for itself.
@@ -34,6 +35,7 @@ class Crew(Generic[Tag]):
     shape: Shape
     batch: int
     window: int
+    steps: int
     flying: list[Flight[Tag]] = field(default_factory=list)
     starting: list[Request[Tag]] = field(default_factory=list)
     alone: bool = False
@@ -70,6 +72,7 @@ class Pool(Generic[Tag]):
         requests: Taken only while no batch can be filled, and never more than `CHOICE` batches ahead.
         windows: The windows of the run.
         batch_of: Evaluations of an image like this in one network call.
+        steps_of: Steps of its chain.
         crowd: False gives one image at a time.
         images: Most requests to come, if that is known: the last ones are then taken early, so that they share
             batches evenly.
@@ -80,12 +83,13 @@ class Pool(Generic[Tag]):
         requests: Iterable[Request[Tag]],
         windows: Windows,
         batch_of: Callable[[Request[Tag]], int],
+        steps_of: Callable[[Request[Tag]], int],
         *,
         crowd: bool = True,
         images: int | None = None,
     ) -> None:
         self._requests, self._more, self._left = iter(requests), True, math.inf if images is None else images
-        self._windows, self._batch_of, self._crowd = windows, batch_of, crowd
+        self._windows, self._batch_of, self._steps_of, self._crowd = windows, batch_of, steps_of, crowd
         self._waiting: list[Request[Tag]] = []
         self._flying: list[Flight[Tag]] = []
         self._deferred: list[Request[Tag]] = []
@@ -94,7 +98,7 @@ class Pool(Generic[Tag]):
         """Return the images of the next round, after taking requests while there is room; None at the end."""
         if self._deferred and not self._flying:
             request = self._deferred.pop()
-            return Crew(shape=shape_of(request), batch=1, window=1, starting=[request], alone=True)
+            return Crew(shape=shape_of(request), batch=1, window=1, steps=1, starting=[request], alone=True)
         groups = self._groups()
         while self._more and not self._crowded and not self._enough(groups):
             self._take()
@@ -149,15 +153,18 @@ class Pool(Generic[Tag]):
         """Return all images by shape and precision, at their least window; only those under way if it is crowded."""
         groups = dict[Hashable, Crew[Tag]]()
 
-        def group(request: Request[Tag]) -> Crew[Tag]:
+        def group(request: Request[Tag], steps: int) -> Crew[Tag]:
             shape = shape_of(request)
-            empty: Crew[Tag] = Crew(shape=shape, batch=self._batch_of(request), window=self._windows.least)
-            return groups.setdefault((shape, request.y.dtype), empty)
+            empty: Crew[Tag] = Crew(shape=shape, batch=self._batch_of(request), window=1, steps=1)
+            found = groups.setdefault((shape, request.y.dtype), empty)
+            found.steps = max(found.steps, steps)
+            found.window = min(self._windows.least, found.steps)
+            return found
 
         for flight in self._flying:
-            group(flight.request).flying.append(flight)
+            group(flight.request, flight.sampler.chain.steps).flying.append(flight)
         for request in [] if self._crowded else self._waiting:
-            group(request).starting.append(request)
+            group(request, self._steps_of(request)).starting.append(request)
         return list(groups.values())
 
     def _enough(self, groups: Sequence[Crew[Tag]]) -> bool:
@@ -176,10 +183,10 @@ class Pool(Generic[Tag]):
 
     def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
         """Return those of a group that fill a batch, those under way first, at least one of them."""
-        window = self._windows.wide(group.batch, group.images)
+        window = min(self._windows.wide(group.batch, group.images), group.steps)
         if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
             return _furthest_behind(group)
-        crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window)
+        crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window, steps=group.steps)
         for flight in group.flying:
             if not crew.images or crew.evaluations + flight.width(window) <= crew.batch:
                 crew.flying.append(flight)
@@ -197,7 +204,7 @@ def _furthest_behind(group: Crew[Tag]) -> Crew[Tag]:
     """
     starting = group.starting[: group.batch]
     flying = sorted(group.flying, key=lambda flight: flight.frontier)[: group.batch - len(starting)]
-    return Crew(shape=group.shape, batch=group.batch, window=1, flying=flying, starting=starting)
+    return replace(group, window=1, flying=flying, starting=starting)
 
 
 def shape_of(request: Request[Any]) -> Shape:

@@ -79,7 +79,8 @@ class Engine:
             return
         windows = Windows.of(self.settings, self._device(first), replicas=self._replicas)
         together = self.settings.mode != "paper"
-        pool = Pool(itertools.chain([first], requests), windows, self._batch_of, crowd=together, images=images)
+        everything = itertools.chain([first], requests)
+        pool = Pool(everything, windows, self._batch_of, self._steps_of, crowd=together, images=images)
         while crew := pool.crew():
             began = time.perf_counter()
             ended = self._ended(crew, pool, tally)
@@ -191,6 +192,9 @@ class Engine:
                 self.prior.check_noise(span.noise)
             self._chains[span] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
         return self._chains[span]
+
+    def _steps_of(self, request: Request[Tag]) -> int:
+        return self._chain(request).steps
 
     def _device(self, request: Request[Tag]) -> torch.device:
         home = self.prior.device if isinstance(self.prior, Prior) else request.y.device

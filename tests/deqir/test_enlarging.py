@@ -26,7 +26,7 @@ from deqir.priors import (
 from deqir.priors.enlarging import MOST_NOISE, PREFIX, SIDE, Enlarger, Enlargers
 from deqir.protocols import LinearOperator
 from deqir.replicas import replicate
-from deqir.requests import Request
+from deqir.requests import Request, Tally
 from deqir.settings import Defaults, Settings
 from tests.deqir.problems import rand
 
@@ -193,3 +193,14 @@ def test_the_bundled_prior_is_nearer_to_a_photograph_than_its_denoiser_alone(bun
     alone = replace(bundled, enlargers=None)
     found, wanted = (Restorer(prior, steps=10)(A(x), A, seed=1).images for prior in (bundled, alone))
     assert float(psnr(found, x)) > float(psnr(wanted, x)) + 0.1
+
+
+def test_short_chains_fill_a_wide_batch_with_as_many_images_as_their_steps_leave_room_for() -> None:
+    """Twelve evaluations a call, three steps an image: four images start in the first round, not one."""
+    A = SuperResolution(scale=2)
+    engine = Engine(prior_with(enlargers(2)), Settings(mode="latency", tolerance=0.0, denoiser_batch=12))
+    tally = Tally()
+    requests = [Request(y=rand(3, 4, 6, seed=n).float(), operator=A, seed=n, tag=n) for n in range(8)]
+    results = list(engine.run(requests, tally=tally))
+    assert {result.tag for result in results} == set(range(8))
+    assert tally.calls == 6  # two lots of four images: 12, 8 and 4 evaluations each
