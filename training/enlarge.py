@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import logging
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +30,7 @@ from deqir.protocols import LinearOperator
 
 from .data import Crops
 from .objective import log_error
-from .train import EMA, save
-
-log = logging.getLogger(__name__)
+from .progress import CURVE, Progress, note
 
 WHEEL: Final = "5d973fa8111cbb1888964ba823f6fa95c53670b9ca1aeac9f1583d0120722643"
 AVERAGE_SHARE: Final = 0.65
@@ -148,38 +145,39 @@ class Run:
         self.network = published(recipe.scale).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = [p for name, p in self.network.named_parameters() if name != "kernels"]
-        self.optimizer = torch.optim.Adam([{"params": weights}, {"params": [self.network.kernels]}], lr=recipe.rate)
-        self.step, self.seconds = 0, 0.0
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        if (folder / "checkpoint.pt").exists():
-            self._load(torch.load(folder / "checkpoint.pt", map_location=device, weights_only=True))
-        torch.manual_seed(recipe.seed + self.step)
-        self.crops = Crops(data, "train", seed=recipe.seed + self.step)
+        optimizer = torch.optim.Adam([{"params": weights}, {"params": [self.network.kernels]}], lr=recipe.rate)
+        average = copy.deepcopy(self.network).requires_grad_(False)
+        self.progress = Progress(network=self.network, average=average, optimizer=optimizer)
+        self.progress.load(folder, device=device)
+        seed = recipe.seed + self.progress.step
+        torch.manual_seed(seed)
+        self.crops = Crops(data, "train", seed=seed)
         side = 192 // (3 * recipe.scale) * 3 * recipe.scale
         self.held = 2 * Crops(data, "validation", seed=0).centres(side).to(device) - 1
 
     def train(self) -> None:
         """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
-        if self.step == 0:
-            (self.folder / "curve.csv").unlink(missing_ok=True)
-            self._row(
+        if self.progress.step == 0:
+            (self.folder / CURVE).unlink(missing_ok=True)
+            note(
+                self.folder,
                 (
                     "step",
                     "seconds",
                     *(f"{name}_{kernel}_{round(255 * noise)}" for kernel, noise in SHOWN for name in ("psnr", "lpips")),
-                )
+                ),
             )
             self._calibrate()
-            self.average.load_state_dict(self.network.state_dict())
-            self._row((0, 0, *self._judged()))
-        mark, before, written = time.monotonic(), self.seconds, self.seconds
+            self.progress.average.load_state_dict(self.network.state_dict())
+            note(self.folder, (0, 0, *self._judged()))
+        mark, before, written = time.monotonic(), self.progress.seconds, self.progress.seconds
         total = self.recipe.hours * 3600
-        while self.seconds < total:
-            self._one_step(self.seconds / total)
-            self.seconds = before + time.monotonic() - mark
-            if self.seconds - written >= self.recipe.every or self.seconds >= total:
+        while self.progress.seconds < total:
+            self._one_step(self.progress.seconds / total)
+            self.progress.seconds = before + time.monotonic() - mark
+            if self.progress.seconds - written >= self.recipe.every or self.progress.seconds >= total:
                 self._write()
-                written = self.seconds
+                written = self.progress.seconds
 
     def _calibrate(self) -> None:
         """Find what tells the network of each filter: enlarged images, made small again, are to be what was given."""
@@ -203,8 +201,8 @@ class Run:
 
     def _one_step(self, done: float) -> None:
         recipe = self.recipe
-        fall = min((self.step + 1) / recipe.rise, 1.0) * (0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2)
-        for group, rate in zip(self.optimizer.param_groups, (recipe.rate, CODE_RATE), strict=True):
+        fall = min((self.progress.step + 1) / recipe.rise, 1.0) * (0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2)
+        for group, rate in zip(self.progress.optimizer.param_groups, (recipe.rate, CODE_RATE), strict=True):
             group["lr"] = rate * fall
         kernel = int(torch.rand(()) >= AVERAGE_SHARE)
         x, A = self._drawn(), self.operators[kernel]
@@ -214,15 +212,11 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16):
             image = enlarged(self.network, A, kernel, y, noise)
         loss = log_error(image, x).mean() + recipe.eyes * self.lpips(image, x).mean()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        keep = min(EMA, self.step / (self.step + 20))
-        with torch.no_grad():
-            for average, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                average.lerp_(now, 1 - keep)
+        self.progress.optimizer.step()
+        self.progress.follow()
 
     @torch.inference_mode()
     def _judged(self) -> list[str]:
@@ -234,7 +228,7 @@ class Run:
             shape = A(self.held).shape
             white = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
             y = observed(A, self.held, noise, white)
-            image = enlarged(self.average, A, kernel, y, noise).clamp(-1, 1)
+            image = enlarged(self.progress.average, A, kernel, y, noise).clamp(-1, 1)
             judged += [
                 f"{float(psnr(image, self.held).mean()):.3f}",
                 f"{float(self.lpips(image, self.held).mean()):.4f}",
@@ -242,27 +236,8 @@ class Run:
         return judged
 
     def _write(self) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        save(state, self.folder / "checkpoint.pt")
-        save(self.average.state_dict(), self.folder / "ema.pt")
-        self._row((self.step, round(self.seconds), *self._judged()))
-
-    def _row(self, row: tuple[object, ...]) -> None:
-        with (self.folder / "curve.csv").open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(row)
-        log.info(" ".join(f"{value!s:>7}" for value in row))
-
-    def _load(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.progress.save(self.folder)
+        note(self.folder, (self.progress.step, round(self.progress.seconds), *self._judged()))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import logging
 import math
 import os
@@ -23,12 +22,10 @@ from deqir.priors.pyramid import PyramidDenoiser
 
 from .data import Crops
 from .objective import Objective, draw_noise
-
-log = logging.getLogger(__name__)
+from .progress import CURVE, Progress, note
 
 LEVELS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 """Noise at which the validation photographs are denoised, as standard deviations of images in [0, 1]."""
-EMA: Final = 0.999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +116,11 @@ class Run:
         self.folder, self.recipe, self.rank = folder, recipe, rank
         self.network = build(recipe).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimizer = torch.optim.Adam(self._learning(), lr=recipe.rate)
-        self.step, self.seconds = 0, 0.0
-        checkpoint = folder / "checkpoint.pt"
-        if checkpoint.exists():
-            self._load(torch.load(checkpoint, map_location=device, weights_only=True))
-        seed = 1_000_003 * self.step + 1009 * rank + recipe.seed
+        average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        optimizer = torch.optim.Adam(self._learning(), lr=recipe.rate)
+        self.progress = Progress(network=self.network, average=average, optimizer=optimizer)
+        self.progress.load(folder, device=device)
+        seed = 1_000_003 * self.progress.step + 1009 * rank + recipe.seed
         self.crops = Crops(data, "train", seed=seed)
         self.random = torch.Generator().manual_seed(seed)
         self.objective: nn.Module = Objective(self.network)
@@ -136,45 +131,43 @@ class Run:
 
     def train(self) -> None:
         """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
-        if self.step == 0 and self.rank == 0:
+        if self.progress.step == 0 and self.rank == 0:
             self._write_head()
-        mark, before, losses = time.monotonic(), self.seconds, list[float]()
-        written = self.seconds
-        while self.seconds < self.recipe.hours * 3600:
+        mark, before, losses = time.monotonic(), self.progress.seconds, list[float]()
+        written = self.progress.seconds
+        while self.progress.seconds < self.recipe.hours * 3600:
             losses.append(self._one_step())
-            self.seconds = before + time.monotonic() - mark
+            self.progress.seconds = before + time.monotonic() - mark
             if distributed.is_initialized():
-                shared = torch.tensor(self.seconds, device=self.device)
+                shared = torch.tensor(self.progress.seconds, device=self.device)
                 distributed.broadcast(shared, 0)
-                self.seconds = float(shared)
-            due = self.seconds - written >= self.recipe.every or self.seconds >= self.recipe.hours * 3600
+                self.progress.seconds = float(shared)
+            due = (
+                self.progress.seconds - written >= self.recipe.every
+                or self.progress.seconds >= self.recipe.hours * 3600
+            )
             if due:
                 if self.rank == 0:
                     self._write(sum(losses) / len(losses))
                 losses.clear()
-                written = self.seconds
+                written = self.progress.seconds
 
     def _one_step(self) -> float:
-        rate = rate_at(self.recipe, self.step, self.seconds)
-        for group in self.optimizer.param_groups:
+        rate = rate_at(self.recipe, self.progress.step, self.progress.seconds)
+        for group in self.progress.optimizer.param_groups:
             group["lr"] = rate
-        first = self.step % 2 if self.recipe.coarse_size else 0
+        first = self.progress.step % 2 if self.recipe.coarse_size else 0
         clean = self.crops(self.recipe.batch, self.recipe.coarse_size if first else self.recipe.size)
         if first:
             clean = functional.avg_pool2d(clean, 2)
         white = torch.randn(clean.shape, generator=self.random)
         sigma = draw_noise(len(clean), self.random, first=first)
         loss = self.objective(*(part.to(self.device) for part in (clean, white, sigma)), first)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        keep = min(EMA, self.step / (self.step + 10))
-        with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
-            for average, now in pairs:
-                average.lerp_(now, 1 - keep)
+        self.progress.optimizer.step()
+        self.progress.follow()
         return float(loss.detach())
 
     def _learning(self) -> list[nn.Parameter]:
@@ -182,45 +175,23 @@ class Run:
 
     def _write_head(self) -> None:
         names = ["step", "seconds", "rate", "loss", *(f"psnr_{level:g}" for level in LEVELS)]
-        with (self.folder / "curve.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(names)
+        (self.folder / CURVE).unlink(missing_ok=True)
+        note(self.folder, names)
         yardstick = load_prior("ffdnet", device=str(self.device)).max_noise if self.recipe.warm else math.inf
         if self.recipe.warm:
             network = ffdnet().to(self.device)
             self._row(["ffdnet", "", "", ""], denoising_psnr(network, self.held, max_noise=yardstick))
-        self._row([0, 0, "", ""], denoising_psnr(self.average, self.held))
+        self._row([0, 0, "", ""], denoising_psnr(self.progress.average, self.held))
 
     def _write(self, loss: float) -> None:
-        rate = rate_at(self.recipe, self.step, self.seconds)
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        save(state, self.folder / "checkpoint.pt")
-        save(self.average.state_dict(), self.folder / "ema.pt")
-        start = [self.step, round(self.seconds), f"{rate:.2e}", f"{loss:.4f}"]
-        self._row(start, denoising_psnr(self.average, self.held))
+        progress = self.progress
+        rate = rate_at(self.recipe, progress.step, progress.seconds)
+        progress.save(self.folder)
+        start = [progress.step, round(progress.seconds), f"{rate:.2e}", f"{loss:.4f}"]
+        self._row(start, denoising_psnr(progress.average, self.held))
 
     def _row(self, start: list[Any], psnr: list[float]) -> None:
-        row = [*start, *(f"{value:.3f}" for value in psnr)]
-        with (self.folder / "curve.csv").open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(row)
-        log.info(" ".join(f"{value!s:>7}" for value in row))
-
-    def _load(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-
-
-def save(state: dict[str, Any], path: Path) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+        note(self.folder, [*start, *(f"{value:.3f}" for value in psnr)])
 
 
 def main() -> None:

@@ -98,11 +98,11 @@ def test_a_run_leaves_a_curve_goes_on_and_makes_a_prior(
     run.train()
     with (run.folder / "curve.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert int(rows[-1]["step"]) == run.step > 0
+    assert int(rows[-1]["step"]) == run.progress.step > 0
     again = Run(run.folder, replace(RECIPE, hours=2 / 3600), data, device=torch.device("cpu"))
-    assert (again.step, again.seconds) == (run.step, run.seconds)
+    assert (again.progress.step, again.progress.seconds) == (run.progress.step, run.progress.seconds)
     again.train()
-    assert again.step > run.step
+    assert again.progress.step > run.progress.step
 
     shape = {"channels": 3, "width": 8, "depth": 3}
     denoiser = FFDNet(**shape)

@@ -100,7 +100,7 @@ def test_a_run_leaves_a_curve_and_weights_that_make_a_prior(run: Run, tmp_path: 
     with (run.folder / "curve.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == sorted(int(row["step"]) for row in rows)
-    assert int(rows[-1]["step"]) == run.step > 0
+    assert int(rows[-1]["step"]) == run.progress.step > 0
     assert len(rows) >= 3
     weights = torch.load(run.folder / "ema.pt", weights_only=True)
     assert shape_of(weights) == TINY | {"channels": 3}
@@ -108,18 +108,18 @@ def test_a_run_leaves_a_curve_and_weights_that_make_a_prior(run: Run, tmp_path: 
     prior = load_prior(str(tmp_path / "mine"), device="cpu")
     assert (prior.digest, prior.max_noise, prior.multiple) == (card.sha256, STRONG[1], 8)
     x, noise = torch.rand(1, 3, 16, 24), torch.tensor([0.3])
-    torch.testing.assert_close(evaluate.network_of(prior)(x, noise), run.average(x, noise), atol=2e-3, rtol=0)
+    torch.testing.assert_close(evaluate.network_of(prior)(x, noise), run.progress.average(x, noise), atol=2e-3, rtol=0)
     assert Restorer(prior, steps=2)(torch.zeros(1, 1, 5, 7), Colorization()).images.shape == (1, 3, 5, 7)
 
 
 def test_a_run_goes_on_where_its_checkpoint_stands(run: Run, data: Path) -> None:
     again = Run(run.folder, replace(RECIPE, hours=2 / 3600), data, device=torch.device("cpu"))
-    assert (again.step, again.seconds) == (run.step, run.seconds)
-    for one, other in zip(again.average.parameters(), run.average.parameters(), strict=True):
+    assert (again.progress.step, again.progress.seconds) == (run.progress.step, run.progress.seconds)
+    for one, other in zip(again.progress.average.parameters(), run.progress.average.parameters(), strict=True):
         assert torch.equal(one, other)
     again.train()
-    assert again.step > run.step
-    assert again.seconds == pytest.approx(2, abs=1)
+    assert again.progress.step > run.progress.step
+    assert again.progress.seconds == pytest.approx(2, abs=1)
 
 
 def test_learning_lowers_the_error_of_a_network_from_nothing(run: Run, data: Path) -> None:
@@ -152,7 +152,7 @@ def _one_of_two(rank: int, data: Path, folder: Path) -> None:
 def test_evaluation_writes_a_table_and_pictures(
     run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export(run.average.state_dict(), tmp_path / "mine", name="mine")
+    export(run.progress.average.state_dict(), tmp_path / "mine", name="mine")
     yardstick = load_prior(str(tmp_path / "mine"), device="cpu")
     monkeypatch.setattr(evaluate, "load_prior", lambda name, device: yardstick)
     monkeypatch.setattr(evaluate, "ffdnet", lambda: evaluate.network_of(yardstick))

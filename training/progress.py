@@ -1,0 +1,79 @@
+"""How far a training run is: its weights, their average, and what goes into its folder."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+EMA: Final = 0.999
+CHECKPOINT, AVERAGE, CURVE = "checkpoint.pt", "ema.pt", "curve.csv"
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """A run's state.
+
+    Attributes:
+        network: What learns.
+        average: The moving average of its weights.
+        optimizer: Of the network.
+        step, seconds: Steps and training time so far, resumed runs counted together.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Count a step, and draw the average nearer to the weights, the faster the younger the run."""
+        self.step += 1
+        keep = min(EMA, self.step / (self.step + 10))
+        for average, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(now, 1 - keep)
+
+    def save(self, folder: Path) -> None:
+        """Write checkpoint.pt, from which `load` goes on, and the averaged weights, ema.pt."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        _save(state, folder / CHECKPOINT)
+        _save(self.average.state_dict(), folder / AVERAGE)
+
+    def load(self, folder: Path, *, device: torch.device) -> None:
+        """Go on where the folder's checkpoint stands, if there is one."""
+        if not (folder / CHECKPOINT).exists():
+            return
+        state = torch.load(folder / CHECKPOINT, map_location=device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def note(folder: Path, row: Sequence[object]) -> None:
+    """Append a row to the folder's curve.csv, and log it."""
+    with (folder / CURVE).open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow(row)
+    log.info(" ".join(f"{value!s:>7}" for value in row))
+
+
+def _save(state: object, path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
