@@ -19,28 +19,28 @@ MARKED_WIDTH = 17
 Fault = Literal["raise", "configuration", "unavailable", "die", "hang"]
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(Engine):
     """An engine whose requests are shown to `look` as it takes them."""
 
-    engine: Engine
-    look: Callable[[Request[Any]], None]
+    def __init__(self, engine: Engine, look: Callable[[Request[Any]], None]) -> None:
+        super().__init__(engine.prior, engine.settings)
+        self._engine, self._look = engine, look
 
     def run(
         self, requests: Iterable[Request[Any]], *, tally: Tally | None = None, images: int | None = None
     ) -> Iterator[Any]:
         def taken() -> Iterator[Request[Any]]:
             for request in requests:
-                self.look(request)
+                self._look(request)
                 yield request
 
-        return self.engine.run(taken(), tally=tally, images=images)
+        return self._engine.run(taken(), tally=tally, images=images)
 
 
 def watched(worker: ShardWorker, look: Callable[[Request[Any]], None]) -> ShardWorker:
     """The worker, with `look` called on its thread for each image that is about to be restored."""
     engine = Watched(worker.solver.engine, look)
-    return replace(worker, solver=replace(worker.solver, engine=engine))  # type: ignore[arg-type]
+    return replace(worker, solver=replace(worker.solver, engine=engine))
 
 
 def with_denoiser(worker: ShardWorker, denoiser: Denoiser) -> ShardWorker:

@@ -22,6 +22,7 @@ from deqir.download import install_file
 from deqir.losses import GuideName, guided
 from deqir.metrics import psnr
 from deqir.operators import Colorization, SuperResolution
+from deqir.priors import BUNDLED
 from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
 from deqir.settings import Defaults
 from pipeline.companions import Companions
@@ -296,6 +297,24 @@ def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
     _, worker, shards = opened(reference=str(originals), result={"guide": str(tmp_path / "guides")})
     (row,) = run(worker, shards[0])
     assert row.psnr_start == pytest.approx(plain, abs=0.1)
+
+
+def test_what_a_prior_makes_to_start_from_is_no_measure_of_what_can_be_done_without_a_network(
+    opened: Callable[..., Any], source: Path, tmp_path: Path
+) -> None:
+    """The row's start is interpolation, its steps and noise are those that were taken."""
+    (key,) = write_archive(source, 1, size=SIZE)
+    originals, (width, height) = tmp_path / "originals", SIZE
+    put(originals, key, b"")
+    rough = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
+    Image.fromarray(rough).save(originals / key)
+    start = SuperResolution(scale=2).start(values(source / key)).clamp(-1, 1)
+    plain = float(psnr(start, values(originals / key)))
+    _, worker, shards = opened(reference=str(originals), result={"prior": BUNDLED, "steps": 20})
+    (row,) = run(worker, shards[0])
+    assert row.psnr_start == pytest.approx(plain, abs=0.1)
+    assert (row.steps, row.nfe) == (Defaults.ENLARGED_STEPS, Defaults.ENLARGED_STEPS)
+    assert row.start_noise == pytest.approx(Defaults.ENLARGED_NOISE)
 
 
 def test_the_search_goes_on_from_the_guide(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:
