@@ -44,8 +44,8 @@ Steps: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--steps",
-        help="Sampling steps T.",
-        show_default="20; at most 3 where the prior makes the start (sr)",
+        help="Sampling steps T; at most 3 are taken where the prior makes the start (sr), unless --start-noise is set.",
+        show_default="20",
         rich_help_panel=HOW,
     ),
 ]
