@@ -139,18 +139,8 @@ def cancel(server: Server, folder: Path, *, runs: int, address: str | None) -> l
     gone, cancelled = list[float](), list[float]()
     for number in range(runs):
         place = folder / f"{number}"
-        options = [
-            "--scale",
-            "2",
-            "--steps",
-            "1000",
-            "--start-noise",
-            "0.19",
-            "--mode",
-            "throughput",
-            "--shard-size",
-            "1",
-        ]
+        options = ["--scale", "2", "--steps", "1000", "--start-noise", "0.19"]
+        options += ["--mode", "throughput", "--shard-size", "1"]
         options += ["--ray-address", address] if address is not None else []
         id = server.deploy(
             f"cancel-{'own' if address is None else 'other'}", archive(place / "in", 40), place / "out", *options

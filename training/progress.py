@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,18 @@ class Progress:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def share_of_rate(step: int, done: float, *, rise: int, least: float) -> float:
+    """Return the share of the highest learning rate: a short rise, then half a cosine.
+
+    Args:
+        step: From 0.
+        done: Share of the run's time; from 1 on the share is `least`.
+        rise: Steps until the highest rate is there.
+        least: The share at the end.
+    """
+    return min((step + 1) / rise, 1.0) * (least + (1 - least) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
 
 def note(folder: Path, row: Sequence[object]) -> None:

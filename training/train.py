@@ -22,7 +22,7 @@ from deqir.priors.pyramid import PyramidDenoiser
 
 from .data import Crops
 from .objective import Objective, draw_noise
-from .progress import CURVE, Progress, note
+from .progress import CURVE, Progress, note, share_of_rate
 
 LEVELS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 """Noise at which the validation photographs are denoised, as standard deviations of images in [0, 1]."""
@@ -79,8 +79,7 @@ def ffdnet() -> nn.Module:
 
 def rate_at(recipe: Recipe, step: int, seconds: float) -> float:
     """Return the learning rate: a short rise, then half a cosine that ends with the run's time."""
-    done = min(seconds / (recipe.hours * 3600), 1.0)
-    return recipe.rate * min((step + 1) / recipe.rise, 1.0) * (0.005 + 0.995 * (1 + math.cos(math.pi * done)) / 2)
+    return recipe.rate * share_of_rate(step, seconds / (recipe.hours * 3600), rise=recipe.rise, least=0.005)
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ from .channelwise import Channelwise
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, schedule_of, verify_weights, write_prior
 from .drunet import DRUNet
-from .enlarging import PREFIX, enlargers_of
+from .enlarging import take_enlargers
 from .prior import Prior, PriorError
 from .pyramid import PyramidDenoiser
 from .unet import UNetPrior
@@ -129,14 +129,13 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     where = device_of(device)
     directory, build = prior_directory(name_or_path), _unet if card.kind == "unet" else _plain
     weights = load(data)
-    beside = {name: weights.pop(name) for name in list(weights) if name.startswith(PREFIX)}
-    denoiser, network, multiple = build(directory, card, weights)
     try:
-        enlargers = enlargers_of(beside, card.enlarges)
+        enlargers = take_enlargers(weights, card.enlarges)
     except RuntimeError as error:
         raise PriorError(
             f"the weights in {directory} are not of what its card says that it enlarges: {error}"
         ) from error
+    denoiser, network, multiple = build(directory, card, weights)
     for one in (network, enlargers):
         if one is not None:
             one.to(where).eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, MutableMapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -127,20 +127,22 @@ def enlarges(scales: Collection[int], A: LinearOperator) -> bool:
     return made is not None and made.scale in scales
 
 
-def enlargers_of(weights: Mapping[str, Tensor], scales: Collection[int]) -> Enlargers | None:
+def take_enlargers(weights: MutableMapping[str, Tensor], scales: Collection[int]) -> Enlargers | None:
     """Return a prior's networks that enlarge, if it comes with any.
 
     Args:
-        weights: Of the prior; those of other names are passed over.
+        weights: Of the prior; those of the networks are taken out of them.
         scales: What its card says.
 
     Raises:
         RuntimeError: The weights are of other networks.
     """
-    own = {name.removeprefix(PREFIX): value.float() for name, value in weights.items() if name.startswith(PREFIX)}
+    names = [name for name in weights if name.startswith(PREFIX)]
+    own = {name.removeprefix(PREFIX): weights.pop(name).float() for name in names}
     if not own and not scales:
         return None
-    networks = Enlargers(scales)
-    networks.load_state_dict(own)
+    with torch.device("meta"):  # initial weights take longer than reading them
+        networks = Enlargers(scales)
+    networks.load_state_dict(own, assign=True)
     networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return networks

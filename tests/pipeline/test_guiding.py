@@ -282,18 +282,23 @@ def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
     assert row.solve_seconds > 0.5
 
 
+def interpolated_psnr(source: Path, originals: Path) -> float:
+    """Write an image and an original that it is no copy of; returns what interpolation of it has in dB."""
+    (key,), (width, height) = write_archive(source, 1, size=SIZE), SIZE
+    put(originals, key, b"")
+    rough = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
+    Image.fromarray(rough).save(originals / key)
+    start = SuperResolution(scale=2).start(values(source / key)).clamp(-1, 1)
+    return float(psnr(start, values(originals / key)))
+
+
 def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
     opened: Callable[..., Any], source: Path, tmp_path: Path
 ) -> None:
     """The original as guide: the result is near to it, what interpolation gives is as without."""
-    (key,) = write_archive(source, 1, size=SIZE)
-    originals, (width, height) = tmp_path / "originals", SIZE
-    put(originals, key, b"")
-    rough = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
-    Image.fromarray(rough).save(originals / key)
+    originals = tmp_path / "originals"
+    plain = interpolated_psnr(source, originals)
     shutil.copytree(originals, tmp_path / "guides")
-    start = SuperResolution(scale=2).start(values(source / key)).clamp(-1, 1)
-    plain = float(psnr(start, values(originals / key)))
     _, worker, shards = opened(reference=str(originals), result={"guide": str(tmp_path / "guides")})
     (row,) = run(worker, shards[0])
     assert row.psnr_start == pytest.approx(plain, abs=0.1)
@@ -303,13 +308,8 @@ def test_what_a_prior_makes_to_start_from_is_no_measure_of_what_can_be_done_with
     opened: Callable[..., Any], source: Path, tmp_path: Path
 ) -> None:
     """The row's start is interpolation, its steps and noise are those that were taken."""
-    (key,) = write_archive(source, 1, size=SIZE)
-    originals, (width, height) = tmp_path / "originals", SIZE
-    put(originals, key, b"")
-    rough = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
-    Image.fromarray(rough).save(originals / key)
-    start = SuperResolution(scale=2).start(values(source / key)).clamp(-1, 1)
-    plain = float(psnr(start, values(originals / key)))
+    originals = tmp_path / "originals"
+    plain = interpolated_psnr(source, originals)
     _, worker, shards = opened(reference=str(originals), result={"prior": BUNDLED, "steps": 20})
     (row,) = run(worker, shards[0])
     assert row.psnr_start == pytest.approx(plain, abs=0.1)
