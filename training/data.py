@@ -123,9 +123,20 @@ class Crops:
         folder: Where `prepare` wrote.
         split: "train" or "validation".
         seed: Of the draws.
+        turns: Crops are turned by quarters; else they are as the photographs stand, or mirrored.
+        device: Where the crops go.
     """
 
-    def __init__(self, folder: Path, split: Split, *, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: Split,
+        *,
+        seed: int,
+        turns: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.turns, self.device = turns, torch.device(device)
         rows = [Picture(**row) for row in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
         self.pictures = [picture for picture in rows if picture.split == split]
         if not self.pictures:
@@ -141,7 +152,7 @@ class Crops:
         # The root of the area, so that the scales of a photograph share its crops more evenly.
         area = np.array([float(picture.height * picture.width) for picture in fitting]) ** 0.5
         chosen = self._random.choice(len(fitting), size=count, p=area / area.sum())
-        return torch.stack([self._crop(fitting[i], size) for i in chosen])
+        return torch.stack([self._crop(fitting[i], size) for i in chosen]).to(self.device)
 
     def centres(self, size: int) -> Tensor:
         """Return the middle of each photograph, at the largest scale whose sides are at most four times `size`."""
@@ -165,7 +176,7 @@ class Crops:
         top = int(self._random.integers(picture.height - size + 1))
         left = int(self._random.integers(picture.width - size + 1))
         crop = self._array(picture)[top : top + size, left : left + size]
-        crop = np.rot90(crop, int(self._random.integers(4)))
+        crop = np.rot90(crop, int(self._random.integers(4))) if self.turns else crop
         return _image(crop[:, ::-1] if self._random.integers(2) else crop)
 
 

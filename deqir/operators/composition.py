@@ -75,16 +75,16 @@ class Composition:
         return L.threshold if isinstance(L, Truncated) else 0.0
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        for part in reversed(_ordered(self.parts)):
+        for part in reversed(in_order(self.parts)):
             y_shape = part.image_shape(y_shape)
         channels, height, width = y_shape[-3:]
         return channels, height, width
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]:
-        return _forward(_ordered(self.parts), x)
+        return _forward(in_order(self.parts), x)
 
     def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        return _transposed(_ordered(self.parts), y)
+        return _transposed(in_order(self.parts), y)
 
     def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
         K, L = _split(self.parts)
@@ -121,7 +121,7 @@ def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], Spect
     Raises:
         ValueError: There is more behind K than one part, masks in K and a part behind it, or one without `filter`.
     """
-    ordered = _ordered(parts)
+    ordered = in_order(parts)
     count = next((n for n, part in enumerate(ordered) if not isinstance(part, DISJOINT)), len(ordered))
     K, rest = ordered[:count], ordered[count:]
     if not rest:
@@ -142,8 +142,8 @@ def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], Spect
     )
 
 
-def _ordered(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
-    """Return the parts with colorization as far in front as it commutes, without those that do nothing."""
+def in_order(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
+    """Return parts with colorization as far in front as it commutes, without those that do nothing."""
     ordered: list[LinearOperator] = []
     for part in parts:
         place = len(ordered)

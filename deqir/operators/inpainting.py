@@ -80,7 +80,7 @@ class Inpainting:
 
 
 def diffused_fill(
-    y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*C H W"], *, sweeps: int = 32
+    y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], *, sweeps: int = 32
 ) -> Float[Tensor, "B C H W"]:
     """Return y where `keep`, elsewhere a smooth fill that solves Laplace's equation approximately.
 
@@ -89,27 +89,38 @@ def diffused_fill(
 
     Args:
         y: Images; what they hold in the gaps does not matter.
-        keep: Which pixels are known, in every channel or in each.
+        keep: Which pixels are known, in every channel, in each, or in each of each image.
         sweeps: Relaxations at each size.
     """
-    if keep.ndim == 2:
-        keep = keep[None]
-    known = keep.to(y)[None]
+    keep = keep.expand(*((1,) * (4 - keep.ndim)), *keep.shape)
+    known = keep.to(y)
     if min(y.shape[-2:]) > 1 and not bool(keep.all()):
-        weight = functional.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
-        mean = functional.avg_pool2d(y * known, 2, ceil_mode=True, count_include_pad=False)
-        coarse_keep = weight[0] > 0
-        coarse = torch.where(coarse_keep, mean / weight.clamp(min=1e-6), 0.0)
-        filled = diffused_fill(coarse, coarse_keep, sweeps=sweeps)
+        filled = diffused_fill(*halved(y, keep), sweeps=sweeps)
         fine = functional.interpolate(filled, size=y.shape[-2:], mode="bilinear", align_corners=False)
     else:
         total = known.sum((-2, -1), keepdim=True).clamp(min=1)
         fine = ((y * known).sum((-2, -1), keepdim=True) / total).expand_as(y)
-    x = torch.where(keep, y, fine)
+    return relaxed(torch.where(keep, y, fine), keep, sweeps=sweeps)
+
+
+def halved(
+    y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"]
+) -> tuple[Float[Tensor, "B C h w"], Bool[Tensor, "#B #C h w"]]:
+    """Return the means of the known pixels of each 2 x 2 block, 0 where there are none, and where there are some."""
+    known = keep.to(y)
+    weight = functional.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
+    mean = functional.avg_pool2d(y * known, 2, ceil_mode=True, count_include_pad=False)
+    some = weight > 0
+    return torch.where(some, mean / weight.clamp(min=1e-6), 0.0), some
+
+
+def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int) -> Float[Tensor, "B C H W"]:
+    """Return x with every pixel that is not kept drawn to the mean of its four neighbours, `sweeps` times."""
+    known = x
     for _ in range(sweeps):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
         mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
-        x = torch.where(keep, y, mean / 4)
+        x = torch.where(keep, known, mean / 4)
     return x
 
 

@@ -19,9 +19,9 @@ from .channelwise import Channelwise
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, schedule_of, verify_weights, write_prior
 from .drunet import DRUNet
-from .enlarging import take_enlargers
 from .prior import Prior, PriorError
 from .pyramid import PyramidDenoiser
+from .starters import take_starters
 from .unet import UNetPrior
 
 CONFIG: Final = "config.json"
@@ -130,13 +130,13 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     directory, build = prior_directory(name_or_path), _unet if card.kind == "unet" else _plain
     weights = load(data)
     try:
-        enlargers = take_enlargers(weights, card.enlarges)
+        starters = take_starters(weights, card.skills)
     except RuntimeError as error:
         raise PriorError(
-            f"the weights in {directory} are not of what its card says that it enlarges: {error}"
+            f"the weights in {directory} are not of the networks for starts that its card tells of: {error}"
         ) from error
     denoiser, network, multiple = build(directory, card, weights)
-    for one in (network, enlargers):
+    for one in (network, starters):
         if one is not None:
             one.to(where).eval().requires_grad_(False)
     return Prior(
@@ -147,7 +147,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
         multiple=multiple,
         max_noise=card.max_noise,
         native=card.native_size or native_size(network),
-        enlargers=enlargers,
+        starters=starters,
     )
 
 

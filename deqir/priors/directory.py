@@ -16,8 +16,8 @@ from deqir.download import install_file
 from deqir.protocols import LinearOperator
 from deqir.schedule import NoiseSchedule
 
-from .enlarging import enlarges
 from .prior import PriorError, refuse_beyond
+from .starters import Skills
 
 CARD: Final = "deqir.json"
 FORMAT: Final = 1
@@ -47,8 +47,8 @@ class PriorCard:
         schedule, beta_start, beta_end, train_steps: The noise that a UNet was trained with, see `schedule_of`.
         prediction: What a UNet returns, as diffusers calls it.
         timestep_scale: What a UNet's timesteps are multiplied by before it is told them.
-        enlarges: Scales of super-resolution whose chains start from what a network beside the prior makes; that
-            network's weights are in the same file.
+        enlarges, fills, colorizes: What networks beside the prior make starts for, see `Skills`; their weights are
+            in the same file.
         native_size: Side of the square images that it was trained on, in pixels; None: any.
         licence, source: Terms of the weights and where they come from.
         format: Version of this file's layout.
@@ -66,14 +66,21 @@ class PriorCard:
     prediction: Prediction = "epsilon"
     timestep_scale: float = 1.0
     enlarges: Sequence[int] = ()
+    fills: bool = False
+    colorizes: bool = False
     native_size: int | None = None
     licence: str = "not stated"
     source: str = "not stated"
     format: int = FORMAT
 
+    @property
+    def skills(self) -> Skills:
+        """What networks beside the prior make starts for."""
+        return Skills(enlarges=tuple(self.enlarges), fills=self.fills, colorizes=self.colorizes)
+
     def starts(self, A: LinearOperator) -> bool:
         """Return whether the prior makes what chains for A start from."""
-        return enlarges(self.enlarges, A)
+        return self.skills.starts(A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
@@ -114,6 +121,7 @@ def _card(values: object) -> PriorCard:
         raise ValueError(f"format {layout}, kind {kind}; this deqir reads format {FORMAT}, kind {known}")
     types: dict[str, type | tuple[type, ...]] = {
         "str": str,
+        "bool": bool,
         "int": int,
         "float": (int, float),
         "Mapping[str, int]": dict,
@@ -180,6 +188,7 @@ def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor])
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
     """Write deqir.json for weights that are in the directory already; returns it with their digest."""
     values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
-    known = {name: value for name, value in values.items() if name != "enlarges" or value}  # older versions know it not
+    newer = ("enlarges", "fills", "colorizes")
+    known = {name: value for name, value in values.items() if name not in newer or value}  # for older versions to read
     install_file(directory / CARD, (json.dumps(known, indent=2) + "\n").encode())
     return PriorCard(**values)

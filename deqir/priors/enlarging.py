@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, MutableMapping
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -15,8 +15,6 @@ from deqir.parts import in_parts
 from deqir.protocols import LinearOperator
 from deqir.shapes import Float
 
-PREFIX: Final = "enlargers."
-"""What their weights' names begin with in a prior's file."""
 KERNELS: Final = ("average", "bicubic")
 """The filters that they know, in the order of `Enlarger.kernels`."""
 CODE: Final = 15
@@ -81,22 +79,16 @@ class Enlargers(nn.Module):
         self.scales, self.depth = tuple(sorted(scales)), depth
         self.networks = nn.ModuleDict({str(s): Enlarger(scale=s, width=width, depth=depth) for s in self.scales})
 
-    def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"] | None:
-        """Return y enlarged, where y is, or None where no network is for what A does.
+    def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
+        """Return y enlarged, where y is.
 
         Args:
-            A: The degradation.
+            A: What made it small; an enlargement of one of the scales.
             y: In [-1, 1]; grey or in colour.
             sigma_y: Standard deviation of its noise, images in [-1, 1].
-
-        Raises:
-            ValueError: y has neither one channel nor three.
         """
         made = enlargement_of(A)
-        if made is None or made.scale not in self.scales:
-            return None
-        if y.shape[1] not in (1, 3):
-            raise ValueError(f"the networks that enlarge take images in grey or colour, got {y.shape[1]} channels")
+        assert made is not None
         network = self.networks[str(made.scale)]
         home = next(network.parameters()).device
 
@@ -119,30 +111,3 @@ def enlargement_of(A: LinearOperator) -> Enlargement | None:
         return None
     down, across = (A.scale, A.scale) if isinstance(A.scale, int) else A.scale
     return Enlargement(down, KERNELS.index(kernel)) if down == across else None
-
-
-def enlarges(scales: Collection[int], A: LinearOperator) -> bool:
-    """Return whether networks of these scales make what chains for A start from."""
-    made = enlargement_of(A)
-    return made is not None and made.scale in scales
-
-
-def take_enlargers(weights: MutableMapping[str, Tensor], scales: Collection[int]) -> Enlargers | None:
-    """Return a prior's networks that enlarge, if it comes with any.
-
-    Args:
-        weights: Of the prior; those of the networks are taken out of them.
-        scales: What its card says.
-
-    Raises:
-        RuntimeError: The weights are of other networks.
-    """
-    names = [name for name in weights if name.startswith(PREFIX)]
-    own = {name.removeprefix(PREFIX): weights.pop(name).float() for name in names}
-    if not own and not scales:
-        return None
-    with torch.device("meta"):  # initial weights take longer than reading them
-        networks = Enlargers(scales)
-    networks.load_state_dict(own, assign=True)
-    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return networks

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from deqir.download import ModelError
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.shapes import Float
 
-from .enlarging import Enlargers, enlarges
+from .padding import reflected
+from .starters import Starters
 
 
 class PriorError(ModelError):
@@ -32,7 +32,7 @@ class Prior:
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
         native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
         replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
-        enlargers: What chains of super-resolution start from, if it comes with that; on `device`, too.
+        starters: Networks that make what chains start from, if it comes with some; on `device`, too.
     """
 
     name: str
@@ -43,16 +43,16 @@ class Prior:
     max_noise: float
     native: int | None = None
     replicas: int = 1
-    enlargers: Enlargers | None = None
+    starters: Starters | None = None
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         height, width = x_t.shape[-2:]
-        wide = _reflect(x_t, -height % self.multiple, -width % self.multiple)
+        wide = reflected(x_t, -height % self.multiple, -width % self.multiple)
         return self.denoiser(wide, alpha_bar)[..., :height, :width]
 
     def starts(self, A: LinearOperator) -> bool:
         """Return whether it makes what chains for A start from."""
-        return self.enlargers is not None and enlarges(self.enlargers.scales, A)
+        return self.starters is not None and self.starters.skills.starts(A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
@@ -66,11 +66,3 @@ def refuse_beyond(max_noise: float, noise: float, *, prior: str) -> None:
             f"prior {prior!r} knows noise up to {max_noise:.3f} (images in [0, 1]), but the chain would start at "
             f"{noise:.3f}; choose a smaller start noise or another prior"
         )
-
-
-def _reflect(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H1 W1"]:
-    """Extend by reflection, as noise keeps its statistics so; sides shorter than the pad repeat their edge."""
-    if not down and not right:
-        return x
-    mode = "reflect" if down < x.shape[-2] and right < x.shape[-1] else "replicate"
-    return functional.pad(x, (0, right, 0, down), mode=mode)

@@ -50,6 +50,15 @@ def test_gaps_take_the_detail_of_the_channels_that_are_known_there() -> None:
     assert error < 1e-10 < alone
 
 
+def test_images_with_gaps_of_their_own_are_diffused_in_a_batch_as_alone() -> None:
+    y, keep = rand(3, 2, 9, 14), rand(3, 2, 9, 14, seed=1) > 0.5
+    keep[1], keep[2, 0] = True, False
+    found = diffused_fill(y, keep)
+    for n in range(3):
+        close(found[n : n + 1], diffused_fill(y[n : n + 1], keep[n]))
+        assert torch.equal(found[n][keep[n]], y[n][keep[n]])
+
+
 @pytest.mark.parametrize("method", ["image_shape", "__call__", "adjoint", "pinv", "start", "guess"])
 @pytest.mark.parametrize(
     ("shape", "says"),

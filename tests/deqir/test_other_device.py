@@ -43,14 +43,14 @@ from deqir.dct import analyse
 from deqir.devices import STAGED, sent
 from deqir.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
 from deqir.losses import GuideName, guided
-from deqir.operators import FramedDeblurring, SuperResolution
+from deqir.operators import FramedDeblurring, SuperResolution, masks
 from deqir.optimisation import Optimisation, optimise
 from deqir.perceptual import Lpips
 from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
 from deqir.priors.channelwise import Channelwise
 from deqir.priors.drunet import DRUNet
-from deqir.priors.enlarging import Enlargers
 from deqir.priors.pyramid import PyramidDenoiser
+from deqir.priors.starters import Skills
 from deqir.protocols import Denoiser, Iterative, LinearOperator, SpectralOperator
 from deqir.real_esrgan import RealEsrgan
 from deqir.samples import Samples
@@ -59,6 +59,7 @@ from deqir.trajectory import Sampler
 from tests.conformance.dense import Shape
 from tests.conformance.examples import EXAMPLES, ONE_SIDED
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.starting import starters
 from tests.other_device import CALLED, DEVICE, MEMORY, SECOND, OtherTensor, Traffic, register, traffic
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -238,18 +239,48 @@ def test_a_loaded_prior_restores_where_it_is_and_answers_where_y_was(
     assert len(questions) == (1 + 2 * images if y_there else images + 2)
 
 
-def test_a_prior_that_enlarges_makes_its_starts_there(priors: dict[torch.device, Prior]) -> None:
-    enlargers, far_enlargers = twins(lambda: Enlargers((2,), width=8, depth=3))
-    here, far = replace(priors[CPU], enlargers=enlargers), replace(priors[DEVICE], enlargers=far_enlargers)
-    A = SuperResolution(scale=2)
-    y = A(rand(2, 3, 32, 32).float().clamp(-1, 1))
-    expected = Restorer(here, steps=T, denoiser_batch=8)(y, A)
+SKILLS: Final = Skills(enlarges=(2,), fills=True, colorizes=True)
+OLD: Final = operators.Composition(
+    parts=(operators.Colorization(), PARTS[1], operators.Inpainting(keep=masks.scratches(24, 36)))
+)
+STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
+    "enlarged": (PARTS[1], (3, 32, 32), 0.0, 0),
+    "filled": (operators.Inpainting(keep=masks.random(32, 30, lost=0.3)), (3, 32, 30), 0.0, 3),
+    "coloured": (operators.Colorization(), (3, 30, 40), 0.0, 0),
+    "coloured, noisy": (operators.Colorization(), (3, 30, 40), 0.1, 2),
+    "old photograph": (OLD, (3, 48, 72), 0.0, 3),
+    "old photograph, noisy": (OLD, (3, 48, 72), 0.1, 3),
+}
+"""Also the noise of y, and how often a start asks the device whether anything is missing."""
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_a_prior_that_makes_starts_makes_them_there(name: str, priors: dict[torch.device, Prior]) -> None:
+    A, shape, sigma_y, asked_at_start = STARTED[name]
+    networks, far_networks = twins(lambda: starters(SKILLS))
+    here, far = replace(priors[CPU], starters=networks), replace(priors[DEVICE], starters=far_networks)
+    y = A(rand(2, *shape).float().clamp(-1, 1))
+    expected = Restorer(here, steps=T, denoiser_batch=8)(y, A, sigma_y=sigma_y)
+    restore = Restorer(far, steps=T, denoiser_batch=8, mode="throughput")
+    restore(y, A, sigma_y=sigma_y)  # what is sent once is there now
     with traffic() as counted:
-        found = Restorer(far, steps=T, denoiser_batch=8, mode="throughput")(y, A)
+        found = restore(y, A, sigma_y=sigma_y)
     torch.testing.assert_close(found.images, expected.images, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.start, expected.start, rtol=0, atol=1e-5)
-    assert len(counted.waits) == T + 2 + 2  # rounds, misfits, images and starts brought back
+    assert len(counted.waits) == T + 2 * (asked_at_start + 1) + 2  # rounds, misfits, images and starts brought back
     assert not counted.uploads
+
+
+@pytest.mark.parametrize("size", [(32, 48), (70, 90), (5, 7)])
+def test_networks_answer_on_their_device_where_y_is_not(size: tuple[int, int]) -> None:
+    networks, far_networks = twins(lambda: starters(SKILLS))
+    keep = masks.random(*size, lost=0.3)
+    grey = rand(1, 1, *size).float().clamp(-1, 1)
+    for A, y in ((operators.Inpainting(keep=keep), grey * keep), (operators.Colorization(), grey)):
+        expected, found = networks.start(A, y, 0.1), far_networks.start(A, y, 0.1)
+        assert expected is not None
+        assert found is not None
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_the_batch_is_measured_on_the_device(

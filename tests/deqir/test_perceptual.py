@@ -12,6 +12,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
+from deqir.alexnet import WIDTHS, features
 from deqir.download import ModelError
 from deqir.perceptual import LPIPS_WEIGHTS, Lpips, convert, load_lpips
 from tests.deqir.problems import rand
@@ -47,25 +48,31 @@ def network(checkpoint: dict[str, object]) -> Lpips:
     return net.double().requires_grad_(False)
 
 
-def in_numpy(checkpoint: dict[str, object], a: np.ndarray, b: np.ndarray) -> float:
-    """The distance of two HWC images, written from the paper's text with explicit windows."""
+def features_in_numpy(checkpoint: dict[str, object], x: np.ndarray) -> list[np.ndarray]:
+    """AlexNet's features of an HWC image in [-1, 1], with explicit windows."""
+    x = (x - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
+    found = []
+    for i, (stride, pad) in enumerate([(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)]):
+        if i in (1, 2):
+            x = sliding_window_view(x, (3, 3), axis=(0, 1))[::2, ::2].max((-2, -1))
+        layer = checkpoint["AlexNet_0"][f"Conv_{i}"]  # type: ignore[index]
+        kernel = layer["kernel"].astype(np.float64)
+        windows = sliding_window_view(np.pad(x, ((pad, pad), (pad, pad), (0, 0))), kernel.shape[:2], axis=(0, 1))
+        x = np.einsum("hwcij,ijco->hwo", windows[::stride, ::stride], kernel, optimize=True) + layer["bias"]
+        x = np.maximum(x, 0)
+        found.append(x)
+    return found
 
-    def features(x: np.ndarray) -> list[np.ndarray]:
-        x = (x - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
-        found = []
-        for i, (stride, pad) in enumerate([(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)]):
-            if i in (1, 2):
-                x = sliding_window_view(x, (3, 3), axis=(0, 1))[::2, ::2].max((-2, -1))
-            layer = checkpoint["AlexNet_0"][f"Conv_{i}"]  # type: ignore[index]
-            kernel = layer["kernel"].astype(np.float64)
-            windows = sliding_window_view(np.pad(x, ((pad, pad), (pad, pad), (0, 0))), kernel.shape[:2], axis=(0, 1))
-            x = np.einsum("hwcij,ijco->hwo", windows[::stride, ::stride], kernel, optimize=True) + layer["bias"]
-            x = np.maximum(x, 0)
-            found.append(x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-10))
-        return found
+
+def in_numpy(checkpoint: dict[str, object], a: np.ndarray, b: np.ndarray) -> float:
+    """The distance of two HWC images, written from the paper's text."""
+
+    def directions(image: np.ndarray) -> list[np.ndarray]:
+        found = features_in_numpy(checkpoint, image)
+        return [x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-10) for x in found]
 
     total = 0.0
-    for i, (one, other) in enumerate(zip(features(a), features(b), strict=True)):
+    for i, (one, other) in enumerate(zip(directions(a), directions(b), strict=True)):
         head = checkpoint[f"NetLinLayer_{i}"]["Conv_0"]["kernel"][0, 0, :, 0]  # type: ignore[index]
         total += float(((one - other) ** 2 @ head.astype(np.float64)).mean())
     return total
@@ -86,6 +93,16 @@ def test_the_distance_is_that_of_the_paper_in_numpy() -> None:
     for n in range(2):
         wanted = in_numpy(checkpoint, a[n].permute(1, 2, 0).numpy(), b[n].permute(1, 2, 0).numpy())
         np.testing.assert_allclose(float(found[n]), wanted, rtol=1e-9)
+
+
+def test_the_features_are_those_of_the_published_layers_in_numpy() -> None:
+    checkpoint, x = random_checkpoint(), rand(2, 3, 31, 46).clamp(-1, 1)
+    found = features(network(checkpoint).convolutions, x)
+    assert [layer.shape[1] for layer in found] == list(WIDTHS)
+    for n in range(2):
+        wanted = features_in_numpy(checkpoint, x[n].permute(1, 2, 0).numpy())
+        for layer, expected in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(layer[n].permute(1, 2, 0).numpy(), expected, atol=1e-9)
 
 
 @here

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from tests.training.photographs import package, picture
-from training.data import Crops, Picture, Split, fingerprint, prepare, split_of
+from training.data import Crops, Split, fingerprint, prepare, split_of
 from training.packages import LIST, PACKAGES, SMOKE, DataError, photographs
 
 PERMISSIVE = {"public domain", "MIT", "Expat (MIT)", "BSD-2-Clause"}
@@ -61,26 +59,9 @@ def test_a_fingerprint_survives_brightness_and_tells_pictures_apart() -> None:
     assert (one ^ brighter).bit_count() <= 3 < 12 < (one ^ other).bit_count()
 
 
-@pytest.fixture
-def prepared(tmp_path: Path) -> Path:
-    """Two photographs, each a plane of its own colour with columns counted in green; one of each split."""
-    folder = tmp_path / "prepared"
-    folder.mkdir()
-    rows, pixels = list[Picture](), b""
-    sides: tuple[Split, ...] = ("train", "validation")
-    for red, split in enumerate(sides, 1):
-        plane = np.zeros((60, 80, 3), np.uint8)
-        plane[..., 0], plane[..., 1] = 50 * red, np.arange(80)
-        rows.append(Picture(photograph=split, split=split, scale=1, offset=len(pixels), height=60, width=80))
-        pixels += plane.tobytes()
-    (folder / "pixels.bin").write_bytes(pixels)
-    (folder / "index.json").write_text(json.dumps([asdict(row) for row in rows]))
-    return folder
-
-
 @pytest.mark.parametrize(("split", "red"), [("train", 50), ("validation", 100)])
-def test_crops_come_from_their_own_split_alone_and_are_whole(prepared: Path, split: Split, red: int) -> None:
-    crops = Crops(prepared, split, seed=3)(32, 40)
+def test_crops_come_from_their_own_split_alone_and_are_whole(planes: Path, split: Split, red: int) -> None:
+    crops = Crops(planes, split, seed=3)(32, 40)
     assert crops.shape == (32, 3, 40, 40)
     torch.testing.assert_close(crops[:, 0], torch.full((32, 40, 40), red / 255))
     for green in (crops[:, 1] * 255).round():
@@ -89,12 +70,18 @@ def test_crops_come_from_their_own_split_alone_and_are_whole(prepared: Path, spl
         assert lines[0].diff().abs().eq(1).all()
 
 
-def test_the_same_seed_draws_the_same_crops_and_another_seed_others(prepared: Path) -> None:
-    one, same, other = (Crops(prepared, "train", seed=seed)(8, 32) for seed in (1, 1, 2))
+def test_crops_that_are_not_turned_stand_upright_and_some_are_mirrored(planes: Path) -> None:
+    crops = (Crops(planes, "train", seed=3, turns=False)(32, 40) * 255).round()
+    assert crops[:, 2].diff(dim=1).eq(1).all()
+    assert set(crops[:, 1].diff(dim=2).flatten().tolist()) == {-1.0, 1.0}
+
+
+def test_the_same_seed_draws_the_same_crops_and_another_seed_others(planes: Path) -> None:
+    one, same, other = (Crops(planes, "train", seed=seed)(8, 32) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
-def test_crops_larger_than_every_photograph_are_refused(prepared: Path) -> None:
+def test_crops_larger_than_every_photograph_are_refused(planes: Path) -> None:
     with pytest.raises(DataError, match="no photograph is 100 pixels"):
-        Crops(prepared, "train", seed=0)(1, 100)
+        Crops(planes, "train", seed=0)(1, 100)

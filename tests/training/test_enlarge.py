@@ -1,8 +1,7 @@
-"""The recipe of the networks that enlarge, at a tiny size: where it begins, what it leaves, and how it goes on."""
+"""The lesson of the networks that enlarge, at a tiny size: where it begins, and what it learns."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from deqir import load_prior
 from deqir.operators import SuperResolution
-from deqir.perceptual import Lpips
-from deqir.priors import FFDNet, PriorCard, write_prior
 from deqir.priors.enlarging import Enlarger
 from tests.deqir.test_real_esrgan import as_ncnn
-from tests.training.photographs import package
-from training import bundle, enlarge
-from training.data import prepare
-from training.enlarge import Recipe, Run, observed, published
+from training import enlarge
+from training.data import Crops
+from training.enlarge import CODE_RATE, Enlarging, observed, published
+from training.starting import Recipe, Run
 
-RECIPE = Recipe(scale=2, hours=1 / 3600, batch=1, small=20, rate=1e-3, rise=5, calibration=3, every=0.3)
+RECIPE = Recipe(hours=3 / 3600, batch=1, rate=3e-3, eyes=1.0, rise=5, every=1)
+LESSON = Enlarging(scale=2, small=20, calibration=3)
 
 
 def beginner(scale: int) -> Enlarger:
@@ -29,23 +26,11 @@ def beginner(scale: int) -> Enlarger:
     return Enlarger(scale=scale, width=8, depth=3)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photographs out of an archive, one on each side of the split."""
-    folder = tmp_path_factory.mktemp("recipe")
-    tiny, listed = package(folder)
-    prepare(folder / "data", [tiny], downloads=folder / "downloads", listed=listed)
-    return folder / "data"
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small network to begin with, and a distance of unlearnt weights, so that nothing is fetched."""
-    torch.manual_seed(0)
-    lpips = Lpips().requires_grad_(False)
+@pytest.fixture
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: object) -> Run:
+    """A run that begins with a small network."""
     monkeypatch.setattr(enlarge, "published", beginner)
-    monkeypatch.setattr(enlarge, "fetch_model", lambda name: Path(name))
-    monkeypatch.setattr(enlarge, "load_lpips", lambda device: lpips)
+    return Run(tmp_path, LESSON, RECIPE, data, device=torch.device("cpu"))
 
 
 def test_published_weights_are_read_and_eightfold_begins_as_fourfold_with_each_pixel_doubled(
@@ -71,10 +56,9 @@ def test_what_is_enlarged_is_in_8_bits_without_noise_and_has_the_noise_that_it_i
     assert float((noisy - A(x)[1]).std()) == pytest.approx(0.2, rel=0.03)
 
 
-def test_the_code_of_a_filter_is_found_by_agreement(data: Path, tmp_path: Path) -> None:
+def test_the_code_of_a_filter_is_found_by_agreement(data: Path) -> None:
     """A network of one layer that copies y, brightened by its code: only a code of 0 agrees with y."""
-    run = Run(tmp_path, replace(RECIPE, calibration=150, batch=2), data, device=torch.device("cpu"))
-    network = run.network = Enlarger(scale=2, width=3, depth=1)
+    network = Enlarger(scale=2, width=3, depth=1)
     layer = network.layers[0]
     assert isinstance(layer, torch.nn.Conv2d)
     with torch.no_grad():
@@ -84,47 +68,42 @@ def test_the_code_of_a_filter_is_found_by_agreement(data: Path, tmp_path: Path) 
             layer.weight[pixel, pixel // 4, 1, 1] = 1
             layer.weight[pixel, 3, 1, 1] = 1
         network.kernels[:, 0] = 0.3
-    run._calibrate()
+    copied = layer.weight.clone()
+    replace(LESSON, calibration=150).begin(network, Crops(data, "train", seed=0), replace(RECIPE, batch=2))
     assert network.kernels[0, 0].abs() < 0.02
+    assert torch.equal(layer.weight, copied)
     y = torch.rand(1, 3, 4, 4)
     found = network(y, 0, torch.zeros(1)).detach()
     torch.testing.assert_close(found, functional.interpolate(y, scale_factor=2.0), atol=0.05, rtol=0)
 
 
-def test_a_run_leaves_a_curve_goes_on_and_makes_a_prior(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_learning_lowers_the_error(run: Run) -> None:
+    before = float(run.judged()[0])
+    run.train()
+    assert float(run.judged()[0]) > before + 1
+
+
+def test_what_a_chain_would_start_from_agrees_with_what_has_no_noise(run: Run) -> None:
+    x = run.held[..., :48, :48]
+    found = LESSON.restored(run.progress.average, x)
+    A = SuperResolution(scale=2)
+    torch.testing.assert_close(A(found["average"]), A(x), atol=1.01 / 255, rtol=0)  # 8 bits
+    assert found.keys() == set(LESSON.shown)
+
+
+def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
+    groups = LESSON.groups(run.progress.network, 1e-4)
+    rates = {id(weight): group["highest"] for group in groups for weight in group["params"]}
+    for name, weight in run.progress.network.named_parameters():
+        assert rates.pop(id(weight)) == (CODE_RATE if name == "kernels" else 1e-4)
+    assert not rates
+
+
+def test_the_command_trains_a_network_of_the_scale_that_it_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: object
 ) -> None:
-    run = Run(tmp_path / "x2", RECIPE, data, device=torch.device("cpu"))
-    run.train()
-    with (run.folder / "curve.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert int(rows[-1]["step"]) == run.progress.step > 0
-    again = Run(run.folder, replace(RECIPE, hours=2 / 3600), data, device=torch.device("cpu"))
-    assert (again.progress.step, again.progress.seconds) == (run.progress.step, run.progress.seconds)
-    again.train()
-    assert again.progress.step > run.progress.step
-
-    shape = {"channels": 3, "width": 8, "depth": 3}
-    denoiser = FFDNet(**shape)
-    theirs = tmp_path / "ffdnet"
-    card = PriorCard(name="ffdnet", kind="denoiser", sha256="", max_noise=0.3, architecture=shape)
-    write_prior(theirs, card, denoiser.state_dict())
-    monkeypatch.setattr(bundle, "fetch_prior", lambda name: theirs)
-    monkeypatch.setattr(bundle, "ffdnet", lambda: denoiser)
-    monkeypatch.setattr(bundle, "prior_directory", lambda name: theirs)
-    network = Enlarger(scale=2)
-    torch.save(network.state_dict(), tmp_path / "x2" / "ema.pt")
-    bundle.bundle(tmp_path / "mine", [bundle.enlarger_of(tmp_path / "x2")], name="mine")
-    prior = load_prior(str(tmp_path / "mine"), device="cpu")
-    assert prior.enlargers is not None
-    assert prior.starts(SuperResolution(scale=2))
-    y = torch.rand(1, 3, 6, 6)
-    found = prior.enlargers.start(SuperResolution(scale=2), y, 0.0)
-    torch.testing.assert_close(found, network(y, 0, torch.zeros(1)).detach(), atol=5e-3, rtol=5e-3)
-
-
-def test_learning_lowers_the_error(data: Path, tmp_path: Path) -> None:
-    run = Run(tmp_path, replace(RECIPE, hours=4 / 3600, rate=3e-3), data, device=torch.device("cpu"))
-    before = float(run._judged()[0])
-    run.train()
-    assert float(run._judged()[0]) > before + 1
+    monkeypatch.setattr(enlarge, "published", beginner)
+    chosen = ["--scale", "3", "--small", "16", "--batch", "1", "--hours", "1e-9"]
+    monkeypatch.setattr("sys.argv", ["enlarge", str(tmp_path), "--data", str(data), *chosen])
+    enlarge.main()
+    Enlarger(scale=3, width=8, depth=3).load_state_dict(torch.load(tmp_path / "ema.pt", weights_only=True))

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from deqir import Restorer, load_prior
 from deqir.operators import Colorization
-from tests.training.photographs import package
 from training import evaluate
-from training.data import Crops, prepare
+from training.data import Crops
 from training.export import export, shape_of
 from training.objective import COARSE, STRONG, STRONG_SHARE, WEAK, Objective, draw_noise, log_error
 from training.train import LEVELS, Recipe, Run, build, denoising_psnr, rate_at
@@ -33,15 +32,6 @@ RECIPE = Recipe(
     every=0.3,
     crop=32,
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photographs out of an archive, one on each side of the split."""
-    folder = tmp_path_factory.mktemp("recipe")
-    tiny, listed = package(folder)
-    prepare(folder / "data", [tiny], downloads=folder / "downloads", listed=listed)
-    return folder / "data"
 
 
 @pytest.fixture(scope="module")

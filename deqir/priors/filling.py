@@ -1,0 +1,116 @@
+"""The network that fills gaps, which a prior may come with: chains of inpainting start from what it makes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deqir.devices import sent
+from deqir.operators.inpainting import diffused_fill, halved, relaxed
+from deqir.parts import in_parts
+from deqir.shapes import Bool, Float
+
+from .padding import reflected
+
+MOST_NOISE: Final = 50 / 255
+"""Strongest noise of y that it knows, as a standard deviation of images in [0, 1]; stronger is told as this."""
+SIZES: Final = 2
+"""Sizes at which it fills; what is wider than they bridge, it is given as a smooth fill.
+
+At a quarter and below it does worse than that.
+"""
+SIDE: Final = 512
+"""Side in pixels of the parts that the network sees at once."""
+
+
+class Filler(nn.Module):
+    """FFDNet's layers on an image with a guess in its gaps, and on planes that tell where they are.
+
+    The means of the known pixels of 2 x 2 blocks have smaller gaps; what it makes of those is its guess at full size.
+    Their guess is `diffused_fill`.
+
+    Args:
+        width, depth: FFDNet's are 96 and 12.
+    """
+
+    def __init__(self, *, width: int = 96, depth: int = 12) -> None:
+        super().__init__()
+        sides = [12 + 12 + 1, *[width] * (depth - 1), 12]
+        self.layers = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(sides))
+
+    def forward(
+        self, guess: Float[Tensor, "B 3 H W"], lost: Float[Tensor, "B 3 H W"], noise: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return images without gaps and without noise, in about [-1, 1].
+
+        Args:
+            guess: Images in [-1, 1]; sides even.
+            lost: 1 in the gaps, 0 elsewhere.
+            noise: In each, as a standard deviation of images in [0, 1].
+        """
+        h = torch.cat([functional.pixel_unshuffle((guess + 1) / 2, 2), functional.pixel_unshuffle(lost, 2)], 1)
+        h = torch.cat([h, noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])], 1)
+        for layer in self.layers[:-1]:
+            h = functional.relu(layer(h))
+        return functional.pixel_shuffle(self.layers[-1](h), 2) * 2 - 1
+
+    def fill(
+        self, y: Float[Tensor, "B 3 H W"], keep: Bool[Tensor, "#B #C H W"], noise: Float[Tensor, " B"]
+    ) -> list[Float[Tensor, "B 3 _ _"]]:
+        """Return the images filled at each size, the full one first; what is known without noise stays as it is.
+
+        Args:
+            y: Images in [-1, 1]; what they hold in the gaps does not matter.
+            keep: Which pixels are known.
+            noise: In each, as a standard deviation of images in [0, 1].
+        """
+        sizes = [(y, keep)]
+        while len(sizes) < SIZES and not bool(sizes[-1][1].all()):
+            sizes.append(halved(*sizes[-1]))
+        clean = (noise == 0)[:, None, None, None]
+        filled = list[Tensor]()
+        for level, (known, kept) in reversed(list(enumerate(sizes))):
+            if filled:
+                coarse = filled[-1].detach()
+                fine = functional.interpolate(coarse, size=known.shape[-2:], mode="bilinear", align_corners=False)
+                guess = relaxed(torch.where(kept, known, fine), kept, sweeps=2)
+            else:
+                guess = diffused_fill(known, kept)
+            made = self._whole(guess, kept, noise / 2**level)
+            filled.append(torch.where(kept & clean, known, made.to(known)))
+        return filled[::-1]
+
+    def start(
+        self, y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], sigma_y: float
+    ) -> Float[Tensor, "B C H W"]:
+        """Return y filled, where y is.
+
+        Args:
+            y: In [-1, 1]; grey or in colour.
+            keep: Which pixels are known, in every channel or in each.
+            sigma_y: Standard deviation of the noise of y, images in [-1, 1].
+        """
+        colour = y.float().expand(-1, 3, -1, -1)
+        noise = torch.full((len(y),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=y.device)
+        kept = sent(keep, y.device).expand(*((1,) * (4 - keep.ndim)), *keep.shape)
+        image = self.fill(colour, kept, noise)[0].to(y)
+        return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
+
+    def _whole(self, guess: Tensor, kept: Tensor, noise: Tensor) -> Tensor:
+        """Return what the network makes of images of any size, part by part where they are large."""
+        height, width = guess.shape[-2:]
+        home = next(self.parameters()).device
+        planes = torch.cat([guess, (~kept).to(guess).expand_as(guess)], 1)
+
+        def network(part: Tensor) -> Tensor:
+            near = part.to(home)
+            image: Tensor = self(near[:, :3], near[:, 3:], noise.to(home))
+            return image
+
+        wide = reflected(planes, -height % 2, -width % 2)
+        margin = 2 * len(self.layers)
+        return in_parts(network, wide, scale=1, side=SIDE, margin=margin)[..., :height, :width]

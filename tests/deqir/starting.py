@@ -1,0 +1,59 @@
+"""Small networks that make starts, and a prior that comes with them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+
+from deqir import Prior
+from deqir.priors import DenoiserPrior, FFDNet
+from deqir.priors.colorizing import Colorizer
+from deqir.priors.enlarging import Enlarger, Enlargers
+from deqir.priors.filling import Filler
+from deqir.priors.starters import Skills, Starters
+
+SHAPE: Final = {"channels": 3, "width": 8, "depth": 3}
+
+
+def enlargers(*scales: int, width: int = 8, depth: int = 3) -> Enlargers:
+    torch.manual_seed(0)
+    networks = Enlargers(scales, width=width, depth=depth)
+    for network in networks.networks.values():
+        assert isinstance(network, Enlarger)
+        torch.nn.init.normal_(network.kernels)
+    return networks.eval().requires_grad_(False)
+
+
+def filler(*, width: int = 8, depth: int = 3) -> Filler:
+    torch.manual_seed(2)
+    return Filler(width=width, depth=depth).eval().requires_grad_(False)
+
+
+def colorizer(*, width: int = 8) -> Colorizer:
+    """One whose colours are not grey."""
+    torch.manual_seed(3)
+    network = Colorizer(width=width).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    return network
+
+
+def starters(skills: Skills) -> Starters:
+    """A small network for each skill."""
+    with torch.device("meta"):
+        networks = Starters(skills)
+    if networks.enlargers is not None:
+        networks.enlargers = enlargers(*skills.enlarges)
+    if networks.filler is not None:
+        networks.filler = filler()
+    if networks.colorizer is not None:
+        networks.colorizer = colorizer()
+    return networks.eval()
+
+
+def prior_with(networks: Starters | None) -> Prior:
+    """A small random denoiser, and networks beside it."""
+    torch.manual_seed(1)
+    denoiser = DenoiserPrior(FFDNet(**SHAPE).eval().requires_grad_(False), max_noise=0.3)
+    home = torch.device("cpu")
+    return Prior(name="mine", digest="", denoiser=denoiser, device=home, multiple=2, max_noise=0.3, starters=networks)

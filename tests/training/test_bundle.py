@@ -1,0 +1,105 @@
+"""The prior that is made of what the recipes trained: a prior like any other, whose starts are the networks' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain, combinations
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deqir import load_prior
+from deqir.operators import Colorization, Inpainting, SuperResolution, masks
+from deqir.operators.colorization import REC_601
+from deqir.priors import read_card
+from deqir.priors.colorizing import Colorizer, coloured
+from deqir.priors.enlarging import Enlarger
+from deqir.priors.filling import Filler
+from deqir.priors.starters import Skills
+from deqir.protocols import LinearOperator
+from training import bundle
+
+LESSONS = ("enlarge", "fill", "colorize")
+SUBSETS = tuple(chain.from_iterable(combinations(LESSONS, count) for count in range(len(LESSONS) + 1)))
+HOLED = Inpainting(keep=masks.text(48, 48))
+
+
+@pytest.fixture(scope="module")
+def networks() -> Mapping[str, nn.Module]:
+    """Networks of full size as runs begin, but with some colours."""
+    torch.manual_seed(0)
+    colorizer = Colorizer()
+    nn.init.normal_(colorizer.last.weight, std=0.02)
+    found = {"x2": Enlarger(scale=2), "x3": Enlarger(scale=3), "fill": Filler(), "colorize": colorizer}
+    return {name: network.requires_grad_(False) for name, network in found.items()}
+
+
+@pytest.fixture(scope="module")
+def runs(networks: Mapping[str, nn.Module], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of each run, with what bundles need of it."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, network in networks.items():
+        (folder / name).mkdir()
+        torch.save(network.state_dict(), folder / name / "ema.pt")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _offline(tiny_prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small denoiser stands for FFDNet's published one."""
+    denoiser = load_prior(tiny_prior, device="cpu").denoiser
+    monkeypatch.setattr(bundle, "fetch_prior", Path)
+    monkeypatch.setattr(bundle, "prior_directory", lambda name: Path(tiny_prior))
+    monkeypatch.setattr(bundle, "ffdnet", lambda: denoiser.network)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("lessons", SUBSETS, ids="+".join)
+def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises_as_before(
+    lessons: tuple[str, ...],
+    networks: Mapping[str, nn.Module],
+    runs: Path,
+    tmp_path: Path,
+    tiny_prior: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folders = {"enlarge": ("x3", "x2"), "fill": ("fill",), "colorize": ("colorize",)}
+    options = [[f"--{lesson}", *(str(runs / name) for name in folders[lesson])] for lesson in lessons]
+    monkeypatch.setattr("sys.argv", ["bundle", str(tmp_path / "mine"), *chain.from_iterable(options)])
+    bundle.main()
+    prior = load_prior(str(tmp_path / "mine"), device="cpu")
+    assert prior.name == "mine"
+    x_t, alpha_bar = torch.randn(1, 3, 8, 12), torch.tensor([0.9])
+    assert torch.equal(prior(x_t, alpha_bar), load_prior(tiny_prior, device="cpu")(x_t, alpha_bar))
+
+    y = 2 * torch.rand(1, 3, 48, 48) - 1
+    none, grey = torch.zeros(1), functional.interpolate(y[:, :1], size=(64, 80), mode="bilinear")
+    filler = networks["fill"]
+    assert isinstance(filler, Filler)
+    wanted: Mapping[str, list[tuple[LinearOperator, Tensor, Tensor]]] = {
+        "enlarge": [(SuperResolution(scale=n), y, networks[f"x{n}"](y, 0, none)) for n in (2, 3)],
+        "fill": [(HOLED, HOLED(y), filler.fill(y, HOLED.keep[None, None], none)[0])],
+        "colorize": [(Colorization(), grey, grey + coloured(networks["colorize"](grey), REC_601))],
+    }
+    for lesson, cases in wanted.items():
+        for A, given, image in cases:
+            assert prior.starts(A) == (lesson in lessons)
+            if lesson in lessons:
+                assert prior.starters is not None
+                torch.testing.assert_close(prior.starters.start(A, given, 0.0), image, atol=5e-3, rtol=5e-3)
+
+
+def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs: Path, tmp_path: Path) -> None:
+    card = bundle.bundle(tmp_path / "mine", enlarge=[runs / "x2"], fill=runs / "fill")
+    assert read_card(tmp_path / "mine").skills == card.skills == Skills(enlarges=(2,), fills=True)
+    assert card.max_noise == pytest.approx(75 / 255)
+    trained = sum((runs / name / "ema.pt").stat().st_size for name in ("x2", "fill"))
+    assert (tmp_path / "mine" / "model.safetensors").stat().st_size < 0.35 * trained
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_the_scale_of_a_run_is_read_from_its_weights(scale: int, tmp_path: Path) -> None:
+    torch.save(Enlarger(scale=scale, width=4, depth=12).state_dict(), tmp_path / "ema.pt")
+    assert bundle.scale_of(tmp_path) == scale

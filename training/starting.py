@@ -1,0 +1,187 @@
+"""Training of a network that makes what chains start from: what such runs have in common."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from deqir.metrics import psnr
+from deqir.models import fetch_model
+from deqir.perceptual import Lpips, load_lpips
+
+from .data import Crops
+from .progress import CURVE, Progress, note, share_of_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What decides a run, beside what is learnt.
+
+    Attributes:
+        hours: Training time in all, resumed runs counted together; the learning rate ends there.
+        batch: Crops of a step.
+        rate: Highest learning rate.
+        eyes: Weight of LPIPS beside the logarithm of the squared error.
+        rise: Steps until the learning rate is there.
+        seed: Of crops and noise.
+        every: Seconds between validations and checkpoints.
+    """
+
+    hours: float
+    batch: int
+    rate: float
+    eyes: float
+    rise: int = 100
+    seed: int = 0
+    every: float = 300
+
+
+class Lesson(Protocol):
+    """What one kind of network learns."""
+
+    @property
+    def turns(self) -> bool:
+        """Photographs may be turned by quarters."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Side in pixels of the validation photographs."""
+        ...
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """Names of the validation's degradations."""
+        ...
+
+    def network(self) -> nn.Module:
+        """Return it as a run begins with it."""
+        ...
+
+    def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
+        """Return the weights that learn, as an optimizer's groups, each with its highest learning rate as "highest"."""
+        ...
+
+    def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
+        """Prepare it for training, before the first step."""
+        ...
+
+    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
+        """Return what a step lowers."""
+        ...
+
+    def restored(self, network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
+        """Return, for each of `shown`, the validation photographs x as chains would start from them."""
+        ...
+
+
+class Run:
+    """A training run in its folder: checkpoint.pt, curve.csv, and the averaged weights in ema.pt.
+
+    Args:
+        folder: Made if it is not there; a checkpoint in it is resumed.
+        lesson: What is learnt.
+        recipe: Of the run.
+        data: Folder that `training.data` prepared.
+        device: Where it trains.
+    """
+
+    def __init__(self, folder: Path, lesson: Lesson, recipe: Recipe, data: Path, *, device: torch.device) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch_model("lpips")
+        self.folder, self.lesson, self.recipe, self.lpips = folder, lesson, recipe, load_lpips(device=str(device))
+        network = lesson.network().to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = copy.deepcopy(network).requires_grad_(False).eval()
+        groups = lesson.groups(network, recipe.rate)
+        self.rates = [group["highest"] for group in groups]  # a checkpoint brings back those that it was written with
+        optimizer = torch.optim.Adam(groups, lr=recipe.rate)
+        self.progress = Progress(network=network, average=average, optimizer=optimizer)
+        self.progress.load(folder, device=device)
+        seed = recipe.seed + self.progress.step
+        torch.manual_seed(seed)
+        self.crops = Crops(data, "train", seed=seed, turns=lesson.turns, device=device)
+        self.held = 2 * Crops(data, "validation", seed=0).centres(lesson.held).to(device) - 1
+
+    def train(self) -> None:
+        """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
+        network = self.progress.network
+        if self.progress.step == 0:
+            (self.folder / CURVE).unlink(missing_ok=True)
+            names = [f"{measure} {shown}" for shown in self.lesson.shown for measure in ("psnr", "lpips")]
+            note(self.folder, ("step", "seconds", *names))
+            self.lesson.begin(network, self.crops, self.recipe)
+            self.progress.average.load_state_dict(network.state_dict())
+            note(self.folder, (0, 0, *self.judged()))
+        mark, before, written = time.monotonic(), self.progress.seconds, self.progress.seconds
+        total = self.recipe.hours * 3600
+        while self.progress.seconds < total:
+            self._one_step(self.progress.seconds / total)
+            self.progress.seconds = before + time.monotonic() - mark
+            if self.progress.seconds - written >= self.recipe.every or self.progress.seconds >= total:
+                self.progress.save(self.folder)
+                note(self.folder, (self.progress.step, round(self.progress.seconds), *self.judged()))
+                written = self.progress.seconds
+
+    def _one_step(self, done: float) -> None:
+        progress = self.progress
+        fall = share_of_rate(progress.step, done, rise=self.recipe.rise, least=0.001)
+        for group, highest in zip(progress.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = highest * fall
+        loss = self.lesson.loss(progress.network, self.crops, self.recipe, self.lpips)
+        progress.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(progress.network.parameters(), 1.0)
+        progress.optimizer.step()
+        progress.follow()
+
+    @torch.inference_mode()
+    def judged(self) -> list[str]:
+        """Return PSNR in dB and LPIPS of the validation photographs, for each of the lesson's degradations."""
+        judged = list[str]()
+        for image in self.lesson.restored(self.progress.average, self.held).values():
+            image = image.clamp(-1, 1)
+            judged += [
+                f"{float(psnr(image, self.held).mean()):.3f}",
+                f"{float(self.lpips(image, self.held).mean()):.4f}",
+            ]
+        return judged
+
+
+def parser_of(
+    description: str | None, command: str, *, batch: int, rate: float, eyes: float
+) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that every such command takes, with these defaults."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m training.{command}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of the run; training goes on where its checkpoint stands")
+    parser.add_argument("--data", type=Path, required=True, help="folder that training.data prepared")
+    parser.add_argument("--hours", type=float, required=True, help="training time in all")
+    parser.add_argument("--batch", type=int, default=batch, help=f"crops of a step; default: {batch}")
+    parser.add_argument("--rate", type=float, default=rate, help=f"highest learning rate; default: {rate:g}")
+    parser.add_argument("--eyes", type=float, default=eyes, help=f"weight of LPIPS in the loss; default: {eyes:g}")
+    parser.add_argument("--every", type=float, default=300, help="seconds between checkpoints; default: 300")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
+    return parser
+
+
+def train(options: argparse.Namespace, lesson: Lesson) -> None:
+    """Do the run that a command's arguments describe."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    recipe = Recipe(hours=options.hours, batch=options.batch, rate=options.rate, eyes=options.eyes, every=options.every)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    Run(options.run, lesson, recipe, options.data, device=device).train()
