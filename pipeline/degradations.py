@@ -24,6 +24,7 @@ from deqir.protocols import LinearOperator, SpectralOperator
 from . import tasks
 from .errors import ConfigurationError, ImageError, ImageTooLargeError
 from .images import decode, decode_mask
+from .noise import GREY
 from .store import open_store
 from .tasks import Degradation
 
@@ -31,6 +32,8 @@ TILED: Final = 0.05
 """Least share of the largest singular value that the inverse of a blur uses where a scene is taken for tiles of y."""
 FINEST: Final = 1e-3
 """Least tolerance of the inverse of a framed blur."""
+KNOWN: Final = 75 / 255
+"""Strongest noise that the priors for plain denoisers know, which the start of a grey image is to need no more than."""
 MAX_KERNEL_PIXELS: Final = 255 * 255
 FAINT: Final = 0.01
 """Share of its brightest pixel below which the picture of a blur is taken for black: a JPEG's black is not."""
@@ -66,7 +69,7 @@ def make_operator(
             return Colorization()
         case tasks.Denoising():
             covered = Denoising().start_noise
-            return Denoising(start_noise=covered if noise == "auto" else max(covered, noise))
+            return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
         case tasks.Inpainting():
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case tasks.OldPhotograph(grey=grey, scale=scale):

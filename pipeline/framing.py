@@ -18,16 +18,6 @@ def shown(image: Tensor, operator: LinearOperator) -> Tensor:
     return operator.framed(image) if isinstance(operator, FramedDeblurring) else image
 
 
-def sigma_of(noise: float, operator: LinearOperator) -> float:
-    """Return the sigma_y that a restoration is told: none where the operator's own tolerance allows for the noise.
-
-    Args:
-        noise: Of the image, as a standard deviation of images in [0, 1].
-        operator: That is to be undone.
-    """
-    return 0.0 if isinstance(operator, FramedDeblurring) else 2 * noise
-
-
 def sides_of(y: Tensor, operator: LinearOperator) -> tuple[int, int]:
     """Return height and width of what is delivered for an observation, shape (c, h, w)."""
     if isinstance(operator, FramedDeblurring):

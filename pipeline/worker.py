@@ -21,11 +21,11 @@ from deqir.estimation import check_fit
 from .companions import Companion
 from .delivery import ConflictError, Delivery
 from .errors import ImageError, OutOfMemoryError
-from .framing import sigma_of
 from .guiding import Guides
 from .intake import Limits, Prepared, fetch, observe, read_guide, read_mask, read_picture
 from .keys import Layout
 from .manifest import ManifestRow, Status, encode_part
+from .noise import sigma_of
 from .rows import JobFacts, conflicting, failed, refused, report_of, with_misfit
 from .shards import ImageRef, Shard, ShardReport
 from .solving import Restored, Solver, Unsolved
@@ -155,7 +155,7 @@ class ShardWorker:
             reason = "reading it and looking at it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         return Prepared(
-            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator), guide=guide
+            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide
         )
 
     def _fitted(self, guide: Companion | None, row: ManifestRow) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from deqir.shapes import Float
 
 from .colorizing import Colorizer
 from .eight_bits import unpacked
-from .enlarging import Enlargers, enlargement_of
+from .enlarging import MOST_NOISE, Enlargers, enlargement_of
 from .filling import Filler
 
 NAMES: Final = ("enlargers", "filler", "colorizer")
@@ -61,6 +62,15 @@ class Skills:
         return made is not None and made.scale in self.enlarges
 
 
+def grey_factor(y: Float[Tensor, "B c h w"]) -> float:
+    """Return by how much more noise a network for colour has to be told of, where y is grey: the root of 3.
+
+    It is given three equal channels, all noise of which is in their mean. Of noise that is different in each, such as
+    it knows, the mean has less by that factor.
+    """
+    return math.sqrt(3) if y.shape[1] == 1 else 1.0
+
+
 class Starters(nn.Module):
     """The networks of a prior that make starts, each where there is one.
 
@@ -81,7 +91,7 @@ class Starters(nn.Module):
         Args:
             A: The degradation.
             y: In [-1, 1]; grey or in colour.
-            sigma_y: Standard deviation of its noise, images in [-1, 1].
+            sigma_y: Standard deviation of its noise, images in [-1, 1]; of white noise, different in each channel.
 
         Raises:
             ValueError: y has neither one channel nor three.
@@ -89,13 +99,15 @@ class Starters(nn.Module):
         parts = self.skills.undone(A)
         if parts and y.shape[1] not in (1, 3):
             raise ValueError(f"the networks that make starts take images in grey or colour, got {y.shape[1]} channels")
-        x, noise = y, sigma_y
+        x, noise = y, sigma_y * grey_factor(y)
         for part in parts:
             if isinstance(part, Inpainting) and self.filler is not None:
                 x, noise = self.filler.start(x, part.keep, noise), 0.0
             elif isinstance(part, Colorization) and self.colorizer is not None:
                 x, noise = self.colorizer.start(self._without(noise, x), part.weights), 0.0
             elif self.enlargers is not None:
+                if noise / 2 > MOST_NOISE and self.filler is not None:
+                    x, noise = self._without(noise, x), 0.0
                 x, noise = self.enlargers.start(part, x, noise), 0.0
         return x if parts else None
 

@@ -22,7 +22,7 @@ from deqir.operators import (
 )
 from deqir.priors import PriorCard
 from deqir.priors.colorizing import Colorizer
-from deqir.priors.enlarging import Enlarger
+from deqir.priors.enlarging import MOST_NOISE, Enlarger
 from deqir.priors.filling import Filler
 from deqir.priors.starters import Skills, Starters
 from deqir.protocols import LinearOperator
@@ -139,7 +139,7 @@ def test_an_old_photograph_is_filled_then_enlarged_then_coloured(
     filler, enlarger, colorizer = parts_of(networks)
     grey = Colorization(weights=weights)
     y = rand(2, 1, 12, 12).clamp(-1, 1).float()
-    filled = filler.start(y, KEEP, sigma_y)
+    filled = filler.start(y, KEEP, sigma_y * 3**0.5)
     enlarged = enlarger(filled.expand(-1, 3, -1, -1), 0, torch.zeros(2)).mean(1, keepdim=True)
     found = networks.start(chain(grey, TWICE, GAPS), y, sigma_y)
     assert found is not None
@@ -173,7 +173,7 @@ def test_only_the_first_is_told_of_noise_for_then_there_is_none_left(
     networks.start(A, y, 0.1)
     at_first = asked[: len(asked) - len(then)]
     assert {kind for kind, _ in at_first} == {first}
-    assert at_first[-1][1] == pytest.approx(0.05)
+    assert at_first[-1][1] == pytest.approx(0.05 * (3**0.5 if y.shape[1] == 1 else 1))
     assert asked[len(at_first) :] == [(kind, 0.0) for kind in then]
 
 
@@ -182,11 +182,21 @@ def test_noise_is_taken_out_of_a_grey_image_before_it_is_coloured_where_there_is
     assert both.filler is not None
     assert lone.colorizer is not None
     y, nothing_lost = rand(2, 1, 12, 14).float(), torch.ones(12, 14, dtype=torch.bool)
-    clean = both.filler.start(y, nothing_lost, 0.1)
+    clean = both.filler.start(y, nothing_lost, 0.1 * 3**0.5)
     for networks, sigma_y, grey in ((both, 0.1, clean), (both, 0.0, y), (lone, 0.1, y)):
         found = networks.start(GREY, y, sigma_y)
         assert found is not None
         torch.testing.assert_close(found, lone.colorizer.start(grey))
+
+
+def test_noise_that_the_network_for_enlarging_does_not_know_is_taken_out_before() -> None:
+    networks, y, sigma_y = starters(ALL), rand(1, 3, 12, 14).float(), 2.1 * MOST_NOISE
+    assert networks.filler is not None
+    assert networks.enlargers is not None
+    clean = networks.filler.start(y, torch.ones(12, 14, dtype=torch.bool), sigma_y)
+    found = networks.start(TWICE, y, sigma_y)
+    assert found is not None
+    torch.testing.assert_close(found, networks.enlargers.start(TWICE, clean, 0.0))
 
 
 def test_images_neither_grey_nor_in_colour_are_refused() -> None:
