@@ -28,9 +28,9 @@ class Defaults:
     ETA: Final = 0.95
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
-    ENLARGED_NOISE: Final = 6 / 255
-    ENLARGED_END: Final = 2 / 255
-    ENLARGED_STEPS: Final = 3
+    MADE_NOISE: Final = 6 / 255
+    MADE_END: Final = 2 / 255
+    MADE_STEPS: Final = 3
     TOLERANCE: Final = 5e-3
 
 
@@ -39,12 +39,12 @@ class Settings:
     """Settings of a restoration, the same for all images of a run.
 
     Attributes:
-        steps: Sampling steps T; of a start that the prior makes at most `Defaults.ENLARGED_STEPS` are taken, unless
+        steps: Sampling steps T; of a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
             `start_noise` is set.
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
             `deqir.starts.span_of`.
-        end_noise: Noise of the last step, in the same unit; from a start that the prior makes `Defaults.ENLARGED_END`,
+        end_noise: Noise of the last step, in the same unit; from a start that the prior makes `Defaults.MADE_END`,
             unless `start_noise` is set.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from .crew import shape_of
 from .devices import sent
+from .operators.composition import masks_in
 from .priors.directory import PriorCard
+from .priors.filling import is_wide
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator, NoisyStart
 from .requests import Request
@@ -41,7 +43,10 @@ def makes_start(settings: Settings, A: LinearOperator, prior: Prior | PriorCard 
 
 
 def span_of(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> Span:
-    """Return what was set, or what fits the start: one that the prior makes takes little noise and few steps.
+    """Return what was set, or what fits the start.
+
+    One that the prior makes takes little noise and few steps, but where gaps are wide: what it has in those is as
+    good as what was given.
 
     Args:
         settings: Noise and steps of the run.
@@ -49,12 +54,15 @@ def span_of(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | De
         prior: May make the start.
         given: The image comes with a start of its own.
     """
-    if settings.start_noise is None and not given and makes_start(settings, A, prior):
-        steps = min(settings.steps, Defaults.ENLARGED_STEPS)
-        return Span(Defaults.ENLARGED_NOISE, Defaults.ENLARGED_END, steps)
-    fitting = Defaults.GIVEN_NOISE if given else A.start_noise
-    noise = fitting if settings.start_noise is None else settings.start_noise
-    return Span(noise, settings.end_noise, settings.steps)
+    if settings.start_noise is not None:
+        return Span(settings.start_noise, settings.end_noise, settings.steps)
+    if given:
+        return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
+    if not makes_start(settings, A, prior):
+        return Span(A.start_noise, settings.end_noise, settings.steps)
+    if any(is_wide(mask.keep) for mask in masks_in(A)):
+        return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
+    return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS))
 
 
 def starts(

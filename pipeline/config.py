@@ -44,7 +44,7 @@ class ResultConfig(Model):
     """bundled, which comes with deqir, the name of another prior that is here, or the path of a prior's directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; the time an image takes grows with them. Where a prior makes the start, as bundled does for
-    super-resolution, no more than 3 are taken unless `start_noise` is set: more would smooth what it made."""
+    most tasks, no more than 3 are taken, unless `start_noise` is set: more would smooth what it made."""
     eta: float = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step: 0 none, 1 all."""
     start_noise: float | None = Field(None, gt=0, le=10)

@@ -17,7 +17,7 @@ from deqir.protocols import Outcome
 from deqir.real_esrgan import RealEsrgan
 from deqir.results import misfit_or_nan
 from deqir.samples import Samples, sample_seed
-from deqir.starts import makes_start, own_start
+from deqir.starts import makes_start, own_start, span_of
 
 from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from .framing import scene_of, shown
@@ -150,7 +150,10 @@ class Solver:
         first = done[0]
         seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
         row = with_stats(row, first.stats, seconds=seconds)
-        row = replace(row, nfe=sum(result.stats.nfe for result in done))
+        span = span_of(
+            self.engine.settings, prepared.operator, self.engine.prior, given=prepared.guide is not None
+        )  # the image's own: its mask may ask for more than the job's others
+        row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=span.steps, start_noise=span.noise)
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
             text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
             return Unsolved(row=row, error=NonFiniteError(text))

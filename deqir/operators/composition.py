@@ -154,6 +154,12 @@ def in_order(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
     return ordered
 
 
+def masks_in(A: LinearOperator) -> list[Inpainting]:
+    """Return the masks that A is, or has among its parts."""
+    parts = A.parts if isinstance(A, Composition) else [A]
+    return [part for part in parts if isinstance(part, Inpainting)]
+
+
 def _same_in_every_channel(part: LinearOperator) -> bool:
     return part.keep.ndim == 2 if isinstance(part, Inpainting) else isinstance(part, CHANNELWISE)
 

@@ -70,7 +70,7 @@ def test_chains_start_from_the_enlarged_image_made_to_agree_with_y() -> None:
     engine = Engine(prior_with(networks), Settings(steps=2, denoiser_batch=1))
     y, picture = rand(3, 4, 6).float(), rand(3, 8, 12).float()
     sampler = engine.sampler(Request(y=y, operator=A, seed=0, tag=0))
-    assert float(sampler.chain.sigma[0]) == pytest.approx(2 * Defaults.ENLARGED_NOISE)
+    assert float(sampler.chain.sigma[0]) == pytest.approx(2 * Defaults.MADE_NOISE)
     raw = networks.enlargers.start(A, y[None], 0.0)
     torch.testing.assert_close(A(sampler.start)[0], y)
     torch.testing.assert_close(sampler.start - A.pinv(A(sampler.start)), raw - A.pinv(A(raw)))

@@ -27,7 +27,8 @@ from deqir.priors.filling import Filler
 from deqir.priors.starters import Skills, Starters
 from deqir.protocols import LinearOperator
 from deqir.requests import Request
-from deqir.settings import Settings
+from deqir.settings import Defaults, Settings
+from deqir.starts import span_of
 from tests.deqir.problems import rand
 from tests.deqir.starting import prior_with, starters
 
@@ -197,6 +198,33 @@ def test_noise_that_the_network_for_enlarging_does_not_know_is_taken_out_before(
     found = networks.start(TWICE, y, sigma_y)
     assert found is not None
     torch.testing.assert_close(found, networks.enlargers.start(TWICE, clean, 0.0))
+
+
+HOLED: Final = masks.box(48, 48, side=1 / 3)
+LINED: Final = masks.stripes(48, 48, period=12, thickness=7)
+
+
+@pytest.mark.parametrize(
+    ("A", "wide"),
+    [
+        (Inpainting(keep=HOLED), True),
+        (Inpainting(keep=LINED), False),
+        (Inpainting(keep=HOLED | masks.random(48, 48, lost=0.9)), False),
+        (chain(GREY, Inpainting(keep=HOLED)), True),
+        (chain(GREY, Inpainting(keep=LINED)), False),
+        (TWICE, False),
+        (GREY, False),
+    ],
+    ids=["a hole", "lines", "a hole with crumbs", "a hole in grey", "lines in grey", "pooled", "grey"],
+)
+def test_chains_are_short_but_where_gaps_are_wide(A: LinearOperator, wide: bool) -> None:
+    prior, settings = prior_with(starters(ALL)), Settings(steps=20)
+    short = (Defaults.MADE_NOISE, Defaults.MADE_END, Defaults.MADE_STEPS)
+    as_given = (Defaults.GIVEN_NOISE, Defaults.END_NOISE, 20)
+    assert span_of(settings, A, prior, given=False) == (as_given if wide else short)
+    assert span_of(settings, A, prior, given=True) == as_given
+    assert span_of(settings, A, prior_with(None), given=False) == (A.start_noise, Defaults.END_NOISE, 20)
+    assert span_of(Settings(start_noise=0.1), A, prior, given=False) == (0.1, Defaults.END_NOISE, 20)
 
 
 def test_images_neither_grey_nor_in_colour_are_refused() -> None:

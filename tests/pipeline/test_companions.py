@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deqir.priors import BUNDLED
+from deqir.settings import Defaults
 from pipeline import companions
 from pipeline.companions import check_match
 from pipeline.config import RestoreJob
@@ -68,6 +70,22 @@ def test_a_row_has_the_digest_of_the_mask_that_its_image_was_read_with(
     again = retried(job.config)
     assert again[keys[2]].status == "restored"
     assert again[keys[2]].mask_sha256 == digest(masks / keys[2]) != rows[keys[2]].mask_sha256
+
+
+def test_a_row_has_the_steps_and_the_noise_that_its_own_mask_asked_for(
+    opened: Callable[..., Any], source: Path, tmp_path: Path
+) -> None:
+    """Short chains after the network that fills, long ones where there is a gap too wide for it."""
+    keys, size = write_archive(source, 2, size=(48, 40)), (48, 40)
+    masks, hole = tmp_path / "masks", np.zeros((40, 48), np.uint8)
+    hole[8:30, 8:30] = 255
+    put(masks, keys[0], mask_bytes(at=5, size=size))
+    put(masks, keys[1], saved(hole))
+    degradation, result = {"task": "inpaint", "masks": str(masks)}, {"prior": BUNDLED, "steps": 5}
+    _, worker, shards = opened(degradation=degradation, result=result)
+    rows = by_key(run(worker, shards[0]))
+    found = [(rows[key].steps, rows[key].nfe, rows[key].start_noise) for key in keys]
+    assert found == [(Defaults.MADE_STEPS,) * 2 + (Defaults.MADE_NOISE,), (5, 5, Defaults.GIVEN_NOISE)]
 
 
 def test_one_mask_for_all_is_in_every_row_and_a_kernel_is_no_mask(

@@ -313,8 +313,8 @@ def test_what_a_prior_makes_to_start_from_is_no_measure_of_what_can_be_done_with
     _, worker, shards = opened(reference=str(originals), result={"prior": BUNDLED, "steps": 20})
     (row,) = run(worker, shards[0])
     assert row.psnr_start == pytest.approx(plain, abs=0.1)
-    assert (row.steps, row.nfe) == (Defaults.ENLARGED_STEPS, Defaults.ENLARGED_STEPS)
-    assert row.start_noise == pytest.approx(Defaults.ENLARGED_NOISE)
+    assert (row.steps, row.nfe) == (Defaults.MADE_STEPS, Defaults.MADE_STEPS)
+    assert row.start_noise == pytest.approx(Defaults.MADE_NOISE)
 
 
 def test_the_search_goes_on_from_the_guide(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from training.data import prepare
 from training.packages import Package
+from training.starting import Run
 
 NAMES = ("a.png", "v.png", "again.png")
 """One for training, one that the split holds back, and the first once more, a little brighter."""
@@ -60,3 +61,11 @@ def prepared(folder: Path, *, lossy: bool = True, dark_and_bright: tuple[str, st
     tiny, listed = package(folder, lossy=lossy, dark_and_bright=dark_and_bright)
     prepare(folder / "data", [tiny], downloads=folder / "downloads", listed=listed)
     return folder / "data"
+
+
+def learn(run: Run, steps: int) -> None:
+    """Have a run take so many steps, however long they take here."""
+    network = run.progress.network
+    run.lesson.begin(network, run.crops, run.recipe)
+    for step in range(steps):
+        run._one_step(step / steps)

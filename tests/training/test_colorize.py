@@ -10,9 +10,9 @@ import torch
 from deqir.operators import Colorization
 from deqir.perceptual import Lpips
 from deqir.priors.colorizing import Colorizer
-from tests.training.photographs import prepared
+from tests.training.photographs import learn, prepared
 from training import colorize
-from training.colorize import NOISE, SPOILT_SHARE, Colorizing, _spoilt
+from training.colorize import Colorizing
 from training.data import Crops
 from training.starting import Recipe, Run
 
@@ -26,18 +26,13 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("golden"), lossy=False, dark_and_bright=("navy", "gold"))
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(colorize, "SIDES", (48, 160))
-
-
 def test_a_run_begins_with_grey_images_and_learns_colours_without_a_change_to_alexnet(
     golden: Path, tmp_path: Path, lpips: Lpips
 ) -> None:
     run = Run(tmp_path, LESSON, RECIPE, golden, device=torch.device("cpu"))
     begun = LESSON.restored(run.progress.average, run.held)
     assert torch.equal(begun["coloured"], begun["grey"])
-    run.train()
+    learn(run, 60)
     found = LESSON.restored(run.progress.average, run.held)
     assert torch.equal(found["grey"], begun["grey"])
     torch.testing.assert_close(Colorization()(found["coloured"]), found["grey"][:, :1])
@@ -58,7 +53,7 @@ def test_photographs_stand_upright_for_it_and_some_are_mirrored(planes: Path, tm
     assert not rises.all()
 
 
-def test_crops_of_many_scales_are_of_one_size_and_some_darker_than_others(golden: Path) -> None:
+def test_crops_are_of_one_size_and_some_darker_than_others(golden: Path) -> None:
     crops, again = (Crops(golden, "train", seed=0, turns=False) for _ in range(2))
     torch.manual_seed(0)
     drawn = [LESSON._drawn(crops, RECIPE) for _ in range(8)]
@@ -66,22 +61,6 @@ def test_crops_of_many_scales_are_of_one_size_and_some_darker_than_others(golden
     assert all(-1 <= float(x.min()) < float(x.max()) <= 1 for x in drawn)
     torch.manual_seed(1)
     assert not torch.allclose(LESSON._drawn(again, RECIPE), drawn[0], atol=0.05)
-
-
-def test_some_images_are_softened_some_have_noise_and_the_others_stay() -> None:
-    torch.manual_seed(0)
-    board = ((torch.arange(20)[:, None] + torch.arange(22)) % 2 * 2.0 - 1).expand(600, 1, 20, 22)
-    found = _spoilt(board)
-    assert found.shape == board.shape
-    contrast = (found * board).mean((1, 2, 3))  # 1 of the board, 0 of what its means are
-    soft = contrast < 0.5
-    noise = (found - torch.where(soft[:, None, None, None], 0.0, board)).std((1, 2, 3))
-    assert float(soft.float().mean()) == pytest.approx(SPOILT_SHARE, abs=0.06)
-    assert float((noise > 1e-4).float().mean()) == pytest.approx(SPOILT_SHARE, abs=0.06)
-    assert float((torch.eq(found, board).all((1, 2, 3))).float().mean()) == pytest.approx(0.7**2, abs=0.06)
-    assert float(noise.max()) == pytest.approx(2 * NOISE, rel=0.1)
-    odd = torch.rand(3, 1, 15, 17)
-    assert _spoilt(odd).shape == odd.shape
 
 
 def test_the_command_trains_a_colorizer(

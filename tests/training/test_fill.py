@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deqir.priors import FFDNet
 from deqir.priors.filling import Filler
+from tests.training.photographs import learn
 from training import fill
 from training.fill import GAP_NOISE, Filling, beginner, gaps
 from training.starting import Recipe, Run
@@ -91,7 +92,7 @@ def test_the_same_seed_draws_the_same_gaps_and_another_seed_others() -> None:
 def test_learning_lowers_the_error_of_every_kind_of_gap(data: Path, tmp_path: Path) -> None:
     run = Run(tmp_path, Filling(size=32, held=64), RECIPE, data, device=torch.device("cpu"))
     before = run.judged()[::2]
-    run.train()
+    learn(run, 120)
     for name, begun, learnt in zip(run.lesson.shown, before, run.judged()[::2], strict=True):
         assert float(learnt) > float(begun) + 1, name
 

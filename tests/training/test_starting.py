@@ -144,6 +144,6 @@ def test_a_command_does_the_run_that_its_arguments_describe(data: Path, tmp_path
     assert lesson.recipes == [Recipe(hours=ONE_STEP, batch=6, rate=1e-4, eyes=1.0)]
     lesson = Brightening()
     chosen = ["--batch", "1", "--rate", "0.02", "--eyes", "0", "--every", "5", "--hours", "1e-5"]
-    train(parser.parse_args([*needed, *chosen]), lesson)
+    train(parser.parse_args([str(tmp_path / "other"), *needed[1:], *chosen]), lesson)
     assert set(lesson.recipes) == {Recipe(hours=1e-5, batch=1, rate=0.02, eyes=0, every=5)}
-    assert (tmp_path / "ema.pt").exists()
+    assert (tmp_path / "other" / "ema.pt").exists()
