@@ -106,8 +106,8 @@ class Starters(nn.Module):
             elif isinstance(part, Colorization) and self.colorizer is not None:
                 x, noise = self.colorizer.start(self._without(noise, x), part.weights), 0.0
             elif self.enlargers is not None:
-                if noise / 2 > MOST_NOISE and self.filler is not None:
-                    x, noise = self._without(noise, x), 0.0
+                if noise / 2 > MOST_NOISE and self.filler is not None:  # more than it knows: half is taken out
+                    x, noise = (x + self._without(noise, x)) / 2, noise / 2
                 x, noise = self.enlargers.start(part, x, noise), 0.0
         return x if parts else None
 
