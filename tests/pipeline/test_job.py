@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from deqir.priors import BUNDLED
 from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError
 from pipeline.executors import LocalExecutor, executor_of
@@ -236,6 +237,10 @@ def test_a_record_that_is_no_job_is_refused_in_words(settings, tmp_path) -> None
         ({"degradation": {"task": "denoise"}, "noise": 0.5}, r"would start at 0\.500"),
         ({"end_noise": 0.25}, r"end_noise 0\.25 must be below the noise of the start, which is 0\.1922 here"),
         ({"end_noise": 0.0628, "guide": "guides"}, r"which is 0\.06275 here"),
+        (
+            {"end_noise": 0.0628, "prior": BUNDLED, "degradation": {"task": "inpaint", "masks": "guides"}},
+            r"which is 0\.06275 here",
+        ),
     ],
 )
 def test_noise_that_no_chain_can_start_from_is_refused_before_anything_is_written(
