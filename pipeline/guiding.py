@@ -18,6 +18,7 @@ from deqir.requests import Request, Tally
 from .companions import Companion, Companions
 from .errors import GuideError, ImageError
 from .images import decode
+from .noise import in_each_channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,4 +91,5 @@ class Guidance:
     def _loss(self, request: Request[Any], guide: Tensor | None, device: torch.device) -> Loss:
         if guide is not None:
             return guided(self.by, guide[None].to(device), lpips=self.lpips)
-        return Misfit(A=request.operator, y=request.y[None].to(device), sigma_y=request.sigma_y)
+        noise = in_each_channel(request.sigma_y, request.y)
+        return Misfit(A=request.operator, y=request.y[None].to(device), sigma_y=noise)

@@ -32,6 +32,11 @@ def sigma_of(noise: float, operator: LinearOperator, y: Tensor) -> float:
     return 2 * noise * (GREY if is_grey(y, noise) else 1.0)
 
 
+def in_each_channel(sigma_y: float, y: Tensor) -> float:
+    """Return the noise in each channel of an observation whose restoration is told of sigma_y, in the same unit."""
+    return sigma_y / GREY if is_grey(y, sigma_y / 2 / GREY) else sigma_y
+
+
 def is_grey(y: Tensor, noise: float) -> bool:
     """Return whether the channels of an observation, shape (c, h, w), are one and the same, beside its noise."""
     if len(y) == 1 or not noise:

@@ -16,7 +16,7 @@ from deqir.operators import Denoising, FramedDeblurring, SeparableDeblurring, Su
 from deqir.priors import BUNDLED
 from deqir.protocols import LinearOperator
 from pipeline.images import decode
-from pipeline.noise import is_grey, sigma_of
+from pipeline.noise import in_each_channel, is_grey, sigma_of
 
 NOISE = 15 / 255
 ROOT = 3**0.5
@@ -63,6 +63,16 @@ def test_the_noise_of_grey_counts_for_more_and_that_of_colour_for_what_it_is(A: 
     assert sigma_of(NOISE, A, noisy(photograph().expand(3, -1, -1))) == pytest.approx(2 * NOISE)
     assert sigma_of(NOISE, A, grey) == pytest.approx(2 * NOISE)
     assert sigma_of(0.0, A, grey.expand(3, -1, -1)) == 0
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_each_channel_has_the_noise_that_was_told_of_the_image(grey: bool) -> None:
+    x = photograph()
+    y = noisy(x).expand(3, -1, -1) if grey else noisy(x.expand(3, -1, -1))
+    found = in_each_channel(sigma_of(NOISE, Denoising(), y), y)
+    assert found == pytest.approx(2 * NOISE)
+    assert float((y - x).std()) == pytest.approx(found, rel=0.02)
+    assert in_each_channel(0.0, y) == 0
 
 
 def test_a_framed_blur_allows_for_noise_by_itself() -> None:
