@@ -1,15 +1,24 @@
-"""The noise of one image: a function of the job's seed and the image's content, never of its place."""
+"""Noise: an image's own, a function of the job's seed and its content, never of its place; and that of grey images."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from .devices import sent
 from .shapes import Float
+
+GREY: Final = math.sqrt(3)
+"""By how much noise that is the same in three channels counts for more than noise that is different in each.
+
+A network for colour knows the second kind, whose mean over the channels is weaker by that than the noise of each. Grey
+images are given to it as three equal channels, all noise of which is in their mean.
+"""
 
 
 def image_seed(seed: int, content_sha256: str) -> int:

@@ -90,9 +90,9 @@ def convert(checkpoint: bytes) -> bytes:
     values = arrays(checkpoint)
     weights = dict[str, Tensor]()
     for layer in range(5):
-        trunk = values["AlexNet_0"][f"Conv_{layer}"]
-        weights[f"convolutions.{layer}.weight"] = oihw(trunk["kernel"])
-        weights[f"convolutions.{layer}.bias"] = torch.tensor(trunk["bias"])
+        published = values["AlexNet_0"][f"Conv_{layer}"]
+        weights[f"convolutions.{layer}.weight"] = oihw(published["kernel"])
+        weights[f"convolutions.{layer}.bias"] = torch.tensor(published["bias"])
         weights[f"heads.{layer}.weight"] = oihw(values[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"])
     return save({name: weights[name] for name in sorted(weights)})
 

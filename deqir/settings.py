@@ -22,7 +22,7 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 
 
 class Defaults:
-    """Settings chosen from docs/convergence.md; those of starts that are given or enlarged from docs/starts.md."""
+    """Settings chosen from docs/convergence.md; those of starts that are given or made from docs/starts.md."""
 
     STEPS: Final = 20
     ETA: Final = 0.95
@@ -40,12 +40,11 @@ class Settings:
 
     Attributes:
         steps: Sampling steps T; of a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
-            `start_noise` is set.
+            `start_noise` is set or a gap is wide, see `deqir.starts.span_of`.
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
             `deqir.starts.span_of`.
-        end_noise: Noise of the last step, in the same unit; from a start that the prior makes `Defaults.MADE_END`,
-            unless `start_noise` is set.
+        end_noise: Noise of the last step, in the same unit; of so few steps it is `Defaults.MADE_END`.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published
             algorithm (eps form, Anderson m = 5, ridge 1e-3, 15 rounds), for comparison. auto: on an accelerator

@@ -44,7 +44,8 @@ Steps: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--steps",
-        help="Sampling steps T; at most 3 are taken where the prior makes the start, unless --start-noise is set.",
+        help="Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or "
+        "--start-noise is set.",
         show_default="20",
         rich_help_panel=HOW,
     ),

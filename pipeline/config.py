@@ -44,16 +44,17 @@ class ResultConfig(Model):
     """bundled, which comes with deqir, the name of another prior that is here, or the path of a prior's directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; the time an image takes grows with them. Where a prior makes the start, as bundled does for
-    most tasks, no more than 3 are taken, unless `start_noise` is set: more would smooth what it made."""
+    most tasks, no more than 3 are taken, unless `start_noise` is set or a gap is wide: more would smooth what it
+    made."""
     eta: float = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step: 0 none, 1 all."""
     start_noise: float | None = Field(None, gt=0, le=10)
     """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default, 0.024 for a
-    start that the prior makes, or 0.063 for a guide that is one by its pixels. Less noise keeps more of a guide;
-    several steps need more than `end_noise`."""
+    start that the prior makes, or 0.063 for one with a wide gap and for a guide that is one by its pixels. Less noise
+    keeps more of a guide; several steps need more than `end_noise`."""
     end_noise: float = Field(Defaults.END_NOISE, gt=0, le=1)
-    """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039. From a
-    start that the prior makes it is 0.0078, whatever is said here, unless `start_noise` is set."""
+    """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039. Where
+    no more than 3 steps are taken from a start that the prior makes it is 0.0078, whatever is said here."""
     mode: Literal["auto", "throughput", "latency", "paper"] = "auto"
     """auto: as fast as the device allows. throughput: one step after another, batched over images. latency: all
     steps at once. paper: the published algorithm, for comparison."""

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from deqir.noise import GREY
 from deqir.operators import (
     Colorization,
     Composition,
@@ -24,7 +25,6 @@ from deqir.protocols import LinearOperator, SpectralOperator
 from . import tasks
 from .errors import ConfigurationError, ImageError, ImageTooLargeError
 from .images import decode, decode_mask
-from .noise import GREY
 from .store import open_store
 from .tasks import Degradation
 

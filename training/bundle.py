@@ -23,15 +23,19 @@ from .train import ffdnet
 
 def weights_of(run: Path, prefix: str) -> dict[str, Tensor]:
     """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them."""
-    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
-    return packed({f"{prefix}.{name}": value for name, value in weights.items()})
+    return packed({f"{prefix}.{name}": value for name, value in _averaged(run).items()})
 
 
 def scale_of(run: Path) -> int:
     """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
-    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
+    weights = _averaged(run)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
     return math.isqrt(len(weights[last]) // 3)
+
+
+def _averaged(run: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
+    return weights
 
 
 def bundle(

@@ -92,15 +92,18 @@ def diffused_fill(
         keep: Which pixels are known, in every channel, in each, or in each of each image.
         sweeps: Relaxations at each size.
     """
-    keep = keep.expand(*((1,) * (4 - keep.ndim)), *keep.shape)
-    known = keep.to(y)
+    keep = in_batch(keep)
     if min(y.shape[-2:]) > 1 and not bool(keep.all()):
-        filled = diffused_fill(*halved(y, keep), sweeps=sweeps)
-        fine = functional.interpolate(filled, size=y.shape[-2:], mode="bilinear", align_corners=False)
-    else:
-        total = known.sum((-2, -1), keepdim=True).clamp(min=1)
-        fine = ((y * known).sum((-2, -1), keepdim=True) / total).expand_as(y)
-    return relaxed(torch.where(keep, y, fine), keep, sweeps=sweeps)
+        return grown(diffused_fill(*halved(y, keep), sweeps=sweeps), y, keep, sweeps=sweeps)
+    known = keep.to(y)
+    total = known.sum((-2, -1), keepdim=True).clamp(min=1)
+    mean = (y * known).sum((-2, -1), keepdim=True) / total
+    return relaxed(torch.where(keep, y, mean), keep, sweeps=sweeps)
+
+
+def in_batch(keep: Bool[Tensor, "*K H W"]) -> Bool[Tensor, "#B #C H W"]:
+    """Return a mask with dimensions for channels and for images, of size 1 where it had none."""
+    return keep.expand(*((1,) * (4 - keep.ndim)), *keep.shape)
 
 
 def halved(
@@ -112,6 +115,14 @@ def halved(
     mean = functional.avg_pool2d(y * known, 2, ceil_mode=True, count_include_pad=False)
     some = weight > 0
     return torch.where(some, mean / weight.clamp(min=1e-6), 0.0), some
+
+
+def grown(
+    coarse: Float[Tensor, "B C h w"], y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int
+) -> Float[Tensor, "B C H W"]:
+    """Return y where `keep`, elsewhere a smaller filled image brought to its size, and relaxed."""
+    fine = functional.interpolate(coarse, size=y.shape[-2:], mode="bilinear", align_corners=False)
+    return relaxed(torch.where(keep, y, fine), keep, sweeps=sweeps)
 
 
 def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int) -> Float[Tensor, "B C H W"]:

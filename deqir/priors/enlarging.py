@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import torch
@@ -14,6 +13,8 @@ from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.parts import in_parts
 from deqir.protocols import LinearOperator
 from deqir.shapes import Float
+
+from .layers import stack, through
 
 KERNELS: Final = ("average", "bicubic")
 """The filters that they know, in the order of `Enlarger.kernels`."""
@@ -48,7 +49,7 @@ class Enlarger(nn.Module):
         super().__init__()
         self.scale = scale
         sides = [3 + CODE + 1, *[width] * (depth - 1), 3 * scale**2]
-        self.layers = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(sides))
+        self.layers = stack(sides)
         self.kernels = nn.Parameter(torch.zeros(len(KERNELS), CODE))
 
     def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
@@ -61,9 +62,7 @@ class Enlarger(nn.Module):
         """
         code = torch.cat([self.kernels[kernel].expand(len(y), -1), noise[:, None]], 1)
         h = torch.cat([(y + 1) / 2, code[:, :, None, None].expand(-1, -1, *y.shape[-2:])], 1)
-        for layer in self.layers[:-1]:
-            h = functional.relu(layer(h))
-        return functional.pixel_shuffle(self.layers[-1](h), self.scale) * 2 - 1
+        return functional.pixel_shuffle(through(self.layers, h), self.scale) * 2 - 1
 
 
 class Enlargers(nn.Module):

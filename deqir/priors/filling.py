@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import torch
@@ -10,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.devices import sent
-from deqir.operators.inpainting import diffused_fill, halved, relaxed
+from deqir.operators.inpainting import diffused_fill, grown, halved, in_batch
 from deqir.parts import in_parts
 from deqir.shapes import Bool, Float
 
+from .layers import stack, through
 from .padding import reflected
 
 MOST_NOISE: Final = 50 / 255
@@ -42,7 +42,7 @@ class Filler(nn.Module):
     def __init__(self, *, width: int = 96, depth: int = 12) -> None:
         super().__init__()
         sides = [12 + 12 + 1, *[width] * (depth - 1), 12]
-        self.layers = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(sides))
+        self.layers = stack(sides)
 
     def forward(
         self, guess: Float[Tensor, "B 3 H W"], lost: Float[Tensor, "B 3 H W"], noise: Float[Tensor, " B"]
@@ -56,9 +56,7 @@ class Filler(nn.Module):
         """
         h = torch.cat([functional.pixel_unshuffle((guess + 1) / 2, 2), functional.pixel_unshuffle(lost, 2)], 1)
         h = torch.cat([h, noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])], 1)
-        for layer in self.layers[:-1]:
-            h = functional.relu(layer(h))
-        return functional.pixel_shuffle(self.layers[-1](h), 2) * 2 - 1
+        return functional.pixel_shuffle(through(self.layers, h), 2) * 2 - 1
 
     def fill(
         self, y: Float[Tensor, "B 3 H W"], keep: Bool[Tensor, "#B #C H W"], noise: Float[Tensor, " B"]
@@ -76,12 +74,7 @@ class Filler(nn.Module):
         clean = (noise == 0)[:, None, None, None]
         filled = list[Tensor]()
         for level, (known, kept) in reversed(list(enumerate(sizes))):
-            if filled:
-                coarse = filled[-1].detach()
-                fine = functional.interpolate(coarse, size=known.shape[-2:], mode="bilinear", align_corners=False)
-                guess = relaxed(torch.where(kept, known, fine), kept, sweeps=2)
-            else:
-                guess = diffused_fill(known, kept)
+            guess = grown(filled[-1].detach(), known, kept, sweeps=2) if filled else diffused_fill(known, kept)
             made = self._whole(guess, kept, noise / 2**level)
             filled.append(torch.where(kept & clean, known, made.to(known)))
         return filled[::-1]
@@ -98,8 +91,7 @@ class Filler(nn.Module):
         """
         colour = y.float().expand(-1, 3, -1, -1)
         noise = torch.full((len(y),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=y.device)
-        kept = sent(keep, y.device).expand(*((1,) * (4 - keep.ndim)), *keep.shape)
-        image = self.fill(colour, kept, noise)[0].to(y)
+        image = self.fill(colour, in_batch(sent(keep, y.device)), noise)[0].to(y)
         return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
 
     def _whole(self, guess: Tensor, kept: Tensor, noise: Tensor) -> Tensor:
@@ -120,5 +112,4 @@ class Filler(nn.Module):
 
 def is_wide(keep: Bool[Tensor, "*C H W"]) -> bool:
     """Return whether a mask has gaps into which the network sees too little to fill them well by itself."""
-    known = keep.expand(*((1,) * (3 - keep.ndim)), *keep.shape).float()
-    return not bool(functional.max_pool2d(known, WIDE, ceil_mode=True).all())
+    return not bool(functional.max_pool2d(in_batch(keep).float(), WIDE, ceil_mode=True).all())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,8 +9,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from deqir.noise import GREY
 from deqir.operators import Colorization, Composition, Inpainting
-from deqir.operators.composition import in_order
+from deqir.operators.composition import in_order, masks_in
 from deqir.protocols import LinearOperator
 from deqir.shapes import Float
 
@@ -49,7 +49,7 @@ class Skills:
         is not mended here.
         """
         parts = in_order(A.parts)[::-1] if isinstance(A, Composition) else [A]
-        masks = sum(isinstance(part, Inpainting) for part in parts)
+        masks = len(masks_in(A))
         leading = masks < 2 and all(isinstance(part, Inpainting) for part in parts[:masks])
         return parts if leading and parts and all(self._knows(part) for part in parts) else []
 
@@ -60,15 +60,6 @@ class Skills:
             return self.colorizes
         made = enlargement_of(part)
         return made is not None and made.scale in self.enlarges
-
-
-def grey_factor(y: Float[Tensor, "B c h w"]) -> float:
-    """Return by how much more noise a network for colour has to be told of, where y is grey: the root of 3.
-
-    It is given three equal channels, all noise of which is in their mean. Of noise that is different in each, such as
-    it knows, the mean has less by that factor.
-    """
-    return math.sqrt(3) if y.shape[1] == 1 else 1.0
 
 
 class Starters(nn.Module):
@@ -99,7 +90,7 @@ class Starters(nn.Module):
         parts = self.skills.undone(A)
         if parts and y.shape[1] not in (1, 3):
             raise ValueError(f"the networks that make starts take images in grey or colour, got {y.shape[1]} channels")
-        x, noise = y, sigma_y * grey_factor(y)
+        x, noise = y, sigma_y * (GREY if y.shape[1] == 1 else 1)
         for part in parts:
             if isinstance(part, Inpainting) and self.filler is not None:
                 x, noise = self.filler.start(x, part.keep, noise), 0.0

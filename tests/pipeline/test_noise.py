@@ -16,7 +16,7 @@ from deqir.operators import Denoising, FramedDeblurring, SeparableDeblurring, Su
 from deqir.priors import BUNDLED
 from deqir.protocols import LinearOperator
 from pipeline.images import decode
-from pipeline.noise import in_each_channel, is_grey, sigma_of
+from pipeline.noise import are_alike, in_each_channel, sigma_of
 
 NOISE = 15 / 255
 ROOT = 3**0.5
@@ -41,17 +41,17 @@ def as_file(y: Tensor, kind: str) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_grey_photograph_in_a_file_in_colour_is_grey(kind: str) -> None:
+def test_a_grey_photograph_in_a_file_in_colour_are_alike(kind: str) -> None:
     y = as_file(noisy(photograph()).expand(3, -1, -1), kind)
     assert y.shape[0] == 3
-    assert is_grey(y, NOISE)
+    assert are_alike(y, NOISE)
 
 
 def test_one_channel_and_channels_with_noise_of_their_own_are_not_three_alike() -> None:
     grey = photograph()
-    assert not is_grey(noisy(grey), NOISE)
-    assert not is_grey(noisy(grey.expand(3, -1, -1)), NOISE)
-    assert not is_grey(grey.expand(3, -1, -1), 0.0)
+    assert not are_alike(noisy(grey), NOISE)
+    assert not are_alike(noisy(grey.expand(3, -1, -1)), NOISE)
+    assert not are_alike(grey.expand(3, -1, -1), 0.0)
 
 
 @pytest.mark.parametrize(
