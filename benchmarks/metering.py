@@ -28,9 +28,7 @@ class Meter:
 def metered(meter: Meter, restore: Any) -> Iterator[None]:
     """Count requests that leave this process, and the time that the flow spends in the pipeline."""
     send, asend = httpx.Client.send, httpx.AsyncClient.send
-    kept = {
-        name: getattr(restore, name) for name in ("open_job", "plan_job", "run_shards", "read_manifest", "exhibits")
-    }
+    kept = {name: getattr(restore, name) for name in ("open_job", "plan_job", "run_shards", "survey", "exhibits")}
 
     def counted(self: httpx.Client, *arguments: Any, **options: Any) -> httpx.Response:
         meter.calls += 1

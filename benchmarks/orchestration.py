@@ -165,7 +165,7 @@ def actors(running: Settings) -> list[int]:
     found = list[int]()
     for pid in descendants(holder or os.getpid()):
         try:
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_ShardActor"):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ShardActor"):
                 found.append(pid)
         except OSError:
             continue

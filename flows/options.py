@@ -17,12 +17,14 @@ from .degradation_options import DEGRADATION
 from .result_options import OUT, RESULT
 from .runtime_options import RUNTIME
 
+ARGUMENTS = {"source": "SRC", "destination": "DST"}
 FIELD = re.compile(f"`({'|'.join((*DEGRADATION, *RESULT, *RUNTIME))})`")
 
 
 def option_name(path: Sequence[str]) -> str:
-    """Return the option that sets a field of the configuration."""
-    return "--" + {"output_format": "format"}.get(path[-1], path[-1]).replace("_", "-")
+    """Return the option, or the argument, that sets a field of the configuration."""
+    field = path[-1]
+    return ARGUMENTS.get(field) or "--" + {"output_format": "format"}.get(field, field).replace("_", "-")
 
 
 def in_options(text: str) -> str:

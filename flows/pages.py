@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pipeline.exhibits import Exhibit
 from pipeline.summary import JobSummary
+from pipeline.survey import MOST_SAMPLED
 
 from .artifacts import cell, markup_table, table
 from .plots import convergence, data_uri
@@ -114,9 +115,9 @@ def how_it_converged(residuals: Sequence[tuple[float, float]], tolerance: float)
     picture = data_uri("image/svg+xml", convergence(residuals, tolerance=tolerance).encode())
     median, worst = residuals[-1]
     text = (
-        "Largest relative residual of an image's states after each round: median over the images (line) and worst "
-        f"image (dashed), with the tolerance of {tolerance:g} (dotted). After {len(residuals)} rounds: {median:.2g} "
-        f"and {worst:.2g}."
+        "Largest relative residual of an image's states after each round: median over the images, of many over at "
+        f"most {MOST_SAMPLED:,} (line), and worst image (dashed), with the tolerance of {tolerance:g} (dotted). After "
+        f"{len(residuals)} rounds: {median:.2g} and {worst:.2g}."
     )
     return ["## Convergence", "", text, "", f"![residual over rounds]({picture})"]
 

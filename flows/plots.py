@@ -13,15 +13,18 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 36
 SMALLEST = 1e-12
 
 
-def by_round(histories: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+def by_round(histories: Sequence[Sequence[float]], worst: Sequence[float]) -> list[tuple[float, float]]:
     """Return the median and the largest residual after each round, over images.
 
     An image that needed fewer rounds than others keeps its last residual.
+
+    Args:
+        histories: Residuals of an image after each of its rounds, of all images or of some.
+        worst: The largest of all images after each round.
     """
-    rounds = max((len(history) for history in histories), default=0)
     known = [history for history in histories if history]
-    after = [[history[min(k, len(history) - 1)] for history in known] for k in range(rounds)]
-    return [(statistics.median(each), max(each)) for each in after]
+    after = ([history[min(k, len(history) - 1)] for history in known] for k in range(len(worst)))
+    return [(statistics.median(each), largest) for each, largest in zip(after, worst, strict=True)]
 
 
 def convergence(values: Sequence[tuple[float, float]], *, tolerance: float) -> str:

@@ -16,7 +16,7 @@ from prefect.utilities.annotations import opaque
 from pipeline.config import RestoreJob
 from pipeline.errors import ShardsAbandonedError, TimeLimitError
 from pipeline.exhibits import exhibits
-from pipeline.job import Job, JobPlan, open_job, plan_job, read_manifest, run_shards, summed_up
+from pipeline.job import Job, JobPlan, open_job, plan_job, run_shards, survey
 from pipeline.progress import Progress
 from pipeline.shards import ShardReport
 from pipeline.summary import JobSummary
@@ -85,6 +85,8 @@ def plan(job: RestoreJob) -> tuple[Job, JobPlan]:
         planned.waiting,
         len(planned.pending),
     )
+    if not planned.inputs and job.key_list is None:
+        get_run_logger().warning("the source %s holds no object: nothing is to be restored", opened.config.source)
     return opened, planned
 
 
@@ -120,15 +122,14 @@ def wave(reports: Iterator[ShardReport], board: Board, *, name: str, count: int 
 @task(task_run_name="finalize {job.id}", cache_policy=NO_CACHE, persist_result=False)
 def finalize(job: Job) -> JobSummary:
     """Sum up the manifest and publish it, with some pictures."""
-    rows = read_manifest(job.config.destination, job.id)
-    summary = summed_up(job.config.destination, job.id, rows)
+    found = survey(job.config.destination, job.id)
     write_pages(
-        summary,
-        exhibits(job.config, rows, count=PICTURES),
-        by_round([row.residual_history for row in rows if row.residual_history]),
+        found.summary,
+        exhibits(job.config, found.restored, count=PICTURES),
+        by_round(found.histories, found.worst),
         tolerance=job.config.result.tolerance,
     )
-    return summary
+    return found.summary
 
 
 def waves(shards: int) -> Iterator[tuple[int, int]]:

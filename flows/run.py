@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from .emptiness import nothing_in, refuse_empty
 from .environment import prepare_prefect
 from .exits import Exit
 from .logs import log_to
@@ -27,7 +28,8 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     one that was.
 
     Raises:
-        ConfigurationError: Something the user has to correct; said before Prefect or Ray starts.
+        ConfigurationError: Something the user has to correct, such as a source that holds nothing; said before Prefect
+            or Ray starts.
         JobError: The job stopped.
     """
     messages = Console(stderr=True)
@@ -36,6 +38,8 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     output, last = Console(), LastStanding()
     with watching(last):
         summary = restore_with_display(job, messages)
+    if not (last.total or job.retry):  # a job that an earlier run began, with nothing then either
+        raise nothing_in(job.source)
     if as_json:
         output.out(json.dumps(as_data(summary) | {"done_in_this_run": last.fresh}, indent=2), highlight=False)
     else:
@@ -50,7 +54,11 @@ def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
     """Run the flow and show on `console` where it stands."""
     from pipeline.job import open_job
 
+    refuse_empty(job)
     open_job(job)
+    from .server import check_server  # imports Prefect, after what can be said without
+
+    check_server()
     with display(console, f"restoring {job.source}") as show, watching(show):
         from .restore import restore_archive
 
@@ -59,9 +67,11 @@ def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
 
 @dataclass(slots=True)
 class LastStanding:
-    """Remembers how many images the run did."""
+    """Remembers how many images the job has and the run did."""
 
+    total: int = 0
     fresh: int = 0
 
     def __call__(self, standing: Standing) -> None:
+        self.total = standing.total
         self.fresh = standing.fresh

@@ -50,6 +50,18 @@ def server() -> Iterator[SyncPrefectClient]:
         ) from error
 
 
+def check_server() -> None:
+    """Make sure that the server answers, if one is set; without, a run starts one of its own.
+
+    Raises:
+        ConfigurationError: Nothing answers there.
+        JobError: It answers with an error.
+    """
+    if get_current_settings().api.url:
+        with server():
+            pass
+
+
 def page(path: str) -> str:
     """Return the address of a page of the server's user interface."""
     settings = get_current_settings()

@@ -27,7 +27,9 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     if summary.restored_since:
         rows.append(("restored since", f"{summary.restored_since:,}"))
     if summary.replaced:
-        rows.append(("older versions", f"{summary.replaced:,} (replaced in the source, and not counted)"))
+        rows.append(
+            ("older versions", f"{summary.replaced:,} (replaced in the source or gone from it, and not counted)")
+        )
     if summary.fallbacks:
         rows.append(("finished step by step", f"{summary.fallbacks:,}"))
     if summary.suspects:

@@ -17,11 +17,12 @@ from deqir.samples import Samples
 
 from . import rows
 from .config import OutputFormat
-from .errors import ImageTooLargeError
+from .errors import ImageTooLargeError, ObjectAccessError
 from .images import decode, encode, read_provenance
 from .keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
 from .manifest import ManifestRow
 from .reference import Reference
+from .retrying import base_of
 from .solving import Restored
 from .store import Store
 
@@ -133,18 +134,20 @@ class Delivery:
         return provenance(self.layout.job_id, str(row.source_sha256), mask=row.mask_sha256, guide=row.guide_sha256)
 
     def _ours(self, key: str, row: ManifestRow) -> bytes:
-        """Return the object at a taken key, if an earlier attempt of this job made it from these very files.
+        """Return the object at a taken key, if a run or a retry of this job made it from these very files.
 
         Raises:
-            ConflictError: Somebody else did.
+            ConflictError: Somebody else did, or it cannot be seen who.
         """
         try:
             data = self.destination.get(key, limit=self.max_bytes)
         except ImageTooLargeError:
             found = f"more than {self.max_bytes} bytes"
+        except ObjectAccessError as error:
+            found = f"something that cannot be looked at ({error})"
         else:
             carried = read_provenance(data)
-            if carried == self._provenance(row):
+            if carried is not None and _of_any_try(carried) == _of_any_try(self._provenance(row)):
                 return data
             found = f"an image of another job, input, mask or guide ({carried})" if carried else "something else"
         raise ConflictError(
@@ -180,6 +183,12 @@ def in_range(image: Tensor) -> Tensor:
     room = torch.where(colour > 0, 1 - grey, 1 + grey)
     share = (room / colour.abs().clamp(min=1e-12)).clamp(max=1).amin(0)
     return grey + share * colour
+
+
+def _of_any_try(provenance: str) -> str:
+    """Return what an output carries, with the id of the job itself in place of that of one of its retries."""
+    job_id, colon, files = provenance.partition(":")
+    return f"{base_of(job_id)}{colon}{files}"
 
 
 def _values(data: bytes) -> Tensor:

@@ -14,6 +14,7 @@
     + GuideError           it has no guide of its own that can be used
     + NonFiniteError       the restoration produced nan or inf
     + OutOfMemoryError     the image alone does not fit in memory
+    + ProcessDiedError     the process died each time that it was restored
   x JobError               the job is at fault: stops the run
     + ConfigurationError   a setting, a folder, a bucket or credentials to be corrected by the user
       - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
@@ -83,6 +84,10 @@ class NonFiniteError(ImageError):
 
 class OutOfMemoryError(ImageError):
     """The image alone does not fit in memory."""
+
+
+class ProcessDiedError(ImageError):
+    """The process died each time that the image was restored."""
 
 
 class JobError(PipelineError):

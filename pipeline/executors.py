@@ -72,13 +72,43 @@ class ShardQueue:
         """Return the next shard; those that failed come after those never tried."""
         return self._waiting.popleft()
 
+    def take_if(self, suits: Callable[[Shard], bool]) -> Shard | None:
+        """Return the next shard that suits, in the order of `take`; None where none of those that wait does."""
+        for place, shard in enumerate(self._waiting):
+            if suits(shard):
+                del self._waiting[place]
+                return shard
+        return None
+
     def finished(self, shard: Shard, report: ShardReport) -> None:
         """Count a shard that is committed."""
         self._unanswered = 0
         self.done += progress_of(shard, report)
 
-    def failed(self, shard: Shard, error: Exception) -> None:
+    def died(self, shard: Shard, error: Exception, *, then: str) -> None:
+        """Put a shard back whose process died, which says nothing of the shard and is none of its attempts.
+
+        Args:
+            shard: The shard.
+            error: How its death was noticed.
+            then: What is to follow, for the log.
+        """
+        self._unanswered = 0
+        logger.warning(
+            "process died shard=%s images=%d next=%s error=%s: %s",
+            shard.id,
+            len(shard.images),
+            then,
+            type(error).__name__,
+            " ".join(str(error).split()),
+        )
+        self._waiting.append(shard)
+
+    def failed(self, shard: Shard, error: Exception) -> bool:
         """Put a shard back, or leave it for the next run when it has had all its attempts.
+
+        Returns:
+            Whether it is tried again.
 
         Raises:
             ConfigurationError, TimeLimitError: `error` is one.
@@ -106,6 +136,7 @@ class ShardQueue:
             self._waiting.append(shard)
         else:
             self._abandoned[shard.id] = error
+        return again
 
     def finish(self) -> None:
         """Raise ShardsAbandonedError if any shard was abandoned."""
@@ -123,6 +154,9 @@ class ShardQueue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalExecutor:
     """In this process and thread, one shard after another: for small machines, tests and debuggers.
+
+    An image that kills the process ends the run, and every run after it: nobody is left to go on without it, as the
+    driver of Ray's processes is.
 
     Attributes:
         attempts: Times a shard is tried.

@@ -10,13 +10,12 @@ from typing import Final
 from torch import Tensor
 from torch.nn import functional
 
+from .briefs import Brief
 from .config import OutputFormat, RestoreJob
 from .errors import ImageError, JobError
 from .images import Picture, decode, encode
-from .manifest import ManifestRow, Status
 from .metadata import Metadata
 from .store import Store, open_store
-from .versions import newest
 
 SIDE: Final = 256
 BLOCK: Final = 16
@@ -42,30 +41,29 @@ class Exhibit:
     after: bytes
 
 
-def exhibits(job: RestoreJob, rows: Sequence[ManifestRow], *, count: int) -> tuple[Exhibit, ...]:
-    """Return some of a job's restored images, evenly out of all of them.
+def exhibits(job: RestoreJob, restored: Sequence[Brief], *, count: int) -> tuple[Exhibit, ...]:
+    """Return some of a job's restored images, evenly out of them by their keys.
 
-    One that cannot be read any more, or would take long, is left out: a page is no reason for a job to fail.
+    One that cannot be read any more is left out: a page is no reason for a job to fail.
     """
-    if not rows:
+    if not restored:
         return ()
     try:
         source, destination = (open_store(url, writable=False) for url in (job.source, job.destination))
-        latest = newest(destination, rows[0].job_id, rows)  # what the source has
-        quick = (row for row in latest if row.status == Status.RESTORED and _quick(row))
-        restored = sorted(quick, key=lambda row: row.source_key)
-        some = [restored[len(restored) * place // count] for place in range(count)] if restored else []
+        rows = sorted(restored, key=lambda row: row.source_key)
+        some = [rows[len(rows) * place // count] for place in range(count)]
         return tuple(_shown(source, destination, {row.source_key: row for row in some}.values()))
     except (JobError, OSError) as error:
         logger.warning("no pictures for the summary error=%s: %s", type(error).__name__, error)
         return ()
 
 
-def _quick(row: ManifestRow) -> bool:
+def is_quick(row: Brief) -> bool:
+    """Return whether showing an image does not take long."""
     return (row.width or 0) * (row.height or 0) <= MOST_PIXELS
 
 
-def _shown(source: Store, destination: Store, rows: Iterable[ManifestRow]) -> Iterator[Exhibit]:
+def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator[Exhibit]:
     for row in rows:
         try:
             before = decode(source.get(row.source_key, limit=MOST_BYTES), max_pixels=MOST_PIXELS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Generator, Sequence
@@ -15,9 +14,9 @@ from pydantic import ValidationError
 
 from .assembly import make_worker
 from .config import RestoreJob
-from .degradations import read_file
 from .errors import ConfigurationError
 from .executors import OnProgress, executor_of
+from .identity import identity_of
 from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import ManifestRow, read_rows
@@ -29,13 +28,12 @@ from .requirements import (
     check_networks,
     check_places,
     check_start_noise,
-    prior_digest_of,
 )
 from .retrying import open_retry
 from .shards import Shard, ShardReport
 from .store import Store, open_store
-from .summary import JobSummary, summary_of
-from .versions import newest, restored_since
+from .summary import JobSummary
+from .survey import Survey, survey_of
 from .wording import in_words
 
 MAX_RECORD_BYTES: Final = 2**20
@@ -96,24 +94,23 @@ def open_job(job: RestoreJob, /) -> Job:
     check_places(job)
     check_device(job.runtime)
     check_networks(job.result)
-    prior_digest = prior_digest_of(job.result.prior)
-    limits = job.runtime
-    file = read_file(job.result.degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    identity = identity_of(job)
+    file, job_id = identity.file, identity.job_id
     check_start_noise(job, file)
     check_companions(job)
-    file_digest = hashlib.sha256(file).hexdigest() if file is not None else None
+    if job.retry:
+        open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
     destination = open_store(job.destination, writable=True)
-    job_id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
     if job.retry:
         source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
-    opened = Job(config=job, id=job_id, prior_digest=prior_digest)
+    opened = Job(config=job, id=job_id, prior_digest=identity.prior_digest)
     if file is not None:
         destination.create(opened.layout.file(), file)
     record = {
         "job_id": opened.id,
-        "prior_digest": prior_digest,
-        "file_digest": file_digest,
+        "prior_digest": identity.prior_digest,
+        "file_digest": identity.file_digest,
         "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
@@ -174,31 +171,32 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
     Raises:
         ConfigurationError: No such job.
     """
-    return summed_up(destination, job_id, read_manifest(destination, job_id))
+    return survey(destination, job_id).summary
 
 
-def summed_up(destination: str, job_id: str, rows: Sequence[ManifestRow], /) -> JobSummary:
-    """Return all rows of a job in numbers, by the newest version of each input and with what was restored since.
+def survey(destination: str, job_id: str, /) -> Survey:
+    """Return a job in numbers and examples, by the newest version of each input and with what was restored since.
 
     Raises:
-        ConfigurationError: The plan, or the manifest of a retry, cannot be read.
+        ConfigurationError: No such job, or its manifest, its plan or the manifest of a retry cannot be read.
     """
-    store = open_store(destination, writable=False)
-    latest = newest(store, job_id, rows)
-    since = restored_since(store, job_id, latest)
-    return summary_of(job_id, store.url, latest, replaced=len(rows) - len(latest), restored_since=since)
+    return survey_of(_with_job(destination, job_id), job_id)
 
 
 def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
-    """Return every row of a job.
+    """Return every row of a job, whole: about 4 KB of memory for each.
 
     Raises:
         ConfigurationError: No such job.
     """
-    store, layout = open_store(destination, writable=False), Layout(job_id)
-    if store.head(layout.job()) is None:
+    return list(read_rows(_with_job(destination, job_id), Layout(job_id)))
+
+
+def _with_job(destination: str, job_id: str) -> Store:
+    store = open_store(destination, writable=False)
+    if store.head(Layout(job_id).job()) is None:
         raise no_such_job(store, job_id)
-    return list(read_rows(store, layout))
+    return store
 
 
 def recorded_job(destination: str, job_id: str, /) -> RestoreJob:

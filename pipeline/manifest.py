@@ -7,7 +7,7 @@ its field may be None. Name and version of the schema are in its metadata, under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -190,7 +190,7 @@ def read_rows(store: Store, layout: Layout) -> Iterator[ManifestRow]:
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
-    return _read_parts(store, layout, decode_part)
+    return _each_row(store, layout, decode_part)
 
 
 def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
@@ -199,21 +199,34 @@ def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
-    return _read_parts(store, layout, _decode_ends)
+    return _each_row(store, layout, _decode_ends)
+
+
+def part_keys(store: Store, layout: Layout) -> list[str]:
+    """Return the keys of a job's parts, in order."""
+    return sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
+
+
+def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -> Iterator[T]:
+    """Yield what `decode` makes of each part, in order; a few are read ahead, and no more of them are held.
+
+    Raises:
+        ConfigurationError: A part cannot be read; it is named.
+    """
+    with threads(READERS, "manifest") as pool:
+        yield from map_ahead(pool, partial(_read_part, store, decode), keys, ahead=READERS)
 
 
 def _decode_ends(data: bytes) -> list[tuple[str, str, str]]:
     return [(key, etag, status) for key, etag, status in PARTS.decode_columns(data, ENDS)]
 
 
-def _read_parts(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
-    keys = sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
-    with threads(READERS, "manifest") as pool:
-        for rows in map_ahead(pool, partial(_read_part, store, decode), keys, ahead=READERS):
-            yield from rows
+def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
+    for rows in map_parts(store, part_keys(store, layout), decode):
+        yield from rows
 
 
-def _read_part(store: Store, decode: Callable[[bytes], list[T]], key: str) -> list[T]:
+def _read_part(store: Store, decode: Callable[[bytes], T], key: str) -> T:
     try:
         return decode(store.get(key, limit=MAX_PART_BYTES))
     except ConfigurationError as error:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cache
 from itertools import chain
 from types import UnionType
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -49,9 +50,8 @@ class Table(Generic[T]):
         return self._schema_of(self.version)
 
     def _schema_of(self, version: int) -> pa.Schema:
-        hints = get_type_hints(self.row)
-        names = [each.name for each in fields(self.row)]  # type: ignore[arg-type]
-        columns = [_column(name, hints[name]) for name in names if self.since.get(name, 0) <= version]
+        known = _columns(self.row)  # type: ignore[arg-type]
+        columns = [column for column in known if self.since.get(column.name, 0) <= version]
         return pa.schema(columns, metadata={"deqir": self.name, "version": str(version)})
 
     @property
@@ -89,11 +89,16 @@ class Table(Generic[T]):
     def decode_columns(self, data: bytes, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return some columns of a file, a tuple for each row; the others are not unpacked.
 
+        Args:
+            data: The file.
+            names: Of the columns; one that came after the file's version is None in each row.
+
         Raises:
             ConfigurationError: It is damaged, something else, or of a version that is not read.
         """
         table = self._read(data, names)
-        return list(zip(*(_values(table[name]) for name in names), strict=True))
+        there, missing = set(table.column_names), [None] * table.num_rows
+        return list(zip(*(_values(table[name]) if name in there else missing for name in names), strict=True))
 
     def _read(self, data: bytes, names: Sequence[str] | None = None) -> pa.Table:
         try:
@@ -118,6 +123,13 @@ class Table(Generic[T]):
             )
         if not found.equals(self._schema_of(int(version))):
             raise ConfigurationError(f"a {self.name} whose columns are not those of version {version}")
+
+
+@cache
+def _columns(row: type[Any]) -> tuple[pa.Field, ...]:
+    """Return the columns of a class, once: to find them anew for each file takes as long as to read a small one."""
+    hints = get_type_hints(row)
+    return tuple(_column(each.name, hints[each.name]) for each in fields(row))
 
 
 def _column(name: str, hint: Any) -> pa.Field:

@@ -6,26 +6,24 @@ import logging
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import ray
-import torch
 from ray.exceptions import RayError, RayTaskError
 
-from .errors import ConfigurationError, uncoloured
+from .careful import CarefulShards
+from .errors import PipelineError, uncoloured
 from .executors import PROGRESS_SECONDS, OnProgress, ShardQueue, WorkerFactory
-from .manifest import Status
 from .placement import Placement, place
 from .progress import Progress
+from .ray_actor import actor_class, never_up
 from .ray_cluster import connected, nodes
-from .ray_metrics import Meters
+from .seats import MAX_STRIKES, START_SECONDS, Seat, suits, usable
 from .shards import Shard, ShardReport
-from .worker import ShardWorker
 
 MAX_FAILED_STARTS: Final = 3
-START_SECONDS: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +32,16 @@ logger = logging.getLogger(__name__)
 class RayExecutor:
     """Actors that build their worker once and run one shard at a time; only shards and reports travel.
 
-    Ray restarts nothing and retries nothing: attempts are counted here, and a dead actor is replaced. That a
+    Ray restarts nothing and retries nothing: attempts are counted here. An actor that died is replaced, as is one
+    that raised what is none of our own errors: its GPU may be in a state that only a new process can leave. That a
     shard may then run twice, even at once (a node that was cut off goes on writing for a while), is made
-    harmless by the conditional writes of the worker.
+    harmless by the conditional writes of the worker. A shard whose process died twice goes on image by image.
 
     Attributes:
         actors: How many; None: one for each GPU share, or one where there is no GPU.
         gpus_per_actor: GPU share of an actor, where there are GPUs.
         cpus_per_actor: CPU share of an actor; None: an equal share.
-        attempts: Times a shard is tried.
+        attempts: Times a shard is tried; those that its process did not survive are not counted.
         device: "auto", "cpu" or "cuda".
         address: An existing cluster; None: the one that this process is connected to, else a new one on this
             machine for the duration of the run.
@@ -94,75 +93,21 @@ class RayExecutor:
         queue.finish()
 
 
-class _ShardActor:
-    """The process beside a GPU: a worker, built at the first shard so that its errors are a shard's."""
-
-    def __init__(self, make_worker: WorkerFactory, threads: int) -> None:
-        logging.basicConfig(level=logging.INFO)
-        torch.set_num_threads(threads)
-        self._make_worker = make_worker
-        self._worker: ShardWorker | None = None
-        self._meters: Meters | None = None
-        self._running = ("", Progress())
-
-    def run(self, shard: Shard) -> ShardReport:
-        self._running = (shard.id, Progress())
-        if self._worker is None:
-            self._worker = self._make_worker()
-            self._meters = Meters.of(self._worker.facts.job_id)
-        report = self._worker.run(shard, self._on_row)
-        if self._meters is not None:
-            self._meters.shard(report)
-        return report
-
-    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator, unused-ignore]  # ray has no types
-    def running(self) -> tuple[str, Progress]:
-        """Return the shard in hand and its images so far; answers while `run` is at work."""
-        return self._running
-
-    def _on_row(self, status: Status) -> None:
-        shard_id, progress = self._running
-        self._running = (shard_id, progress.counting(status))
-        if self._meters is not None:
-            self._meters.row(status)
-
-
-@dataclass(slots=True)
-class _Seat:
-    """One actor as the driver sees it: the calls that are out, and what it last said."""
-
-    handle: Any
-    started: Future[Any]
-    shard: Shard | None = None
-    result: Future[Any] | None = None
-    poll: Future[Any] | None = None
-    progress: Progress = field(default_factory=Progress)
-
-    @property
-    def ready(self) -> bool:
-        return self.started.done() and self.shard is None
-
-
 class _Crew:
     """The actors of one run."""
 
     def __init__(self, placement: Placement, make_worker: WorkerFactory, *, most: int) -> None:
         self._placement = placement
         self._make_worker = make_worker
-        remote: Any = ray.remote  # its stubs do not know concurrency groups
-        self._actor_class = remote(
-            num_gpus=placement.gpus,
-            num_cpus=placement.cpus,
-            max_restarts=0,
-            max_task_retries=0,
-            concurrency_groups={"control": 1},
-        )(_ShardActor)
+        self._actor_class = actor_class(placement)
         self._failed_starts = 0
         self._polled = time.monotonic()
         self._warn_at = time.monotonic() + START_SECONDS
-        self._seats: list[_Seat] = []
-        for _ in range(min(placement.actors, most)):
-            self._seats.append(self._hire())
+        self._careful = CarefulShards()
+        self._seats: list[Seat] = []
+        for number in range(1, min(placement.actors, most) + 1):
+            handle, started = self._hire()
+            self._seats.append(Seat(number=number, handle=handle, started=started))
 
     @property
     def busy(self) -> bool:
@@ -170,27 +115,33 @@ class _Crew:
 
     @property
     def progress(self) -> Progress:
-        return sum((seat.progress for seat in self._seats if seat.shard is not None), Progress())
+        whole = (seat.progress for seat in self._seats if seat.shard and not self._careful.of(seat.shard))
+        return sum(whole, self._careful.progress)
 
     def hand_out(self, queue: ShardQueue) -> None:
         """Give one shard to each actor that is up and idle; one still waiting for its resources gets none."""
-        for index, seat in enumerate(self._seats):
-            if queue and seat.ready and self._is_up(index):
-                seat.shard = queue.take()
-                seat.progress = Progress()
-                seat.result = seat.handle.run.remote(seat.shard).future()
+        seats = usable(self._seats)
+        for seat in seats:
+            if queue and seat.ready and self._is_up(seat):
+                shard = queue.take_if(partial(suits, seat, seats))
+                if shard is not None:
+                    self._call(seat, shard)
+        for seat in self._seats:
+            if seat.strikes >= MAX_STRIKES and not seat.put_aside and seat not in seats:
+                seat.put_aside = True
+                logger.warning("%s", seat.complaint)
 
     def collect(self, queue: ShardQueue) -> list[ShardReport]:
         """Wait up to a second for something to happen and return the reports that came.
 
         It waits for futures, not for references: ray.get and ray.wait hold back signals in the main thread.
         """
-        awaited = [seat.result or seat.started for seat in self._seats if seat.result or not seat.started.done()]
+        awaited = [seat.call or seat.started for seat in self._seats if seat.call or not seat.started.done()]
         wait(awaited, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
         reports = []
-        for index, seat in enumerate(self._seats):
-            if seat.shard is not None and seat.result is not None and seat.result.done():
-                report = self._take_result(index, seat.shard, seat.result, queue)
+        for seat in self._seats:
+            if seat.shard is not None and seat.call is not None and seat.call.done():
+                report = self._take_answer(seat, seat.shard, seat.call, queue)
                 if report is not None:
                     reports.append(report)
         self._poll()
@@ -202,45 +153,82 @@ class _Crew:
         for seat in self._seats:
             ray.kill(seat.handle)
 
-    def _hire(self) -> _Seat:
+    def _hire(self) -> tuple[Any, Future[Any]]:
         handle = self._actor_class.remote(self._make_worker, self._placement.threads)
-        return _Seat(handle=handle, started=handle.running.remote().future())
+        return handle, handle.place.remote().future()
 
-    def _is_up(self, index: int) -> bool:
-        """Return whether this actor has started; replace it if it died on the way."""
-        error = self._seats[index].started.exception()
+    def _replace(self, seat: Seat, error: BaseException) -> None:
+        """Have a new actor where one is dead, out of reach or in doubt; never wait for that one again."""
+        ray.kill(seat.handle)
+        seat.lost(error)
+        seat.renew(*self._hire())
+
+    def _is_up(self, seat: Seat) -> bool:
+        """Return whether this seat's actor has started; replace it if it died on the way."""
+        error = seat.started.exception()
         if error is None:
             self._failed_starts = 0
+            seat.place = seat.started.result()
             return True
         self._failed_starts += 1
-        if self._failed_starts >= MAX_FAILED_STARTS:
-            raise ConfigurationError(
-                f"Ray actors do not start: {self._failed_starts} in a row died at once. Every node needs this program "
-                f"in the same version as here ({Path(__file__).parent}), and no other folder of that name where "
-                f"workers look first, which may be this process's current directory ({Path.cwd()}); see Ray's logs. "
-                f"The last error was {type(error).__name__}: {uncoloured(str(error))}"
-            ) from error
-        self._seats[index] = self._hire()
+        if self._failed_starts >= MAX_FAILED_STARTS and not any(other.up for other in self._seats):
+            raise never_up(self._failed_starts, error) from error
+        self._replace(seat, error)
         return False
 
-    def _take_result(self, index: int, shard: Shard, result: Future[Any], queue: ShardQueue) -> ShardReport | None:
-        """Return the report of a shard that ended; None if it failed, which the queue then knows."""
-        seat = self._seats[index]
-        seat.shard = seat.result = None
+    def _call(self, seat: Seat, shard: Shard) -> None:
+        """Have a seat's actor run a shard, or its next image."""
+        careful = self._careful.of(shard)
+        reference = seat.handle.run.remote(shard) if careful is None else careful.ask(seat.handle)
+        seat.shard, seat.call, seat.progress = shard, reference.future(), Progress()
+
+    def _take_answer(self, seat: Seat, shard: Shard, call: Future[Any], queue: ShardQueue) -> ShardReport | None:
+        """Return the report of a shard that ended; None if it failed, which the queue then knows, or goes on."""
+        seat.shard = seat.call = None
         try:
-            report: ShardReport = result.result()
-        except RayTaskError as error:  # an exception of ours: the actor is well
+            answer = call.result()
+        except RayTaskError as error:
             cause: Exception = error.cause if isinstance(error.cause, Exception) else error
             cause.add_note(uncoloured(str(error)))
-            queue.failed(shard, cause)
+            if not isinstance(cause, PipelineError):
+                self._replace(seat, cause)
+            self._failed(seat, shard, cause, queue)
             return None
-        except RayError as error:  # the process is gone, or out of reach: never wait for it again
-            ray.kill(seat.handle)
-            self._seats[index] = self._hire()
-            queue.failed(shard, error)
+        except RayError as error:  # the process is gone, or out of reach
+            self._replace(seat, error)
+            self._died(seat, shard, error, queue)
             return None
+        seat.succeeded()
+        careful = self._careful.of(shard)
+        report: ShardReport | None = answer if careful is None else careful.answered(answer)
+        if report is None:
+            self._forget_where(shard)
+            self._call(seat, shard)
+            return None
+        self._careful.ended(shard)
         queue.finished(shard, report)
         return report
+
+    def _failed(self, seat: Seat, shard: Shard, error: Exception, queue: ShardQueue) -> None:
+        seat.failed.add(shard.id)
+        if not queue.failed(shard, error):
+            self._careful.ended(shard)
+
+    def _died(self, seat: Seat, shard: Shard, error: Exception, queue: ShardQueue) -> None:
+        """Have a shard whose process died tried again, from the second time on image by image."""
+        careful = self._careful.of(shard)
+        if careful is not None and careful.died():
+            self._failed(seat, shard, error, queue)
+            return
+        if careful is None and self._careful.begins(shard):
+            self._forget_where(shard)
+        seat.failed.add(shard.id)
+        queue.died(shard, error, then="image by image" if self._careful.of(shard) else "retry")
+
+    def _forget_where(self, shard: Shard) -> None:
+        """Let a shard go to any seat again: what is next is another image."""
+        for seat in self._seats:
+            seat.failed.discard(shard.id)
 
     def _warn_of_waiting(self) -> None:
         """Tell the log once when nothing runs because the cluster has no room."""

@@ -3,31 +3,35 @@
 A row is final, and a plan never changes, so that a second try of an image cannot be a second row of the first
 job. It is a row of a job that follows: <job id>-retry1, then -retry2, with the settings of the first, its own plan
 and its own manifest. Each of them has exactly one row for each of its inputs; what became of an input in the end
-says the last one that has it.
+says the last one that has it. What failed and is gone from the source since is an input of the next retry, too, which
+skips it: so the manifests alone tell that nothing is left to do about it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from .errors import ConfigurationError
 from .keys import Layout, unescaped
-from .manifest import NOT_RESTORED, read_ends
+from .manifest import NOT_RESTORED, Status, read_ends
 from .plan import create_plan, stored_plan, uncommitted
 from .shards import ImageRef
 from .store import Store
 from .threads import map_ahead, threads
 
 ASKED_AT_ONCE: Final = 8
+GONE: Final = "gone from the source since it failed, or another version is there; if it comes back, retry again"
 
 
 def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
     """Return the id of the job that tries again what failed or was in conflict, its plan written.
 
-    That is the last retry, if it is not finished; else a new one, if something failed that the source still has in
-    the same version; else the last job, which has nothing left to do.
+    That is the last retry, if it is not finished; else a new one, if something failed and was neither restored nor
+    replaced since; else the last job, which has nothing left to do.
 
     Args:
         source: The inputs.
@@ -42,15 +46,15 @@ def open_retry(source: Store, destination: Store, base: str, *, shard_size: int)
     if not jobs:
         raise ConfigurationError(
             f"{destination.url} holds no job {base}, so that there is nothing to try again; run it without retry "
-            "first, with the same settings"
+            "first, with the same settings (other weights of the prior, or another version of deqir, make another job)"
         )
     if len(jobs) > 1 and not finished(destination, jobs[-1]):
         return jobs[-1]
-    failed = still_failed(source, destination, jobs)
-    if not failed:
+    refs = unsettled(source, destination, jobs)
+    if not refs:
         return jobs[-1]
     new = retry_id(base, len(jobs))
-    create_plan(destination, Layout(new), failed, shard_size=shard_size)
+    create_plan(destination, Layout(new), refs, shard_size=shard_size)
     return new
 
 
@@ -84,23 +88,41 @@ def finished(destination: Store, job_id: str) -> bool:
     return not uncommitted(destination, layout, stored_plan(destination, layout))
 
 
-def still_failed(source: Store, destination: Store, jobs: list[str]) -> list[ImageRef]:
-    """Return the versions whose last row says that they failed, as far as the source still has them.
+def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[ImageRef]:
+    """Return the versions to try again: those that failed and that the source still has, or has again.
 
-    Those that were refused by their names are left out: no other try has another end.
+    With them come those that it has no more, refused so that they get `skipped` rows and count as failed no longer;
+    but no version that is so already, or after which the job found one that did not fail or is there. Those that were
+    refused by their names are left out: no other try has another end.
     """
-    failed = set[tuple[str, str]]()
+    failed = dict[tuple[str, str], str]()
     for job_id in jobs:
         for key, etag, status in read_ends(destination, Layout(job_id)):
-            if status in NOT_RESTORED:
-                failed.add((key, etag))
-            else:
-                failed.discard((key, etag))
-    planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images)
-    refs = [ref for ref in planned if (ref.key, ref.etag) in failed and ref.refusal is None]
+            if status == Status.RESTORED:
+                failed.pop((key, etag), None)
+            elif status in NOT_RESTORED or (key, etag) in failed:
+                failed[key, etag] = status
+    keys = {key for key, _ in failed}
+    planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images if ref.key in keys)
+    refs = [ref for ref in planned if ref.refusal is None]
+    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in failed])
+    found, settled = list[ImageRef](), set[str]()
+    for ref in reversed(refs):  # the newest first
+        end = failed.get((ref.key, ref.etag))
+        if end is None or ref in there:
+            settled.add(ref.key)
+        if ref in there:
+            found.append(ref)
+        elif ref.key not in settled and end != Status.SKIPPED:
+            found.append(replace(ref, output_key=None, refusal=GONE))
+    return found[::-1]
+
+
+def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
+    """Return those versions that the source has."""
     with threads(ASKED_AT_ONCE, "retry") as pool:
         there = map_ahead(pool, partial(_is_there, source), refs, ahead=ASKED_AT_ONCE)
-        return [ref for ref, same in zip(refs, there, strict=True) if same]
+        return {ref for ref, same in zip(refs, there, strict=True) if same}
 
 
 def _is_there(source: Store, ref: ImageRef) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from .manifest import NOT_RESTORED, ManifestRow, Status
+from .briefs import Brief
+from .manifest import NOT_RESTORED, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class JobSummary:
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
         restored, failed, skipped, conflicts: Inputs by the status of their newest version.
-        replaced: Rows of older versions, which no other number tells of.
+        replaced: Rows of older versions, and of failed ones that a retry found gone; no other number tells of them.
         restored_since: How many of the failed and conflicting inputs were restored since, by a later retry of the job
             or, where this is a retry, in a newer version.
         failures: Every other failed or conflicting input, by key.
@@ -94,56 +96,119 @@ class JobSummary:
         return self.seconds / self.restored if self.restored else None
 
 
-def summary_of(
-    job_id: str,
-    destination: str,
-    rows: Iterable[ManifestRow],
-    *,
-    replaced: int = 0,
-    restored_since: Collection[tuple[str, str]] = frozenset(),
-) -> JobSummary:
-    """Return a job's rows in numbers.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The values of a column where it has one: how many, and their sum."""
 
-    Args:
-        job_id: Of the job.
-        destination: Its URL.
-        rows: One for each input.
-        replaced: How many rows of older versions were left out.
-        restored_since: Key and etag of what was made good since.
+    count: int
+    total: float
+
+
+NOTHING: Final = Known(0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Some of a job's rows in numbers that add up; each as in `JobSummary`, but what is a mean there is a sum here.
+
+    Attributes:
+        failures: Every failed or conflicting input.
+        psnr, psnr_given, psnr_start, ssim: Of the restored images that were measured.
     """
-    rows = list(rows)
+
+    restored: int
+    failed: int
+    skipped: int
+    conflicts: int
+    failures: tuple[Brief, ...]
+    fallbacks: int
+    suspects: int
+    rounds: int
+    nfe: int
+    seconds: float
+    psnr: Known
+    psnr_given: Known
+    psnr_start: Known
+    ssim: Known
+    sampled: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def sums_of(rows: Sequence[Brief]) -> Sums:
+    """Return rows in numbers."""
     count = Counter(row.status for row in rows)
     restored = [row for row in rows if row.status == Status.RESTORED]
     measured = [row for row in restored if row.psnr is not None]
-    bad = [row for row in rows if row.status in NOT_RESTORED]
-    left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
-    return JobSummary(
-        job_id=job_id,
-        destination=destination,
+    return Sums(
         restored=len(restored),
         failed=count[Status.FAILED],
         skipped=count[Status.SKIPPED],
         conflicts=count[Status.CONFLICT],
-        replaced=replaced,
-        restored_since=len(bad) - len(left),
-        failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
+        failures=tuple(row for row in rows if row.status in NOT_RESTORED),
         fallbacks=sum(row.fallback is True for row in restored),
         suspects=sum(row.operator_suspect is True for row in restored),
         rounds=sum(row.rounds or 0 for row in restored),
         nfe=sum(row.nfe or 0 for row in restored),
         seconds=sum(row.solve_seconds or 0.0 for row in restored),
-        psnr=_mean([row.psnr for row in measured]),
-        psnr_given=_mean([row.psnr_given for row in measured]) if all(map(_is_comparable, measured)) else None,
-        psnr_start=_mean([row.psnr_start for row in measured]),
-        ssim=_mean([row.ssim for row in measured]),
-        measured=len(measured),
+        psnr=_known(row.psnr for row in measured),
+        psnr_given=_known(row.psnr_given for row in measured),
+        psnr_start=_known(row.psnr_start for row in measured),
+        ssim=_known(row.ssim for row in measured),
         sampled=sum(row.samples is not None for row in restored),
         started_at=min((row.started_at for row in rows), default=None),
         finished_at=max((row.finished_at for row in rows), default=None),
     )
 
 
-def _failure(row: ManifestRow) -> Failure:
+def summary_of(
+    job_id: str,
+    destination: str,
+    parts: Sequence[Sums],
+    *,
+    replaced: int = 0,
+    restored_since: Collection[tuple[str, str]] = frozenset(),
+) -> JobSummary:
+    """Return a job in numbers.
+
+    Args:
+        job_id: Of the job.
+        destination: Its URL.
+        parts: Its rows, one for each input, in any number of parts.
+        replaced: How many rows of older versions, or of such as are gone, were left out.
+        restored_since: Key and etag of what was made good since.
+    """
+    bad = [row for part in parts for row in part.failures]
+    left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
+    measured = sum(part.psnr.count for part in parts)
+    comparable = sum(part.psnr_given.count for part in parts)
+    return JobSummary(
+        job_id=job_id,
+        destination=destination,
+        restored=sum(part.restored for part in parts),
+        failed=sum(part.failed for part in parts),
+        skipped=sum(part.skipped for part in parts),
+        conflicts=sum(part.conflicts for part in parts),
+        replaced=replaced,
+        restored_since=len(bad) - len(left),
+        failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
+        fallbacks=sum(part.fallbacks for part in parts),
+        suspects=sum(part.suspects for part in parts),
+        rounds=sum(part.rounds for part in parts),
+        nfe=sum(part.nfe for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        psnr=_mean([part.psnr for part in parts]),
+        psnr_given=_mean([part.psnr_given for part in parts]) if comparable == measured else None,
+        psnr_start=_mean([part.psnr_start for part in parts]),
+        ssim=_mean([part.ssim for part in parts]),
+        measured=measured,
+        sampled=sum(part.sampled for part in parts),
+        started_at=min((part.started_at for part in parts if part.started_at is not None), default=None),
+        finished_at=max((part.finished_at for part in parts if part.finished_at is not None), default=None),
+    )
+
+
+def _failure(row: Brief) -> Failure:
     return Failure(
         key=row.source_key,
         status=Status(row.status),
@@ -152,11 +217,11 @@ def _failure(row: ManifestRow) -> Failure:
     )
 
 
-def _is_comparable(row: ManifestRow) -> bool:
-    return row.psnr_given is not None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of those that there are."""
+def _known(values: Iterable[float | None]) -> Known:
     known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    return Known(len(known), math.fsum(known)) if known else NOTHING
+
+
+def _mean(parts: Sequence[Known]) -> float | None:
+    count = sum(part.count for part in parts)
+    return math.fsum(part.total for part in parts) / count if count else None

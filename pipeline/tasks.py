@@ -6,6 +6,9 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from .errors import ConfigurationError
+from .store import PLACE, check_place
+
 
 def for_forms(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Make a model's schema one that Prefect shows as a form in the order of the fields, and that names the kinds.
@@ -30,21 +33,32 @@ def described(kind: type[BaseModel]) -> str:
 class Model(BaseModel):
     """What all settings have in common: they are fixed, complete and described."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, json_schema_extra=for_forms)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may hold credentials
+        json_schema_extra=for_forms,
+    )
 
 
 def named(place: str) -> str:
     """Return a place as it is.
 
     Raises:
-        ValueError: It is empty, which would be taken for the current folder.
+        ValueError: It is empty, which would be taken for the current folder, or a URL that is no place; that may hold
+            credentials, and is not repeated.
     """
     if not place.strip():
         raise ValueError("is empty: name a place; the current folder is .")
+    try:
+        check_place(place)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
     return place
 
 
-Place = Annotated[str, AfterValidator(named)]
+Place = Annotated[str, AfterValidator(named), Field(json_schema_extra={"pattern": PLACE})]
 
 
 class SuperResolution(Model):

@@ -1,7 +1,8 @@
 """What became of an input in the end that has several versions, or had several tries.
 
 A manifest keeps the row of every version. Which is the newest the plan tells: its generations are in the order in which
-versions were found. The times of rows do not, as a shard that an interrupted run left over may be done last.
+versions were found. The times of rows do not, as a shard that an interrupted run left over may be done last. Which are
+gone from the source the retries tell, each as it was opened: a manifest alone is to say where a job stands.
 """
 
 from __future__ import annotations
@@ -9,36 +10,53 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
+from .briefs import Brief
 from .keys import Layout
-from .manifest import NOT_RESTORED, ManifestRow, Status, read_ends
+from .manifest import NOT_RESTORED, Status, read_ends
 from .plan import stored_plan
 from .retrying import base_of, number_of, tries_of
 from .store import Store
 
 
-def newest(destination: Store, job_id: str, rows: Sequence[ManifestRow]) -> list[ManifestRow]:
-    """Return the row of each input's newest version that has one; the plan is read only where one has several.
+def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief]:
+    """Return the row of each input's newest version that has one, without those that a later retry found gone.
+
+    Of an input whose newest version failed and is gone since, an older one tells: that which was restored, where it was
+    put back. Where there is none the input has no row here. The plan is read only where an input has several versions,
+    and the manifests of retries only where something failed.
 
     Args:
         destination: Where the jobs are.
         job_id: A job, or one of its retries.
-        rows: All its rows.
+        rows: All its rows; those that did not fail may be missing where they are their inputs' only ones.
 
     Raises:
-        ConfigurationError: The plan cannot be read.
+        ConfigurationError: A manifest or the plan cannot be read.
     """
+    gone = _gone_since(destination, job_id, rows)
     count = Counter(row.source_key for row in rows)
     several = {key for key, number in count.items() if number > 1}
-    if not several:
-        return list(rows)
-    found = _order(destination, job_id, several)
-    last = dict[str, ManifestRow]()
-    for row in sorted(rows, key=lambda row: found.get(_version(row), -1)):
-        last[row.source_key] = row
-    return list(last.values())
+    if several:
+        found = _order(destination, job_id, several)
+        rows = sorted(rows, key=lambda row: (version_of(row) not in gone, found.get(version_of(row), -1)))
+    last = {row.source_key: row for row in rows}
+    return [row for row in last.values() if row.status not in NOT_RESTORED or version_of(row) not in gone]
 
 
-def restored_since(destination: Store, job_id: str, rows: Iterable[ManifestRow]) -> frozenset[tuple[str, str]]:
+def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[tuple[str, str]]:
+    """Return the versions that failed and that the last retry that had them skipped, or that this one itself did."""
+    number = number_of(job_id)
+    gone = {version_of(row) for row in rows if number and row.status == Status.SKIPPED}
+    failed = {version_of(row) for row in rows if row.status in NOT_RESTORED}
+    if not failed:
+        return gone
+    retries = tries_of(destination, base_of(job_id), first=number + 1)
+    ends = (end for retry in retries for end in read_ends(destination, Layout(retry)))
+    last = {(key, etag): status for key, etag, status in ends if (key, etag) in failed}
+    return gone | {version for version in failed if last.get(version) == Status.SKIPPED}
+
+
+def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[tuple[str, str]]:
     """Return key and etag of what a job did not restore and what was made good since; without failures nothing is read.
 
     A later retry did that, in the same version; or, where this is a retry, the job itself, in a newer one.
@@ -51,13 +69,14 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[ManifestRow])
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
     """
-    failed = {_version(row) for row in rows if row.status in NOT_RESTORED}
+    failed = {version_of(row) for row in rows if row.status in NOT_RESTORED}
     if not failed:
         return frozenset()
     base, number = base_of(job_id), number_of(job_id)
     others = [*([base] if number else []), *tries_of(destination, base, first=number + 1)]
     ends = (end for other in others for end in read_ends(destination, Layout(other)))
-    restored = {(key, etag) for key, etag, status in ends if status == Status.RESTORED}
+    keys = {key for key, _ in failed}
+    restored = {(key, etag) for key, etag, status in ends if status == Status.RESTORED and key in keys}
     left = failed - restored
     doubtful = {key for key, _ in left} & {key for key, _ in restored}
     found = _order(destination, job_id, doubtful) if doubtful else {}
@@ -66,7 +85,8 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[ManifestRow])
     return frozenset(failed & restored | newer)
 
 
-def _version(row: ManifestRow) -> tuple[str, str]:
+def version_of(row: Brief) -> tuple[str, str]:
+    """Return key and etag of a row's input."""
     return row.source_key, row.source_etag
 
 

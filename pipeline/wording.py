@@ -38,7 +38,7 @@ def faults_of(error: ValidationError) -> Iterator[Fault]:
         value = found[0]["input"]
         yield Fault(
             path=path,
-            value=_shown(value) if path and isinstance(value, str | int | float) else None,
+            value=_shown(value) if path and isinstance(value, str | int | float) and not _is_url(value) else None,
             text=" or ".join(_wrong(each) for each in found),
         )
 
@@ -92,6 +92,11 @@ def _path(fault: ErrorDetails) -> tuple[str, ...]:
     names = [str(part) for part in fault["loc"]]
     after = {n + 1 for n, name in enumerate(names) if name == "degradation"}
     return tuple(name for n, name in enumerate(names) if name.isidentifier() and n not in after)
+
+
+def _is_url(value: object) -> bool:
+    """Return whether a value may hold credentials, which no message may repeat."""
+    return isinstance(value, str) and "://" in value
 
 
 def _shown(value: Any) -> str:

@@ -6,8 +6,8 @@ import os
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -20,7 +20,7 @@ from deqir.estimation import check_fit
 
 from .companions import Companion
 from .delivery import ConflictError, Delivery
-from .errors import ImageError, OutOfMemoryError
+from .errors import ImageError, OutOfMemoryError, ProcessDiedError
 from .guiding import Guides
 from .intake import Limits, Prepared, fetch, observe, read_guide, read_mask, read_picture
 from .keys import Layout
@@ -89,8 +89,7 @@ class ShardWorker:
             JobError: The job is at fault, not an image.
         """
         began = time.monotonic()
-        part = self.layout.part(shard.id)
-        if self.destination.head(part) is not None:
+        if self.destination.head(self.layout.part(shard.id)) is not None:
             return ShardReport(shard_id=shard.id, already_committed=True)
         rows: list[ManifestRow] = []
         tally = Tally()
@@ -99,36 +98,65 @@ class ShardWorker:
             rows.append(row)
             on_row(Status(row.status))
 
-        with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
-            self._restore(shard, readers, writers, settle, tally)
-        ours = self.destination.create(part, encode_part(rows))
-        seconds = time.monotonic() - began
-        if not ours:
-            return ShardReport(shard_id=shard.id, already_committed=True, seconds=seconds)
-        return report_of(shard.id, rows, tally, worker=self.name, seconds=seconds)
+        self._restore(shard.images, shard.id, settle, tally)
+        return self.commit(shard.id, rows, tally, seconds=time.monotonic() - began)
 
-    def _restore(
-        self,
-        shard: Shard,
-        readers: ThreadPoolExecutor,
-        writers: ThreadPoolExecutor,
-        settle: Settle,
-        tally: Tally,
-    ) -> None:
+    def restore_alone(self, ref: ImageRef, shard_id: str, tally: Tally, /) -> ManifestRow:
+        """Return the row of one image of a shard, which `commit` is to be given; safe to repeat and to race, too.
+
+        Args:
+            ref: The image.
+            shard_id: Its shard.
+            tally: Counts what happens.
+
+        Raises:
+            JobError: The job is at fault, not the image.
+        """
+        rows: list[ManifestRow] = []
+        self._restore((ref,), shard_id, rows.append, tally)
+        (row,) = rows
+        return row
+
+    def give_up(self, ref: ImageRef, shard_id: str, /) -> ManifestRow:
+        """Return the row of an image that kills every process that restores it."""
+        error = ProcessDiedError(
+            "its process died twice while it was restored: it takes more memory than the machine has, or code below "
+            "Python crashed on it; Ray's logs of that time say which"
+        )
+        return failed(self.facts.begin(ref, shard_id=shard_id), error)
+
+    def commit(self, shard_id: str, rows: Sequence[ManifestRow], tally: Tally, /, *, seconds: float) -> ShardReport:
+        """Create the part of a shard of which every image has its row, and return the counts.
+
+        Args:
+            shard_id: The shard.
+            rows: Of all its images.
+            tally: What the solver did for them.
+            seconds: Wall time that they took.
+        """
+        began = time.monotonic()
+        ours = self.destination.create(self.layout.part(shard_id), encode_part(rows))
+        seconds += time.monotonic() - began
+        if not ours:
+            return ShardReport(shard_id=shard_id, already_committed=True, seconds=seconds)
+        return report_of(shard_id, rows, tally, worker=self.name, seconds=seconds)
+
+    def _restore(self, images: Sequence[ImageRef], shard_id: str, settle: Settle, tally: Tally) -> None:
         """Bring every image to its end; `settle` gets each row, in the order in which they come."""
-        prepare = partial(self._prepare, shard_id=shard.id)
-        inputs = map_ahead(readers, prepare, shard.images, ahead=self.prefetch)
+        prepare = partial(self._prepare, shard_id=shard_id)
         writing: deque[Future[ManifestRow]] = deque()
         most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
-        for result in self.solver(_prepared(inputs, settle), tally, most=len(shard.images)):
-            if isinstance(result, Unsolved):
-                settle(failed(result.row, result.error))
-            else:
-                writing.append(writers.submit(self._deliver, result))
-            while writing and (writing[0].done() or len(writing) > most):
-                settle(writing.popleft().result())
-        for future in writing:
-            settle(future.result())
+        with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
+            inputs = map_ahead(readers, prepare, images, ahead=self.prefetch)
+            for result in self.solver(_prepared(inputs, settle), tally, most=len(images)):
+                if isinstance(result, Unsolved):
+                    settle(failed(result.row, result.error))
+                else:
+                    writing.append(writers.submit(self._deliver, result))
+                while writing and (writing[0].done() or len(writing) > most):
+                    settle(writing.popleft().result())
+            for future in writing:
+                settle(future.result())
 
     def _prepare(self, ref: ImageRef, *, shard_id: str) -> Prepared | ManifestRow:
         """Return an image ready to be restored, or its row where that is already the end."""

@@ -27,6 +27,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 
 from flows.server import server_url
 from pipeline.errors import ConfigurationError
+from pipeline.store import check_place
 
 from .steps import TryLaterError
 
@@ -91,7 +92,7 @@ class Runs:
         """Return the deployment as it is now.
 
         Raises:
-            ConfigurationError: There is none of that name, or it is not one of ours.
+            ConfigurationError: There is none of that name, or it is not one of ours, or it names no places.
             TryLaterError: The server does not answer.
         """
         try:
@@ -103,7 +104,9 @@ class Runs:
             ) from error
         job: Any = found.parameters.get("job")
         match job:
-            case {"source": str(), "destination": str()}:
+            case {"source": str(source), "destination": str(destination)}:
+                check_place(source)
+                check_place(destination)
                 return Deployment(id=found.id, job=job)
             case _:
                 raise ConfigurationError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from pipeline.errors import ConfigurationError
 
 from .folder import FolderStore
 from .protocol import ObjectInfo, Store
+from .urls import PLACE, check_place
 
-__all__ = ["ObjectInfo", "Store", "open_store"]
+__all__ = ["PLACE", "ObjectInfo", "Store", "check_place", "open_store"]
 
 
 def open_store(url: str, /, *, writable: bool) -> Store:
@@ -24,12 +23,11 @@ def open_store(url: str, /, *, writable: bool) -> Store:
         ConfigurationError: Not a place that we know; as StoreAccessError, one that refuses us.
         StoreUnavailableError: It does not answer.
     """
+    check_place(url)
     if url.startswith("s3://"):
         from .s3 import S3Store  # boto3 takes a third of a second to import, and folders do without
 
         return S3Store.open(url)
-    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", url):
-        raise ConfigurationError(f"{scheme[0]}/... is not supported; give a folder's path or s3://bucket/prefix")
     if not url:
         raise ConfigurationError("an empty place; give a folder's path or s3://bucket/prefix")
     return FolderStore.open(url, writable=writable)

@@ -42,6 +42,10 @@ _UNREACHABLE: Final = (
 _TLS: Final = "no secure connection; if the server's certificate is of your own authority, give that in AWS_CA_BUNDLE"
 _BUCKET: Final = "there is no such bucket; create it or correct its name"
 _PERMISSION: Final = "no permission; the credentials need s3:ListBucket, s3:GetObject and, to write, s3:PutObject there"
+_ONE_OBJECT: Final = (
+    "this object is refused, while others can be read; look at its ACL and at the policies that name it, at the KMS "
+    "key or the SSE-C key that it is encrypted with, and at its archive tier"
+)
 _REGION: Final = "the bucket is in another region; set AWS_DEFAULT_REGION to it"
 _UNCONDITIONAL: Final = "the server does not know this request; it has to support If-None-Match on PUT"
 
@@ -168,6 +172,18 @@ def failure(error: Exception, doing: str) -> Exception:
     )
 
 
+def may_be_of_one_object(error: ClientError) -> bool:
+    """Return whether an answer to GET may refuse this object alone: it does where another one can be read."""
+    permission = REMEDIES.get(_code_of(error), _PERMISSION) == _PERMISSION
+    return permission and type(_answered(error, "read")) is StoreAccessError
+
+
+def object_refused(error: ClientError, doing: str) -> ObjectAccessError:
+    """Return what to raise where an answer refuses one object; the arguments are `failure`'s."""
+    said = f"the server says {_message_of(error)!r} ({_code_of(error)})"
+    return ObjectAccessError(f"cannot {doing}: {_ONE_OBJECT}; {said}")
+
+
 def _answered(error: ClientError, doing: str) -> Exception:
     """Return what to raise for a server's answer."""
     code = _code_of(error)
@@ -183,5 +199,8 @@ def _answered(error: ClientError, doing: str) -> Exception:
         return ImageTooLargeError(f"cannot {doing}: more bytes than the server takes ({code})")
     if is_transient(error):
         return StoreUnavailableError(f"cannot {doing}: {_UNREACHABLE} ({code})")
-    message = str(error.response["Error"].get("Message", ""))[:200]
-    return StoreAccessError(f"cannot {doing}: the server refuses, saying {message!r} ({code})")
+    return StoreAccessError(f"cannot {doing}: the server refuses, saying {_message_of(error)!r} ({code})")
+
+
+def _message_of(error: ClientError) -> str:
+    return str(error.response["Error"].get("Message", ""))[:200]

@@ -128,7 +128,7 @@ def descendants(pid: int) -> list[Process]:
 
 def actors(below: int) -> list[Process]:
     """The actors of ours among the descendants of a process."""
-    return [each for each in descendants(below) if each.name.startswith("ray::_ShardActor")]
+    return [each for each in descendants(below) if each.name.startswith("ray::ShardActor")]
 
 
 def within(seconds: float, true: Callable[[], object], what: str, *, every: float = 0.2) -> float:

@@ -135,7 +135,7 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_status_2(tmp_path, deqir: Command, arguments, text) -> None:
-    (tmp_path / "in").mkdir()
+    write_archive(tmp_path / "in", 1)
     run = deqir(*(each.format(tmp=tmp_path) for each in arguments))
     assert run.returncode == 2
     (line,) = run.stderr.strip().splitlines()
@@ -217,5 +217,5 @@ def test_an_interrupted_run_ends_soon_and_is_resumed(
 
 
 def test_an_error_is_shown_without_the_colours_and_with_the_brackets_of_its_text(capsys) -> None:
-    say(Console(stderr=True), "\x1b[36mray::_ShardActor.__init__()\x1b[39m [pid=1]: \x1b[1;31mdied\x1b[0m")
-    assert capsys.readouterr().err == "error: ray::_ShardActor.__init__() [pid=1]: died\n"
+    say(Console(stderr=True), "\x1b[36mray::ShardActor.__init__()\x1b[39m [pid=1]: \x1b[1;31mdied\x1b[0m")
+    assert capsys.readouterr().err == "error: ray::ShardActor.__init__() [pid=1]: died\n"

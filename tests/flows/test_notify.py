@@ -39,7 +39,7 @@ def test_the_example_prints_how_runs_of_its_deployment_end_and_of_no_other(told:
     from flows.deploy import Deployment, run_deploy
     from pipeline.config import RestoreJob
 
-    run_deploy(Deployment(name="not-told", job=RestoreJob(source="s3://a/in", destination="s3://a/out")))
+    run_deploy(Deployment(name="not-told", job=RestoreJob(source="s3://archive/in", destination="s3://archive/out")))
     for deployment in ("not-told", "notified"):
         for kind, text in (("COMPLETED", None), ("FAILED", 'no "such" folder\nin line 2')):
             run = api.start(deployment)

@@ -73,8 +73,12 @@ def test_a_name_with_underscores_can_be_searched_for() -> None:
 
 
 def test_residuals_by_round_keep_the_last_of_images_that_were_done_sooner() -> None:
-    assert by_round([[1.0, 0.1], [3.0, 0.5, 0.01], []]) == [(2.0, 3.0), (0.3, 0.5), (pytest.approx(0.055), 0.1)]
-    assert by_round([]) == []
+    assert by_round([[1.0, 0.1], [3.0, 0.5, 0.01], []], [3.0, 0.5, 0.1]) == [
+        (2.0, 3.0),
+        (0.3, 0.5),
+        (pytest.approx(0.055), 0.1),
+    ]
+    assert by_round([], []) == []
 
 
 @pytest.mark.parametrize(

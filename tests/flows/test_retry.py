@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deqir.priors import FFDNet, read_card, write_prior
 from flows.retry import retry_job
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.job import find_jobs, open_job
-from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
+from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 
 
 def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny_prior, deqir) -> None:
@@ -67,3 +70,62 @@ def test_which_of_several_jobs_has_to_be_said(recorded) -> None:
         retry_job(recorded.source, job_id=None, runtime={})
     with pytest.raises(ConfigurationError, match="--max-pixels 0"):
         retry_job(recorded.destination, job_id=jobs[0], runtime={"max_pixels": 0})
+
+
+def test_a_copy_of_a_destination_is_not_taken_for_it(recorded, tmp_path, deqir) -> None:
+    """Where the first is gone, it is not made anew."""
+    shutil.copytree(recorded.destination, tmp_path / "moved")
+    (id,) = find_jobs(recorded.destination)
+    before = snapshot(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"job {id} in {tmp_path}/moved was recorded for {tmp_path}/out"):
+        retry_job(str(tmp_path / "moved"), job_id=None, runtime={})
+    assert snapshot(tmp_path) == before
+    shutil.rmtree(recorded.destination)
+    refused = deqir("retry", tmp_path / "moved")
+    assert refused.returncode == 2
+    assert f"deqir retry {tmp_path}/out" in refused.stderr
+    assert not Path(recorded.destination).exists()
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda out: f"{out}/",
+        lambda out: f"{out}/../out",
+        lambda out: str(out.parent / "link"),
+        lambda out: "out",
+        lambda out: "./link/",
+    ],
+    ids=["a slash at the end", "by way of the folder above", "a link", "relative", "a relative link with a slash"],
+)
+def test_another_spelling_of_the_destination_is_the_same(
+    recorded, tmp_path, monkeypatch, spelled: Callable[[Path], str]
+) -> None:
+    (tmp_path / "link").symlink_to("out")
+    monkeypatch.chdir(tmp_path)
+    job = retry_job(spelled(tmp_path / "out"), job_id=None, runtime={})
+    assert job.destination == recorded.destination == str(tmp_path / "out")
+
+
+@pytest.mark.s3
+def test_a_slash_at_the_end_of_a_prefix_makes_no_other_destination(tmp_path, tiny_prior, s3_url) -> None:
+    write_archive(tmp_path / "in", 1)
+    job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
+    open_job(job.model_copy(update={"destination": f"{s3_url}/"}))
+    for url in (s3_url, f"{s3_url}/"):
+        assert retry_job(url, job_id=None, runtime={}).destination == s3_url
+
+
+def test_a_job_whose_prior_has_other_weights_by_now_is_not_tried_as_another_job(tmp_path, tiny_prior) -> None:
+    """That other job is in the same destination, with failures of its own."""
+    prior = tmp_path / "prior"
+    shutil.copytree(tiny_prior, prior)
+    write_archive(tmp_path / "in", 1)
+    settings = restore_job(tmp_path / "in", tmp_path / "out", str(prior))
+    first = open_job(settings)
+    card = read_card(prior)
+    write_prior(prior, card, FFDNet(**card.architecture).state_dict())
+    second = open_job(settings)
+    assert retry_job(settings.destination, job_id=second.id, runtime={}).retry
+    with pytest.raises(ConfigurationError, match=f"job {first.id} cannot be tried again here.*{second.id}.*weights"):
+        retry_job(settings.destination, job_id=first.id, runtime={})

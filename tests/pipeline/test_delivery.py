@@ -12,7 +12,7 @@ from PIL import Image
 
 from flows.summary import facts
 from pipeline.delivery import in_range
-from pipeline.summary import summary_of
+from pipeline.summary import summary_of, sums_of
 from tests.pipeline.archive import image_bytes, pixels, put
 from tests.pipeline.shard_runs import run
 
@@ -57,13 +57,14 @@ def test_psnr_of_what_was_given_is_that_of_the_source_file_where_sizes_agree(sou
         error = np.mean((given - pixels(tmp_path / f"reference/{n}.png")) ** 2)
         expected.append(10 * np.log10(255**2 / error))
         assert row.psnr_given == pytest.approx(expected[-1], abs=1e-3)
-    summary = summary_of("0123456789abcdef", "/out", rows)
+    summary = summary_of("0123456789abcdef", "/out", [sums_of(rows)])
     assert summary.psnr_given == pytest.approx(np.mean(expected), abs=1e-3)
     assert dict(facts(summary))["PSNR as given"] == f"{np.mean(expected):.2f} dB"
     assert "PSNR without the network" not in dict(facts(summary))
     older = [rows[0], replace(rows[1], psnr_given=None)]  # by a version that did not measure it
-    assert summary_of("0123456789abcdef", "/out", older).psnr_given is None
-    assert "PSNR without the network" in dict(facts(summary_of("0123456789abcdef", "/out", older)))
+    summary = summary_of("0123456789abcdef", "/out", [sums_of([row]) for row in older])
+    assert summary.psnr_given is None
+    assert "PSNR without the network" in dict(facts(summary))
 
 
 def test_a_grey_image_stays_grey_and_colorization_makes_it_colour(source, destination, opened) -> None:

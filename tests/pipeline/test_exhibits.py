@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.briefs import Brief
 from pipeline.config import RestoreJob
 from pipeline.exhibits import Exhibit, exhibits
-from pipeline.job import open_job, plan_job, read_manifest, run_shards
-from pipeline.manifest import ManifestRow
+from pipeline.job import open_job, plan_job, run_shards, survey
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
 
 
 def shown(job: RestoreJob, *, count: int = 4) -> tuple[Exhibit, ...]:
     opened = open_job(job)
     list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    return exhibits(opened.config, rows_of(job), count=count)
+    return exhibits(opened.config, restored(job), count=count)
 
 
-def rows_of(job: RestoreJob) -> list[ManifestRow]:
+def restored(job: RestoreJob) -> tuple[Brief, ...]:
     opened = open_job(job)
-    return read_manifest(opened.config.destination, opened.id)
+    return survey(opened.config.destination, opened.id).restored
 
 
 def values(data: bytes) -> np.ndarray:
@@ -76,11 +76,11 @@ def test_what_cannot_be_read_any_more_is_left_out(tmp_path: Path, tiny_prior, ca
     (tmp_path / "in/album/00.png").unlink()
     put(tmp_path / "out", "album/01.png", b"overwritten by somebody")
     with caplog.at_level(logging.WARNING):
-        found = exhibits(job, rows_of(job), count=3)
+        found = exhibits(job, restored(job), count=3)
     assert [each.key for each in found] == ["album/02.png"]
     assert caplog.text.count("image not shown") == 2
     gone = job.model_copy(update={"source": str(tmp_path / "nowhere")})
-    assert exhibits(gone, rows_of(job), count=3) == ()
+    assert exhibits(gone, restored(job), count=3) == ()
 
 
 def test_of_an_image_that_was_replaced_the_newest_version_is_shown(tmp_path: Path, tiny_prior) -> None:

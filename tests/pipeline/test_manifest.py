@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, get_type_hints
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.briefs import decode_briefs
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.manifest import SCHEMA, ManifestRow, Status, decode_part, encode_part, read_ends, read_rows
 from pipeline.store import open_store
+from tests.pipeline.rows import HINTS, NOW, row
 
 LAYOUT = Layout("0123456789abcdef")
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
@@ -30,7 +31,6 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     list[float]: st.lists(st.floats(allow_nan=False), max_size=4),
     list[int]: st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
 }
-HINTS = get_type_hints(ManifestRow)
 
 
 def strategy(hint: Any) -> st.SearchStrategy[Any]:
@@ -41,18 +41,6 @@ def strategy(hint: Any) -> st.SearchStrategy[Any]:
 
 
 rows = st.builds(ManifestRow, **{name: strategy(hint) for name, hint in HINTS.items()})
-NOW = datetime(2026, 11, 5, 12, 30, 0, 123456, tzinfo=UTC)
-
-
-def row(**values: Any) -> ManifestRow:
-    """A row of an image that was skipped, but for `values`."""
-    plain: dict[Any, Any] = {str: "x", int: 1, float: 0.5, datetime: NOW, dict[str, str]: {"scale": "4"}}
-    needed = {field.name: plain[HINTS[field.name]] for field in fields(ManifestRow) if is_needed(field)}
-    return ManifestRow(**needed | {"status": Status.SKIPPED} | values)
-
-
-def is_needed(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING
 
 
 def test_the_schema_is_the_dataclass() -> None:
@@ -178,6 +166,8 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
     rows = [old, middle, new]
     assert list(read_rows(store, LAYOUT)) == rows
     assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
+    briefs = [decode_briefs(store.get(LAYOUT.part(name), limit=2**20))[0][0] for name in "012"]
+    assert [(each.psnr, each.psnr_given) for each in briefs] == [(20.0, None), (20.0, 18.0), (None, None)]
 
 
 @pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3)])

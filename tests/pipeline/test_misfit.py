@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from flows.summary import facts
-from pipeline.summary import summary_of
+from pipeline.summary import summary_of, sums_of
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.shard_runs import run
 
@@ -40,6 +40,6 @@ def test_blurred_images_among_small_ones_are_suspected_and_counted(source, desti
     assert wrong is not None
     assert right < 1 < wrong
     assert rows["tiny.png"].misfit is None
-    summary = summary_of("0123456789abcdef", str(destination), rows.values())
+    summary = summary_of("0123456789abcdef", str(destination), [sums_of(list(rows.values()))])
     assert summary.suspects == 1
     assert ("doubtful operator", "1 (operator_suspect in the manifest)") in facts(summary)

@@ -111,16 +111,28 @@ def test_where_nothing_failed_a_retry_has_nothing_to_do(settings, tmp_path, tiny
     assert snapshot(tmp_path / "out") == before
 
 
-def test_an_input_that_was_replaced_or_is_gone_is_no_retrys(settings, tmp_path) -> None:
+def test_an_input_that_was_replaced_or_is_gone_is_skipped_by_a_retry(settings, tmp_path) -> None:
     run(settings)
     put(tmp_path / "source", "torn.jpg", image_bytes(5, kind="JPEG"))
     (tmp_path / "source/large/a.png").unlink()
-    assert set(ends(run(again(settings)))) == {"album/00.png", "large/b.png"}
+    assert ends(run(again(settings))) == {
+        "album/00.png": "conflict",
+        "large/a.png": "skipped",
+        "large/b.png": "failed",
+        "torn.jpg": "skipped",
+    }
 
 
 def test_without_a_job_before_there_is_nothing_to_try_again(settings) -> None:
     with pytest.raises(ConfigurationError, match="run it without retry first"):
         open_job(again(settings))
+
+
+def test_a_retry_makes_no_destination(settings, tmp_path) -> None:
+    elsewhere = again(settings).model_copy(update={"destination": str(tmp_path / "elsewhere" / "out")})
+    with pytest.raises(ConfigurationError, match="there is no such folder"):
+        open_job(elsewhere)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_job_is_found_again_with_the_settings_it_was_recorded_with(settings) -> None:

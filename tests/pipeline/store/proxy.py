@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.servers import S3Server
 
@@ -48,11 +48,13 @@ class Proxy:
         server: The server seen through it.
         faults: Those still to come; each is used once.
         requests: Methods of the requests so far, in order.
+        refused: Ends of keys; every GET and HEAD of an object with one of them gets this status and code.
     """
 
     server: S3Server
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[str] = field(default_factory=list)
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def next_fault(self, method: str) -> Fault:
         """Return what is to happen to a request."""
@@ -60,6 +62,13 @@ class Proxy:
         if self.faults and self.faults[0].method == method:
             return self.faults.popleft()
         return Fault(method=method)
+
+    def refusal(self, method: str, path: str) -> tuple[int, str] | None:
+        """Return status and code with which a request is refused, if it is; listings never are."""
+        key, _, query = path.partition("?")
+        if method not in ("GET", "HEAD") or "list-type" in query:
+            return None
+        return next((found for end, found in self.refused.items() if unquote(key).endswith(end)), None)
 
 
 @contextlib.contextmanager
@@ -73,6 +82,9 @@ def proxy(server: S3Server) -> Iterator[Proxy]:
         def handle_any(self) -> None:
             fault = running.next_fault(self.command)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if (refusal := running.refusal(self.command, self.path)) is not None:
+                self.refuse(*refusal)
+                return
             status, headers, data = self.ask(body) if fault.asked else (503, [], b"")
             time.sleep(fault.delay)
             if fault.answer in ("nothing", "reset"):
@@ -96,6 +108,15 @@ def proxy(server: S3Server) -> Iterator[Proxy]:
                 answer = connection.getresponse()
                 found = [item for item in answer.getheaders() if item[0].lower() not in HOP_BY_HOP]
                 return answer.status, found, answer.read()
+
+        def refuse(self, status: int, code: str) -> None:
+            text = f"<Error><Code>{code}</Code><Message>as the server says</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(text)
 
         def drop(self, *, reset: bool) -> None:
             if reset:

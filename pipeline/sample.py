@@ -1,0 +1,34 @@
+"""A bounded choice out of things that come one after another, spread evenly over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Sample(Generic[T]):
+    """All things while there are at most so many, later every second, every fourth ... of them.
+
+    Attributes:
+        most: How many there are at most; from more than that on, there are at least half as many.
+        chosen: Those that are kept, in their order.
+    """
+
+    most: int
+    chosen: list[T] = field(default_factory=list)
+    _step: int = 1
+    _seen: int = 0
+
+    def add(self, things: Iterable[T]) -> None:
+        """Choose among further things."""
+        for thing in things:
+            if self._seen % self._step == 0:
+                self.chosen.append(thing)
+            self._seen += 1
+            if len(self.chosen) > self.most:
+                self.chosen = self.chosen[::2]
+                self._step *= 2

@@ -1,0 +1,70 @@
+"""URLs that may hold credentials: no command takes them, and none of them reaches the server or a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from pipeline.config import RestoreJob
+from pipeline.errors import ConfigurationError
+from tests.flows.live import Api
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
+SECRET = "hidden"
+PLACE = f"s3://key:{SECRET}@bucket/photos"
+JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
+
+
+@pytest.mark.parametrize("command", [["restore"], ["deploy", "nightly"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([PLACE, "out"], "SRC: "),
+        (["in", PLACE], "DST: "),
+        (["in", "out", "--reference", PLACE], "--reference: "),
+        (["in", "out", "--guide", PLACE], "--guide: "),
+        (["in", "out", "--task", "inpaint", "--masks", PLACE], "--masks: "),
+    ],
+)
+def test_a_url_with_credentials_is_refused_at_the_command_line(command, arguments, name) -> None:
+    done = CliRunner().invoke(app, [*command, *arguments])
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {name}an S3 place is s3://bucket or s3://bucket/prefix")
+    assert len(done.stderr.splitlines()) == 1
+    assert SECRET not in done.output
+
+
+def deployed(name: str) -> None:
+    from flows.deploy import Deployment, run_deploy
+
+    run_deploy(Deployment(name=name, job=JOB))
+
+
+def test_the_form_takes_none_either(api: Api) -> None:
+    deployed("form-of-places")
+    with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
+        api.start("form-of-places", source=PLACE)
+    with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
+        api.start("form-of-places", reference=PLACE)
+    assert api.runs("form-of-places") == []
+    assert api.start("form-of-places", reference="s3://archive/originals")
+
+
+def test_watching_a_deployment_that_has_one_is_refused(api: Api) -> None:
+    """One that an older version registered, whose form knew no better."""
+    from flows.events.runs import open_runs
+
+    deployed("with-credentials")
+    parameters: dict[str, Any] = {"job": JOB.model_dump(mode="json") | {"source": PLACE}}
+    body = {"parameters": parameters, "enforce_parameter_schema": False}
+    api.call("PATCH", f"/deployments/{api.deployment('with-credentials')['id']}", body)
+    with (
+        open_runs("restore-archive/with-credentials") as runs,
+        pytest.raises(ConfigurationError, match="an S3 place is") as caught,
+    ):
+        runs.deployment()
+    assert SECRET not in str(caught.value)

@@ -1,0 +1,24 @@
+"""Rows of a manifest as a test wants them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
+
+from pipeline.manifest import ManifestRow, Status
+
+HINTS = get_type_hints(ManifestRow)
+NOW = datetime(2026, 11, 5, 12, 30, 0, 123456, tzinfo=UTC)
+
+
+def row(**values: Any) -> ManifestRow:
+    """A row of an image that was skipped, but for `values`."""
+    plain: dict[Any, Any] = {str: "x", int: 1, float: 0.5, datetime: NOW, dict[str, str]: {"scale": "4"}}
+    needed = {field.name: plain[HINTS[field.name]] for field in fields(ManifestRow) if is_needed(field)}
+    return ManifestRow(**needed | {"status": Status.SKIPPED} | values)
+
+
+def is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING
