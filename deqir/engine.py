@@ -186,7 +186,8 @@ class Engine:
         )
 
     def _chain(self, request: Request[Tag]) -> Chain:
-        span = span_of(self.settings, request.operator, self.prior, given=request.start is not None)
+        given = request.start is not None
+        span = span_of(self.settings, request.operator, self.prior, given=given, sigma_y=request.sigma_y)
         if span not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(span.noise)

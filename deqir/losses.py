@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from .operators import Colorization
+from .operators.composition import known_of
 from .perceptual import SMALLEST, Lpips
 from .protocols import LinearOperator
+from .results import ROUNDING
 from .shapes import Float, Int
-
-ROUNDING: Final = 1e-5
-"""What A x may differ from y by rounding, RMS, images in [-1, 1]."""
 
 LUMA: Final = Colorization()
 GuideName = Literal["pixels", "colour", "lpips"]
@@ -52,7 +51,7 @@ class Misfit:
     sigma_y: float = 0.0
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
-        misfit = (self.A(x) - self.y[rows]).square().flatten(1).mean(1)
+        misfit = (self.A(x) - known_of(self.A, self.y[rows])).square().flatten(1).mean(1)
         return (misfit - max(self.sigma_y, ROUNDING) ** 2).clamp(min=0)
 
 

@@ -34,7 +34,7 @@ def chain_noise(
 
     Drawn on the CPU in float32 whatever the device, so that every machine draws the same.
     """
-    noise = torch.empty(len(seeds), steps + 1, *shape)
+    noise = torch.empty(len(seeds), steps + 1, *shape, dtype=torch.float32, device="cpu")
     for own, seed in zip(noise, seeds, strict=True):
         torch.randn(own.shape, generator=torch.Generator().manual_seed(seed), out=own)
     return sent(noise, device, dtype)

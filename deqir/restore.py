@@ -32,7 +32,6 @@ class Restorer(Settings):
 
     prior: Prior | Denoiser
 
-    @torch.inference_mode()
     def __call__(
         self,
         y: Float[Tensor, "B c h w"],
@@ -46,7 +45,7 @@ class Restorer(Settings):
         """Restore a batch of images of one size.
 
         Args:
-            y: Degraded images in [-1, 1].
+            y: Degraded images in [-1, 1]; in single precision where the prior is a `Prior`, whatever they come in.
             operator: The degradation that made them.
             seed: Seeds each image's noise together with the image's own content, so that a result does not
                 depend on its place in a batch.
@@ -57,8 +56,8 @@ class Restorer(Settings):
                 nearer the results stay to it.
 
         Raises:
-            ValueError: y is no batch of finite images, the operator cannot have made it, a setting is out of
-                range, or y is noisy and the operator does not know its singular values.
+            ValueError: y is no batch of finite images, or of images that the prior restores, the operator cannot have
+                made it, a setting is out of range, or y is noisy and the operator does not know its singular values.
             PriorError: The prior does not know noise as strong as the start's.
             MemoryError, RuntimeError: An image does not fit in memory.
             ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance for an image; the
@@ -69,10 +68,10 @@ class Restorer(Settings):
                 f"y must be a batch of images, (images, channels, height, width), got {tuple(y.shape)}; a single "
                 "image is a batch of one: y[None]"
             )
+        y = checked(y, operator, self.prior)
+        start = None if start is None else _precise(start, self.prior)
         if seeds and len(seeds) != len(y):
             raise ValueError(f"need one seed per image: got {len(seeds)} for {len(y)} images")
-        if not bool(torch.isfinite(y).all()):
-            raise ValueError("y holds nan or inf")
         noises = [float(sigma_y)] * len(y) if isinstance(sigma_y, int | float) else list(sigma_y)
         if len(noises) != len(y) or not all(0 <= noise < math.inf for noise in noises):
             raise ValueError(
@@ -106,5 +105,30 @@ class Restorer(Settings):
         )
 
 
+def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Tensor:
+    """Return images as a prior takes them.
+
+    Raises:
+        ValueError: There are none, or none that it restores.
+    """
+    if y.numel() == 0:
+        raise ValueError(f"y holds no image: its shape is {tuple(y.shape)}")
+    if not y.is_floating_point():
+        raise ValueError(f"y holds {y.dtype}, images are numbers in [-1, 1]; bytes become some by y / 127.5 - 1")
+    if not bool(torch.isfinite(y).all()):
+        raise ValueError("y holds nan or inf")
+    channels = operator.image_shape(tuple(y.shape))[0]
+    if isinstance(prior, Prior) and prior.channels not in (None, channels):
+        grey = "; a grey image is three channels alike: y.expand(-1, 3, -1, -1)" if channels == 1 else ""
+        raise ValueError(
+            f"prior {prior.name!r} restores images of {prior.channels} channels, these would have {channels}{grey}"
+        )
+    return _precise(y, prior)
+
+
+def _precise(x: Tensor, prior: Prior | Denoiser) -> Tensor:
+    return x.float() if isinstance(prior, Prior) else x
+
+
 def _digest(image: Tensor) -> str:
-    return hashlib.sha256(image.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(image.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()

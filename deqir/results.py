@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from .batching import out_of_memory
 from .operators import ConvergenceError
+from .operators.composition import known_of
 from .protocols import LinearOperator, Outcome
 from .shapes import Float
+
+ROUNDING: Final = 1e-5
+"""What A x may differ from y by rounding, RMS, images in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +33,8 @@ class ConvergenceStats:
             step by step, where every state is exact.
         residual_history: The same after each of those rounds.
         frontier_history: Leading states that were exact or within the tolerance after each round.
-        data_consistency: ||A x_0 - y|| / ||y||; nan where x_0 is not finite, or no memory was left for A x_0.
+        data_consistency: ||A x_0 - y|| / ||y||, the gaps of a mask left out; nan where x_0 is not finite, or no memory
+            was left for A x_0.
         tile: Side in pixels of the tiles in which the network saw the image; None: it saw it whole.
     """
 
@@ -70,9 +76,9 @@ class Restoration:
 
 
 def data_misfit(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
-    """Return ||A x_0 - y|| / ||y||."""
-    y = y.to(x_0)
-    size = torch.linalg.vector_norm(y).clamp(min=torch.finfo(y.dtype).tiny)
+    """Return ||A x_0 - y|| / ||y||, but for what y holds in the gaps of a mask; y that is all 0 counts as rounding."""
+    y = known_of(A, y.to(x_0)[None])[0]
+    size = torch.linalg.vector_norm(y).clamp(min=ROUNDING * math.sqrt(y.numel()))
     return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from .crew import shape_of
 from .devices import sent
+from .operators import Denoising
 from .operators.composition import masks_in
 from .priors.directory import PriorCard
-from .priors.filling import is_wide
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator, NoisyStart
 from .requests import Request
@@ -42,7 +42,14 @@ def makes_start(settings: Settings, A: LinearOperator, prior: Prior | PriorCard 
     return settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.starts(A)
 
 
-def span_of(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> Span:
+def span_of(
+    settings: Settings,
+    A: LinearOperator,
+    prior: Prior | PriorCard | Denoiser,
+    *,
+    given: bool,
+    sigma_y: float = 0.0,
+) -> Span:
     """Return what was set, or what fits the start.
 
     One that the prior makes takes little noise and few steps, but where gaps are wide: what it has in those is as
@@ -53,14 +60,17 @@ def span_of(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | De
         A: The degradation; knows how far its own start is off.
         prior: May make the start.
         given: The image comes with a start of its own.
+        sigma_y: Standard deviation of the noise of y, images in [-1, 1]; where it is all that is to be undone, the
+            chain starts with as much at least.
     """
     if settings.start_noise is not None:
         return Span(settings.start_noise, settings.end_noise, settings.steps)
     if given:
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
     if not makes_start(settings, A, prior):
-        return Span(A.start_noise, settings.end_noise, settings.steps)
-    if any(is_wide(mask.keep) for mask in masks_in(A)):
+        noise = max(A.start_noise, sigma_y / 2) if isinstance(A, Denoising) else A.start_noise
+        return Span(noise, settings.end_noise, settings.steps)
+    if any(mask.wide for mask in masks_in(A)):
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
     return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS))
 

@@ -151,8 +151,12 @@ class Solver:
         seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
         row = with_stats(row, first.stats, seconds=seconds)
         span = span_of(
-            self.engine.settings, prepared.operator, self.engine.prior, given=prepared.guide is not None
-        )  # the image's own: its mask may ask for more than the job's others
+            self.engine.settings,
+            prepared.operator,
+            self.engine.prior,
+            given=prepared.guide is not None,
+            sigma_y=prepared.sigma_y,
+        )  # the image's own: its mask or its noise may ask for more than the job's others
         row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=span.steps, start_noise=span.noise)
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
             text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"

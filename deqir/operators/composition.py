@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from deqir.protocols import Gain, LinearOperator, SpectralOperator, Truncated
+from deqir.protocols import Gain, LinearOperator, NoisyStart, SpectralOperator, Truncated
 from deqir.shapes import Float
 
 from .colorization import Colorization
@@ -33,6 +33,8 @@ CHANNELWISE: Final = (
 """They do the same to each channel by itself, so that a weighted sum of the channels may as well be taken before."""
 KNOWN: Final = 0.05
 """Least share of a measurement that has to have survived the masks for the start to go by it."""
+KNOWN_NOISY: Final = 0.25, 2.0, 0.45
+"""The same where y is noisy, as making up for the masks amplifies it: at least, for each unit of sigma_y, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,6 +105,14 @@ class Composition:
         K, L = _split(self.parts)
         return _disjoint_start(K, y if L is None else L.guess(y))
 
+    def start_of_noisy(self, y: Float[Tensor, "B c h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """Return the same with noise grown as little as L allows, and not at all where masks took most away."""
+        K, L = _split(self.parts)
+        if L is not None:
+            return _disjoint_start(K, L.start_of_noisy(y, sigma_y) if isinstance(L, NoisyStart) else L.start(y))
+        least, slope, most = KNOWN_NOISY
+        return _disjoint_start(K, y, known_from=min(least + slope * sigma_y, most))
+
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
         K, L = _split(self.parts)
         seen, unseen = _forward(K, v), gain(v.new_zeros(1, 1, 1, 1))
@@ -160,6 +170,12 @@ def masks_in(A: LinearOperator) -> list[Inpainting]:
     return [part for part in parts if isinstance(part, Inpainting)]
 
 
+def known_of(A: LinearOperator, y: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c h w"]:
+    """Return y with 0 in the gaps of A, where A makes some last: what y holds there is no measurement."""
+    ordered = in_order(A.parts if isinstance(A, Composition) else [A])
+    return ordered[-1](y) if ordered and isinstance(ordered[-1], Inpainting) else y
+
+
 def _same_in_every_channel(part: LinearOperator) -> bool:
     return part.keep.ndim == 2 if isinstance(part, Inpainting) else isinstance(part, CHANNELWISE)
 
@@ -190,13 +206,16 @@ def _disjoint_pinv(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> 
     return _transposed(K, _over(u, _diagonal(K, u)))
 
 
-def _disjoint_start(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C H W"]:
-    """Return a plausible image x with K x = u."""
+def _disjoint_start(
+    K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"], *, known_from: float = KNOWN
+) -> Float[Tensor, "B C H W"]:
+    """Return a plausible image x with K x = u, or where u has noise, with K x = u where more than a share is known."""
     covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 but for masks
-    known = covered > KNOWN
-    x = torch.where(known, u / covered.clamp(min=KNOWN), 0.0)
+    known = covered > known_from
+    x = torch.where(known, u / covered.clamp(min=known_from), 0.0)
     if any(isinstance(part, Inpainting) for part in K) and not bool(known.all()):
         x = diffused_fill(x, known[0])
     for part in reversed(K):
         x = x if isinstance(part, Inpainting) else part.start(x)
-    return x + _disjoint_pinv(K, u - _forward(K, x))
+    off = u - _forward(K, x)
+    return x + _disjoint_pinv(K, torch.where(known, off, 0.0) if known_from > KNOWN else off)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from deqir.shapes import Bool, Float
 from .constant import Constant
 from .spectral import two_valued
 
+WIDE: Final = 8
+"""Side in pixels of a block that shows a gap to be wide, where none of it is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inpainting:
@@ -23,12 +27,15 @@ class Inpainting:
         keep: Which pixels are known: shape (H, W), the same in every channel, or (C, H, W), each channel for
             itself (a missing channel, a colour filter mosaic). deqir.operators.masks makes some.
 
+        wide: A gap holds a block of `WIDE` x `WIDE` pixels; where the image is smaller, one as high or wide as it is.
+
     Raises:
         ValueError: `keep` is not a plane of booleans or one a channel, or nothing is kept.
     """
 
     keep: Bool[Tensor, "*C H W"]
     start_noise: float = 49 / 255
+    wide: bool = field(init=False)
     _known: Constant = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -40,6 +47,7 @@ class Inpainting:
         if not bool(self.keep.any()):
             raise ValueError("the mask keeps no pixel at all: nothing to restore from; is it inverted?")
         object.__setattr__(self, "_known", Constant(self.keep))
+        object.__setattr__(self, "wide", _has_wide_gap(self.keep))
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
@@ -120,8 +128,9 @@ def halved(
 def grown(
     coarse: Float[Tensor, "B C h w"], y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int
 ) -> Float[Tensor, "B C H W"]:
-    """Return y where `keep`, elsewhere a smaller filled image brought to its size, and relaxed."""
-    fine = functional.interpolate(coarse, size=y.shape[-2:], mode="bilinear", align_corners=False)
+    """Return y where `keep`, elsewhere a filled image of the means of 2 x 2 blocks brought to its size, and relaxed."""
+    height, width = y.shape[-2:]
+    fine = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
     return relaxed(torch.where(keep, y, fine), keep, sweeps=sweeps)
 
 
@@ -133,6 +142,13 @@ def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, swe
         mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
         x = torch.where(keep, known, mean / 4)
     return x
+
+
+def _has_wide_gap(keep: Bool[Tensor, "*C H W"]) -> bool:
+    known = in_batch(keep).float()
+    down, across = (min(WIDE, side) for side in keep.shape[-2:])
+    near = functional.max_pool2d(functional.max_pool2d(known, (down, 1), stride=1), (1, across), stride=1)
+    return not bool(near.all())
 
 
 def _mean_of_others(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "C H W"]) -> Float[Tensor, "B C H W"]:

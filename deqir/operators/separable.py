@@ -6,6 +6,7 @@ borders as in a mirror that stands on the border, its outermost pixels doubled: 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,11 +66,19 @@ class KernelSuperResolution:
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return bicubic interpolation, shifted by A^+ to agree with y."""
-        _, height, width = self.image_shape(tuple(y.shape))
-        smooth = functional.interpolate(y, (height, width), mode="bicubic", align_corners=False)
+        smooth = self._interpolated(y)
         return smooth + self.pinv(y - self(smooth))
 
     guess = start
+
+    def start_of_noisy(self, y: Float[Tensor, "B C h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """Return bicubic interpolation, drawn to y by (A^T A + damping^2)^-1 A^T as far as its noise allows."""
+        smooth, damping = self._interpolated(y), NOISE_DAMPING * sigma_y / math.sqrt(math.prod(both(self.scale)))
+        return smooth + self._axes.back(y - self(smooth), lambda s: s / (s**2 + damping**2))
+
+    def _interpolated(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
+        _, height, width = self.image_shape(tuple(y.shape))
+        return functional.interpolate(y, (height, width), mode="bicubic", align_corners=False)
 
     def _separable(self) -> Separable:
         down, across = both(self.scale)

@@ -23,8 +23,6 @@ SIZES: Final = 2
 
 At a quarter and below it does worse than that.
 """
-WIDE: Final = 8
-"""Side in pixels of a block that shows a gap to be wide, where none of it is known."""
 SIDE: Final = 512
 """Side in pixels of the parts that the network sees at once."""
 
@@ -108,8 +106,3 @@ class Filler(nn.Module):
         wide = reflected(planes, -height % 2, -width % 2)
         margin = 2 * len(self.layers)
         return in_parts(network, wide, scale=1, side=SIDE, margin=margin)[..., :height, :width]
-
-
-def is_wide(keep: Bool[Tensor, "*C H W"]) -> bool:
-    """Return whether a mask has gaps into which the network sees too little to fill them well by itself."""
-    return not bool(functional.max_pool2d(in_batch(keep).float(), WIDE, ceil_mode=True).all())

@@ -30,6 +30,7 @@ class Prior:
         device: Where its weights are.
         multiple: The network needs sides divisible by this; others are padded, and cropped again.
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
+        channels: Of the images that it restores; None: any number.
         native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
         replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
         starters: Networks that make what chains start from, if it comes with some; on `device`, too.
@@ -41,6 +42,7 @@ class Prior:
     device: torch.device
     multiple: int
     max_noise: float
+    channels: int | None = None
     native: int | None = None
     replicas: int = 1
     starters: Starters | None = None
