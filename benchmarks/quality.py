@@ -26,7 +26,8 @@ from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import Lpips, load_lpips
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import SCALE, load_real_esrgan
+from deqir.real_esrgan import load_real_esrgan
+from deqir.rrdb import SCALE
 
 from .environment import environment
 from .esrgan import EsrganThick

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from .download import ModelError, cache_dir
 from .perceptual import LPIPS_WEIGHTS
-from .priors import BUNDLED, FETCHABLE, available_priors, fetch_prior, prior_digest, prior_directory, read_card
+from .priors import FETCHABLE, SHIPPED, available_priors, fetch_prior, prior_digest, prior_directory, read_card
 from .priors.checkpoints.trial import remove_left_over
 from .real_esrgan import REAL_ESRGAN_WEIGHTS
 
@@ -67,7 +67,7 @@ def fetch_model(name: str) -> Path:
     remove_left_over(cache_dir() / "priors")
     if name in PINNED:
         return PINNED[name].fetch()
-    if name not in {*FETCHABLE, BUNDLED}:
+    if name not in {*FETCHABLE, *SHIPPED}:
         known = ", ".join(sorted([*FETCHABLE, *PINNED]))
         raise ModelError(f"no model named {name!r} can be fetched; known: {known}")
     return fetch_prior(name)

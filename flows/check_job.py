@@ -61,7 +61,7 @@ def check_prior(name: str) -> Finding:
     try:
         digest = deqir.prior_digest(name)
     except deqir.PriorError as error:
-        remedy = "install deqir again" if name == deqir.priors.BUNDLED else f"deqir models fetch {name}"
+        remedy = "install deqir again" if name in deqir.priors.SHIPPED else f"deqir models fetch {name}"
         return wrong(what, str(error), remedy)
     return ok(what, f"is here, SHA-256 {digest[:16]}")
 

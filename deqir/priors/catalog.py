@@ -53,14 +53,16 @@ PINNED: Final[Mapping[str, str]] = {
 }
 """SHA-256 of the weights file that a fetch of each prior must give."""
 BUNDLED: Final = "bundled"
-"""The prior that comes with this package."""
+BUNDLED_LARGE: Final = "bundled-large"
+SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
+"""The priors that come with this package."""
 REINSTALL: Final = "install deqir again: it is a part of it"
 
 
 def prior_directory(name_or_path: str) -> Path:
-    """Return where a prior lies: a path as it is, `BUNDLED` in this package, another name in the user's cache."""
-    if name_or_path == BUNDLED:
-        return Path(__file__).parents[1] / "assets" / BUNDLED
+    """Return where a prior lies: a path as it is, `SHIPPED` ones in this package, another name in the user's cache."""
+    if name_or_path in SHIPPED:
+        return Path(__file__).parents[1] / "assets" / name_or_path
     return cache_dir() / "priors" / name_or_path if _is_name(name_or_path) else Path(name_or_path).expanduser()
 
 
@@ -70,7 +72,7 @@ def _is_name(name_or_path: str) -> bool:
 
 def _remedy(name_or_path: str) -> str:
     """Return what to do where no such prior is here."""
-    if name_or_path == BUNDLED:
+    if name_or_path in SHIPPED:
         return REINSTALL
     if name_or_path in FETCHABLE:
         return f"run: deqir models fetch {name_or_path}"
@@ -82,21 +84,21 @@ def _remedy(name_or_path: str) -> str:
 def available_priors() -> dict[str, PriorCard | None]:
     """Return the known names and those in the cache, with the card of each that is here."""
     here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")}
-    names = sorted({*here, *FETCHABLE, BUNDLED})
-    return {name: read_card(prior_directory(name)) if name in {*here, BUNDLED} else None for name in names}
+    here |= set(SHIPPED)
+    return {name: read_card(prior_directory(name)) if name in here else None for name in sorted({*here, *FETCHABLE})}
 
 
 def fetch_prior(name: str) -> Path:
     """Download a known prior into the user's cache, unless it is there and whole; returns its directory.
 
-    `BUNDLED` is here already.
+    `SHIPPED` are here already.
 
     Raises:
         PriorError: No such prior, or what came is not what this version pins.
         DownloadError: It could not be downloaded, or the archive was altered.
     """
     fetch, directory = FETCHABLE.get(name), prior_directory(name)
-    if fetch is None and name != BUNDLED:
+    if fetch is None and name not in SHIPPED:
         raise PriorError(f"no prior named {name!r} can be fetched; known: {', '.join(sorted(FETCHABLE))}")
     if fetch is not None and not (directory / CARD).exists():
         fetch(directory)
@@ -146,9 +148,15 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
         device=where,
         multiple=multiple,
         max_noise=card.max_noise,
+        channels=None if isinstance(denoiser, Channelwise) else _channels(card, network),
         native=card.native_size or native_size(network),
         starters=starters,
     )
+
+
+def _channels(card: PriorCard, network: torch.nn.Module) -> int:
+    told: Mapping[str, int] = getattr(network, "config", card.architecture)
+    return told.get("in_channels", told.get("channels", 3))
 
 
 def native_size(network: torch.nn.Module) -> int | None:
@@ -162,7 +170,7 @@ def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     if not (directory / CARD).exists():
         raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {_remedy(name_or_path)}")
     card = read_card(directory)
-    data = verify_weights(directory, card, remedy=REINSTALL if name_or_path == BUNDLED else "")
+    data = verify_weights(directory, card, remedy=REINSTALL if name_or_path in SHIPPED else "")
     pinned = PINNED.get(name_or_path)
     if pinned is not None and card.sha256 != pinned:
         raise PriorError(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from deqir.download import install_file
 from deqir.protocols import LinearOperator
+from deqir.rrdb import SCALE
 from deqir.schedule import NoiseSchedule
 
 from .prior import PriorError, refuse_beyond
@@ -47,8 +48,8 @@ class PriorCard:
         schedule, beta_start, beta_end, train_steps: The noise that a UNet was trained with, see `schedule_of`.
         prediction: What a UNet returns, as diffusers calls it.
         timestep_scale: What a UNet's timesteps are multiplied by before it is told them.
-        enlarges, fills, colorizes: What networks beside the prior make starts for, see `Skills`; their weights are
-            in the same file.
+        enlarges, dense, fills, colorizes: What networks beside the prior make starts for, see `Skills`; their weights
+            are in the same file.
         native_size: Side of the square images that it was trained on, in pixels; None: any.
         licence, source: Terms of the weights and where they come from.
         format: Version of this file's layout.
@@ -66,6 +67,7 @@ class PriorCard:
     prediction: Prediction = "epsilon"
     timestep_scale: float = 1.0
     enlarges: Sequence[int] = ()
+    dense: Sequence[int] = ()
     fills: bool = False
     colorizes: bool = False
     native_size: int | None = None
@@ -76,7 +78,8 @@ class PriorCard:
     @property
     def skills(self) -> Skills:
         """What networks beside the prior make starts for."""
-        return Skills(enlarges=tuple(self.enlarges), fills=self.fills, colorizes=self.colorizes)
+        dense = tuple(self.dense)
+        return Skills(enlarges=tuple(self.enlarges), dense=dense, fills=self.fills, colorizes=self.colorizes)
 
     def starts(self, A: LinearOperator) -> bool:
         """Return whether the prior makes what chains for A start from."""
@@ -115,6 +118,9 @@ def _card(values: object) -> PriorCard:
     enlarges = values.get("enlarges", [])
     if isinstance(enlarges, list) and not all(type(scale) is int and scale > 1 for scale in enlarges):
         raise ValueError(f"enlarges {enlarges!r} is no list of whole numbers above 1")
+    dense = values.get("dense", [])
+    if isinstance(dense, list) and not all(scale in (SCALE, 2 * SCALE) and scale in enlarges for scale in dense):
+        raise ValueError(f"dense {dense!r} is no list of 4 or 8 that are among enlarges")
     layout, kind = values.get("format", FORMAT), values.get("kind")
     if layout != FORMAT or kind not in WEIGHTS:
         known = " or ".join(sorted(WEIGHTS))
@@ -188,7 +194,7 @@ def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor])
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
     """Write deqir.json for weights that are in the directory already; returns it with their digest."""
     values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
-    newer = ("enlarges", "fills", "colorizes")
+    newer = ("enlarges", "dense", "fills", "colorizes")
     known = {name: value for name, value in values.items() if name not in newer or value}  # for older versions to read
     install_file(directory / CARD, (json.dumps(known, indent=2) + "\n").encode())
     return PriorCard(**values)

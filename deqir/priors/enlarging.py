@@ -12,6 +12,7 @@ from torch.nn import functional
 from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.parts import in_parts
 from deqir.protocols import LinearOperator
+from deqir.rrdb import MARGIN, SCALE, TILE, Rrdb
 from deqir.shapes import Float
 
 from .layers import stack, through
@@ -23,7 +24,7 @@ CODE: Final = 15
 MOST_NOISE: Final = 25 / 255
 """Strongest noise of y that they know, as a standard deviation of images in [0, 1]; stronger is told as this."""
 SIDE: Final = 256
-"""Side in pixels of the parts of y that they see at once."""
+"""Side in pixels of the parts of y that they see at once, dense ones `TILE`."""
 
 
 class Enlargement(NamedTuple):
@@ -65,18 +66,43 @@ class Enlarger(nn.Module):
         return functional.pixel_shuffle(through(self.layers, h), self.scale) * 2 - 1
 
 
+class DenseEnlarger(Rrdb):
+    """An `Rrdb` that is told what an `Enlarger` is told: ten times as many weights.
+
+    Beside y it reads a plane for each of `KERNELS`, 1 for that which made y and 0 for the others, and one of noise.
+
+    Args:
+        scale: How many times as high and wide its images are: `SCALE`, or twice that.
+        width, growth, blocks: 64, 32 and 23 in the published network.
+    """
+
+    def __init__(self, *, scale: int, width: int = 64, growth: int = 32, blocks: int = 23) -> None:
+        made = 3 * (scale // SCALE) ** 2
+        super().__init__(planes=3 + len(KERNELS) + 1, made=made, width=width, growth=growth, blocks=blocks)
+        self.scale = scale
+
+    def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
+        """Return images in about [-1, 1] of images in [-1, 1], see `Enlarger.forward`."""
+        told = torch.zeros(len(KERNELS), device=y.device)
+        told[kernel] = 1
+        code = torch.cat([told.expand(len(y), -1), noise[:, None]], 1)[:, :, None, None]
+        planes = torch.cat([(y + 1) / 2, code.expand(-1, -1, *y.shape[-2:])], 1)
+        return functional.pixel_shuffle(self.through(planes), self.scale // SCALE) * 2 - 1
+
+
 class Enlargers(nn.Module):
-    """One `Enlarger` a scale.
+    """One network a scale.
 
     Args:
         scales: Of the networks.
-        width, depth: Of each.
+        dense: Scales of those that are a `DenseEnlarger`; the others are an `Enlarger` each.
     """
 
-    def __init__(self, scales: Iterable[int], *, width: int = 128, depth: int = 12) -> None:
+    def __init__(self, scales: Iterable[int], *, dense: Iterable[int] = ()) -> None:
         super().__init__()
-        self.scales, self.depth = tuple(sorted(scales)), depth
-        self.networks = nn.ModuleDict({str(s): Enlarger(scale=s, width=width, depth=depth) for s in self.scales})
+        chosen = frozenset(dense)
+        kinds = {scale: DenseEnlarger if scale in chosen else Enlarger for scale in sorted(scales)}
+        self.networks = nn.ModuleDict({str(scale): kind(scale=scale) for scale, kind in kinds.items()})
 
     def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
         """Return y enlarged, where y is.
@@ -89,14 +115,16 @@ class Enlargers(nn.Module):
         made = enlargement_of(A)
         assert made is not None
         network = self.networks[str(made.scale)]
+        assert isinstance(network, Enlarger | DenseEnlarger)
         home = next(network.parameters()).device
+        side, margin = (TILE, MARGIN) if isinstance(network, DenseEnlarger) else (SIDE, len(network.layers))
 
         def enlarge(part: Tensor) -> Tensor:
             noise = torch.full((len(part),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=home)
             image: Tensor = network(part.to(home, torch.float32).expand(-1, 3, -1, -1), made.kernel, noise)
             return image
 
-        image = in_parts(enlarge, y, scale=made.scale, side=SIDE, margin=self.depth)
+        image = in_parts(enlarge, y, scale=made.scale, side=side, margin=margin)
         return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
 
 

@@ -30,11 +30,13 @@ class Skills:
 
     Attributes:
         enlarges: Scales of super-resolution.
+        dense: Those of them whose network is a dense one, larger and better.
         fills: Inpainting.
         colorizes: Colorization.
     """
 
     enlarges: Sequence[int] = ()
+    dense: Sequence[int] = ()
     fills: bool = False
     colorizes: bool = False
 
@@ -72,7 +74,7 @@ class Starters(nn.Module):
     def __init__(self, skills: Skills) -> None:
         super().__init__()
         self.skills = skills
-        self.enlargers = Enlargers(skills.enlarges) if skills.enlarges else None
+        self.enlargers = Enlargers(skills.enlarges, dense=skills.dense) if skills.enlarges else None
         self.filler = Filler() if skills.fills else None
         self.colorizer = Colorizer() if skills.colorizes else None
 

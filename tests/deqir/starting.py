@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -9,19 +10,30 @@ import torch
 from deqir import Prior
 from deqir.priors import DenoiserPrior, FFDNet
 from deqir.priors.colorizing import Colorizer
-from deqir.priors.enlarging import Enlarger, Enlargers
+from deqir.priors.enlarging import DenseEnlarger, Enlarger, Enlargers
 from deqir.priors.filling import Filler
 from deqir.priors.starters import Skills, Starters
 
 SHAPE: Final = {"channels": 3, "width": 8, "depth": 3}
 
 
-def enlargers(*scales: int, width: int = 8, depth: int = 3) -> Enlargers:
+def enlarger(scale: int, *, width: int = 8, depth: int = 3) -> Enlarger:
+    network = Enlarger(scale=scale, width=width, depth=depth)
+    torch.nn.init.normal_(network.kernels)
+    return network
+
+
+def dense_enlarger(scale: int) -> DenseEnlarger:
+    """One block of four channels, so that no pixel sees further than 20 pixels of y."""
+    return DenseEnlarger(scale=scale, width=4, growth=2, blocks=1)
+
+
+def enlargers(*scales: int, dense: Sequence[int] = ()) -> Enlargers:
     torch.manual_seed(0)
-    networks = Enlargers(scales, width=width, depth=depth)
-    for network in networks.networks.values():
-        assert isinstance(network, Enlarger)
-        torch.nn.init.normal_(network.kernels)
+    with torch.device("meta"):
+        networks = Enlargers(scales, dense=dense)
+    for scale in scales:
+        networks.networks[str(scale)] = dense_enlarger(scale) if scale in dense else enlarger(scale)
     return networks.eval().requires_grad_(False)
 
 
@@ -43,7 +55,7 @@ def starters(skills: Skills) -> Starters:
     with torch.device("meta"):
         networks = Starters(skills)
     if networks.enlargers is not None:
-        networks.enlargers = enlargers(*skills.enlarges)
+        networks.enlargers = enlargers(*skills.enlarges, dense=skills.dense)
     if networks.filler is not None:
         networks.filler = filler()
     if networks.colorizer is not None:
@@ -56,4 +68,13 @@ def prior_with(networks: Starters | None) -> Prior:
     torch.manual_seed(1)
     denoiser = DenoiserPrior(FFDNet(**SHAPE).eval().requires_grad_(False), max_noise=0.3)
     home = torch.device("cpu")
-    return Prior(name="mine", digest="", denoiser=denoiser, device=home, multiple=2, max_noise=0.3, starters=networks)
+    return Prior(
+        name="mine",
+        digest="",
+        denoiser=denoiser,
+        device=home,
+        multiple=2,
+        max_noise=0.3,
+        channels=3,
+        starters=networks,
+    )

@@ -23,6 +23,14 @@ def test_a_weight_is_off_by_half_a_step_of_its_own_kernel_at_most() -> None:
     assert not bool(found["a.weight"][2, 3].any())
 
 
+def test_a_row_may_share_one_step() -> None:
+    weight = rand(6, 4, 3, 3).float()
+    held = packed({"a.weight": weight}, rows=True)
+    assert held["a.weight" + STEPS].shape == (6, 1, 1, 1)
+    off = (unpacked(held)["a.weight"] - weight).abs().amax((1, 2, 3))
+    assert bool((off <= 0.501 * weight.abs().amax((1, 2, 3)) / MOST).all())
+
+
 def test_kernels_are_held_in_eight_bits_and_all_else_in_half_precision() -> None:
     weights = {
         "a.weight": rand(8, 4, 3, 3),

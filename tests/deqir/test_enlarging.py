@@ -13,7 +13,7 @@ from torch.nn import functional
 from deqir import Engine, Prior, Restorer, load_prior
 from deqir.metrics import psnr
 from deqir.operators import KernelSuperResolution, SuperResolution
-from deqir.priors import BUNDLED, fetch_prior, prior_digest, prior_directory
+from deqir.priors import BUNDLED, SHIPPED, fetch_prior, prior_digest, prior_directory
 from deqir.priors.enlarging import MOST_NOISE, SIDE, Enlarger
 from deqir.priors.starters import Skills
 from deqir.protocols import LinearOperator
@@ -93,10 +93,13 @@ def bundled() -> Prior:
     return load_prior(BUNDLED, device="cpu")
 
 
-def test_the_bundled_prior_needs_no_fetching_and_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_bundled_priors_need_no_fetching_and_are_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
-    assert fetch_prior(BUNDLED) == prior_directory(BUNDLED)
-    assert load_prior(BUNDLED, device="cpu").digest == prior_digest(BUNDLED)
+    assert fetch_prior(name) == prior_directory(name)
+    assert load_prior(name, device="cpu").digest == prior_digest(name)
     assert not list(tmp_path.iterdir())
 
 

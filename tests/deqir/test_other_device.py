@@ -80,6 +80,8 @@ ALL: Final[dict[str, tuple[LinearOperator, Shape]]] = EXAMPLES | {
 }
 ASKED_AT_START: Final = {"inpaint": 3, "inpaint-channels": 6, "old-photograph": 6}
 """Whether anything is missing, at each size down to a pixel's side, for each filling by diffusion."""
+ASKED_OF_NOISY: Final = ASKED_AT_START | {"old-photograph": 3}
+"""The same with noise, where a start that knows of it is the first guess as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(
     compare(found, expected)
     waits = [wait for wait in counted.waits if not in_iterations(wait)]
     at_end = 3 if how.settings.mode == "paper" else 1  # statistics
-    at_start = 0 if how.given else ASKED_AT_START.get(name, 0)
+    at_start = 0 if how.given else (ASKED_OF_NOISY if how.sigma_y else ASKED_AT_START).get(name, 0)
     assert len(waits) == rounds + how.images * (at_start + at_end)
     assert isinstance(A, Iterative) or len(waits) == len(counted.waits)
     edges = 2 if name == "deblur-framed" and not how.given else 0
@@ -239,12 +241,13 @@ def test_a_loaded_prior_restores_where_it_is_and_answers_where_y_was(
     assert len(questions) == (1 + 2 * images if y_there else images + 2)
 
 
-SKILLS: Final = Skills(enlarges=(2,), fills=True, colorizes=True)
+SKILLS: Final = Skills(enlarges=(2, 4), dense=(4,), fills=True, colorizes=True)
 OLD: Final = operators.Composition(
     parts=(operators.Colorization(), PARTS[1], operators.Inpainting(keep=masks.scratches(24, 36)))
 )
 STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
     "enlarged": (PARTS[1], (3, 32, 32), 0.0, 0),
+    "enlarged densely": (SuperResolution(scale=4), (3, 32, 32), 0.0, 0),
     "filled": (operators.Inpainting(keep=masks.random(32, 30, lost=0.3)), (3, 32, 30), 0.0, 3),
     "coloured": (operators.Colorization(), (3, 30, 40), 0.0, 0),
     "coloured, noisy": (operators.Colorization(), (3, 30, 40), 0.1, 2),

@@ -41,6 +41,7 @@ def card_of(skills: Skills) -> PriorCard:
         max_noise=0.3,
         architecture=SHAPE,
         enlarges=skills.enlarges,
+        dense=skills.dense,
         fills=skills.fills,
         colorizes=skills.colorizes,
     )
@@ -82,13 +83,14 @@ def test_the_networks_are_taken_out_of_the_weights_of_the_file(full_size: dict[s
     [
         (Skills(enlarges=(2, 4), fills=True, colorizes=True), ("enlargers", "filler", "colorizer")),
         (Skills(enlarges=(4,), fills=True, colorizes=True), ("enlargers", "filler", "colorizer")),
+        (Skills(enlarges=(4,), dense=(4,), fills=True, colorizes=True), ("enlargers", "filler", "colorizer")),
         (Skills(fills=True, colorizes=True), ("filler",)),
         (Skills(fills=True, colorizes=True), ("colorizer",)),
         (Skills(fills=True), ()),
         (Skills(), ("filler",)),
         (Skills(fills=True), ("filler", "colorizer")),
     ],
-    ids=["a scale more", "another scale", "colours too", "fills too", "fills", "says nothing", "says less"],
+    ids=["a scale more", "another scale", "dense", "colours too", "fills too", "fills", "says nothing", "says less"],
 )
 def test_a_file_that_holds_other_networks_than_the_card_says_is_refused(
     said: Skills, held: tuple[str, ...], tmp_path: Path, full_size: dict[str, Tensor]
@@ -109,12 +111,15 @@ def test_networks_of_another_size_are_refused(tmp_path: Path) -> None:
 def test_cards_of_older_versions_tell_of_no_networks_and_older_versions_read_those_of_this_one(tmp_path: Path) -> None:
     directory = written(tmp_path / "mine", Skills(), {})
     values = json.loads((directory / CARD).read_text(encoding="utf-8"))
-    assert not {"enlarges", "fills", "colorizes"} & set(values)
+    assert not {"enlarges", "dense", "fills", "colorizes"} & set(values)
     assert read_card(directory).skills == Skills()
     assert load_prior(str(directory), device="cpu").starters is None
 
 
-@pytest.mark.parametrize("skills", [Skills(enlarges=(2,)), Skills(fills=True), Skills(colorizes=True), SKILLS])
+@pytest.mark.parametrize(
+    "skills",
+    [Skills(enlarges=(2,)), Skills(enlarges=(2, 4), dense=(4,)), Skills(fills=True), Skills(colorizes=True), SKILLS],
+)
 def test_a_card_tells_of_its_networks_after_it_was_written(skills: Skills, tmp_path: Path) -> None:
     assert read_card(written(tmp_path / "mine", skills, {})).skills == skills
 
@@ -127,6 +132,9 @@ def test_a_card_tells_of_its_networks_after_it_was_written(skills: Skills, tmp_p
         ({"colorizes": None}, "colorizes is None, which is no bool"),
         ({"enlarges": [2, "4"]}, r"enlarges \[2, '4'\] is no list of whole numbers above 1"),
         ({"enlarges": True}, r"enlarges is True, which is no Sequence\[int\]"),
+        ({"enlarges": [2], "dense": [2]}, r"dense \[2\] is no list of 4 or 8 that are among enlarges"),
+        ({"enlarges": [4], "dense": [8]}, r"dense \[8\] is no list of 4 or 8 that are among enlarges"),
+        ({"enlarges": [4], "dense": 4}, r"dense is 4, which is no Sequence\[int\]"),
     ],
 )
 def test_cards_that_tell_of_networks_in_other_words_are_refused(

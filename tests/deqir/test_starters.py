@@ -115,6 +115,7 @@ def test_a_card_tells_of_starts_as_its_prior_does(name: str) -> None:
         sha256="",
         max_noise=0.3,
         enlarges=list(skills.enlarges),
+        dense=list(skills.dense),
         fills=skills.fills,
         colorizes=skills.colorizes,
     )
@@ -204,6 +205,13 @@ HOLED: Final = masks.box(48, 48, side=1 / 3)
 LINED: Final = masks.stripes(48, 48, period=12, thickness=7)
 
 
+def lost(height: int, width: int, *, top: int, left: int, side: int) -> Tensor:
+    """A square gap."""
+    keep = torch.ones(height, width, dtype=torch.bool)
+    keep[top : top + side, left : left + side] = False
+    return keep
+
+
 @pytest.mark.parametrize(
     ("A", "wide"),
     [
@@ -214,8 +222,28 @@ LINED: Final = masks.stripes(48, 48, period=12, thickness=7)
         (chain(GREY, Inpainting(keep=LINED)), False),
         (TWICE, False),
         (GREY, False),
+        (Inpainting(keep=lost(64, 64, top=17, left=21, side=8)), True),
+        (Inpainting(keep=lost(64, 64, top=17, left=21, side=7)), False),
+        (Inpainting(keep=lost(65, 65, top=64, left=64, side=1)), False),
+        (Inpainting(keep=masks.random(129, 65, lost=0.7)), False),
+        (Inpainting(keep=lost(5, 40, top=0, left=3, side=8)), True),
+        (Inpainting(keep=lost(5, 40, top=0, left=3, side=7)), False),
     ],
-    ids=["a hole", "lines", "a hole with crumbs", "a hole in grey", "lines in grey", "pooled", "grey"],
+    ids=[
+        "a hole",
+        "lines",
+        "a hole with crumbs",
+        "a hole in grey",
+        "lines in grey",
+        "pooled",
+        "grey",
+        "off the grid",
+        "just not",
+        "a corner",
+        "odd sides",
+        "low",
+        "low, just not",
+    ],
 )
 def test_chains_are_short_but_where_gaps_are_wide(A: LinearOperator, wide: bool) -> None:
     prior, settings = prior_with(starters(ALL)), Settings(steps=20)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,10 +17,12 @@ from deqir.operators import Colorization, Inpainting, SuperResolution, masks
 from deqir.operators.colorization import REC_601
 from deqir.priors import read_card
 from deqir.priors.colorizing import Colorizer, coloured
-from deqir.priors.enlarging import Enlarger
+from deqir.priors.eight_bits import STEPS
+from deqir.priors.enlarging import DenseEnlarger, Enlarger
 from deqir.priors.filling import Filler
 from deqir.priors.starters import Skills
 from deqir.protocols import LinearOperator
+from tests.deqir.starting import dense_enlarger
 from training import bundle
 
 LESSONS = ("enlarge", "fill", "colorize")
@@ -33,7 +36,8 @@ def networks() -> Mapping[str, nn.Module]:
     torch.manual_seed(0)
     colorizer = Colorizer()
     nn.init.normal_(colorizer.last.weight, std=0.02)
-    found = {"x2": Enlarger(scale=2), "x3": Enlarger(scale=3), "fill": Filler(), "colorize": colorizer}
+    enlargers = {"x2": Enlarger(scale=2), "x3": Enlarger(scale=3), "x4": DenseEnlarger(scale=4)}
+    found = {**enlargers, "fill": Filler(), "colorize": colorizer}
     return {name: network.requires_grad_(False) for name, network in found.items()}
 
 
@@ -65,7 +69,7 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
     tiny_prior: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folders = {"enlarge": ("x3", "x2"), "fill": ("fill",), "colorize": ("colorize",)}
+    folders = {"enlarge": ("x4", "x3", "x2"), "fill": ("fill",), "colorize": ("colorize",)}
     options = [[f"--{lesson}", *(str(runs / name) for name in folders[lesson])] for lesson in lessons]
     monkeypatch.setattr("sys.argv", ["bundle", str(tmp_path / "mine"), *chain.from_iterable(options)])
     bundle.main()
@@ -79,7 +83,7 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
     filler = networks["fill"]
     assert isinstance(filler, Filler)
     wanted: Mapping[str, list[tuple[LinearOperator, Tensor, Tensor]]] = {
-        "enlarge": [(SuperResolution(scale=n), y, networks[f"x{n}"](y, 0, none)) for n in (2, 3)],
+        "enlarge": [(SuperResolution(scale=n), y, networks[f"x{n}"](y, 0, none)) for n in (2, 3, 4)],
         "fill": [(HOLED, HOLED(y), filler.fill(y, HOLED.keep[None, None], none)[0])],
         "colorize": [(Colorization(), grey, grey + coloured(networks["colorize"](grey), REC_601))],
     }
@@ -88,7 +92,19 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
             assert prior.starts(A) == (lesson in lessons)
             if lesson in lessons:
                 assert prior.starters is not None
-                torch.testing.assert_close(prior.starters.start(A, given, 0.0), image, atol=5e-3, rtol=5e-3)
+                made = prior.starters.start(A, given, 0.0)
+                assert made is not None
+                assert float((made - image).square().mean().sqrt()) < 0.02 * float(image.std())
+
+
+def test_only_dense_networks_have_one_step_for_a_row_of_kernels(runs: Path, tmp_path: Path) -> None:
+    bundle.bundle(tmp_path / "mine", enlarge=[runs / "x2", runs / "x4"], fill=runs / "fill", colorize=runs / "colorize")
+    weights = load_file(tmp_path / "mine" / "model.safetensors")
+    shapes = {name.removesuffix(STEPS): steps.shape for name, steps in weights.items() if name.endswith(STEPS)}
+    for name, shape in shapes.items():
+        dense = name.startswith("enlargers.networks.4.")
+        assert shape == (len(weights[name]), 1 if dense else weights[name].shape[1], 1, 1)
+    assert any(name.startswith("colorizer.") for name in shapes)
 
 
 def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs: Path, tmp_path: Path) -> None:
@@ -103,3 +119,11 @@ def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs: Path
 def test_the_scale_of_a_run_is_read_from_its_weights(scale: int, tmp_path: Path) -> None:
     torch.save(Enlarger(scale=scale, width=4, depth=12).state_dict(), tmp_path / "ema.pt")
     assert bundle.scale_of(tmp_path) == scale
+    assert not bundle.is_dense(tmp_path)
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_a_dense_run_is_known_from_its_weights(scale: int, tmp_path: Path) -> None:
+    torch.save(dense_enlarger(scale).state_dict(), tmp_path / "ema.pt")
+    assert bundle.scale_of(tmp_path) == scale
+    assert bundle.is_dense(tmp_path)

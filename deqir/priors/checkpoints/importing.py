@@ -13,7 +13,7 @@ from typing import Final, Literal
 from torch import Tensor
 
 from deqir.download import install_file
-from deqir.priors.catalog import BUNDLED, CONFIG, FETCHABLE, load_prior, prior_directory
+from deqir.priors.catalog import CONFIG, FETCHABLE, SHIPPED, load_prior, prior_directory
 from deqir.priors.directory import CARD, PriorCard, write_prior
 from deqir.priors.prior import PriorError
 
@@ -127,8 +127,8 @@ def _free_directory(name: str) -> Path:
         raise PriorError(f"{name!r} is no name for a prior")
     if name in FETCHABLE:
         raise PriorError(f"{name!r} is the prior that `deqir models fetch {name}` gets; choose another name")
-    if name == BUNDLED:
-        raise PriorError(f"{name!r} is the prior that comes with deqir; choose another name")
+    if name in SHIPPED:
+        raise PriorError(f"{name!r} is a prior that comes with deqir; choose another name")
     if (directory / CARD).exists():
         raise PriorError(f"a prior named {name!r} is here already; delete {directory} or choose another name")
     return directory
