@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -61,15 +62,16 @@ def span_of(
         prior: May make the start.
         given: The image comes with a start of its own.
         sigma_y: Standard deviation of the noise of y, images in [-1, 1]; where it is all that is to be undone, the
-            chain starts with as much at least.
+            chain starts with as much at least, or with as much as the prior knows.
     """
     if settings.start_noise is not None:
         return Span(settings.start_noise, settings.end_noise, settings.steps)
     if given:
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
     if not makes_start(settings, A, prior):
-        noise = max(A.start_noise, sigma_y / 2) if isinstance(A, Denoising) else A.start_noise
-        return Span(noise, settings.end_noise, settings.steps)
+        most = prior.max_noise if isinstance(prior, Prior | PriorCard) else math.inf
+        noise = min(sigma_y / 2, most) if isinstance(A, Denoising) else 0.0
+        return Span(max(A.start_noise, noise), settings.end_noise, settings.steps)
     if any(mask.wide for mask in masks_in(A)):
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
     return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS))

@@ -90,10 +90,13 @@ def test_an_image_that_is_mid_grey_all_over_is_measured_against_rounding() -> No
     assert restorer(torch.zeros(1, 3, 8, 8, dtype=torch.float64), TWICE).stats[0].data_consistency < 1e-6
 
 
-def test_denoising_starts_with_as_much_noise_as_there_is(prior: Prior) -> None:
+def test_denoising_starts_with_as_much_noise_as_there_is_or_as_the_prior_knows(prior: Prior) -> None:
     y = rand(1, 3, 16, 16).float()
     told = Restorer(prior, steps=2)(y, Denoising(start_noise=0.25), sigma_y=0.5, seeds=(1,))
     found = Restorer(prior, steps=2)(y, Denoising(), sigma_y=0.5, seeds=(1,))
     assert torch.equal(found.images, told.images)
+    most = Restorer(prior, steps=2)(y, Denoising(start_noise=0.3), sigma_y=0.8, seeds=(1,))
+    found = Restorer(prior, steps=2)(y, Denoising(), sigma_y=0.8, seeds=(1,))
+    assert torch.equal(found.images, most.images)
     with pytest.raises(PriorError, match=r"knows noise up to 0.300 .* start at 0.400"):
-        Restorer(prior)(y, Denoising(), sigma_y=0.8)
+        Restorer(prior)(y, Denoising(start_noise=0.4), sigma_y=0.8)
