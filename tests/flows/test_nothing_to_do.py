@@ -5,16 +5,25 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.job import find_jobs
-from tests.flows.conftest import Command
+from tests.flows.conftest import ROOT, Command
 from tests.flows.live import Api, within
 from tests.flows.test_cli import quick
 from tests.flows.test_cli_s3 import one_line, put_pictures
 from tests.pipeline.archive import put, restore_job, snapshot, write_archive
+
+AS_DEPLOYED = """
+import sys
+from flows.restore import restore_archive
+from pipeline.config import RestoreJob
+restore_archive(RestoreJob.model_validate_json(sys.argv[1]))
+"""
 
 
 def test_an_empty_folder_is_told_and_no_job_is_written(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
@@ -47,20 +56,21 @@ def test_a_job_whose_source_was_emptied_since_is_still_done(tmp_path: Path, tiny
     assert "this job had done all 1 images before" in again.stdout
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 def test_a_deployed_run_with_nothing_in_its_source_warns_and_the_command_line_says_so_then_as_well(
-    tmp_path: Path, tiny_prior: str, api: Api, deqir: Command
+    tmp_path: Path, tiny_prior: str, api: Api, deqir: Command, prefect_environment: dict[str, str]
 ) -> None:
-    from flows.restore import restore_archive
-
     source, destination = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    state = restore_archive(restore_job(source, destination, tiny_prior), return_state=True)
-    assert state.is_completed()
-    wanted = {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}, "level": {"ge_": logging.WARNING}}
-    within(30, lambda: api.call("POST", "/logs/filter", {"logs": wanted}), "the warning to reach the server")
-    (line,) = api.call("POST", "/logs/filter", {"logs": wanted})
-    assert f"the source {source} holds no object" in line["message"]
+    job = restore_job(source, destination, tiny_prior).model_dump_json()
+    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    warnings = {"logs": {"level": {"ge_": logging.WARNING}}}
+
+    def lines() -> list[str]:
+        return [log["message"] for log in api.call("POST", "/logs/filter", warnings) if str(source) in log["message"]]
+
+    within(30, lines, "the warning to reach the server")
+    (line,) = lines()
+    assert f"the source {source} holds no object" in line
     before = snapshot(destination)
     run = deqir("restore", source, destination, *quick(tiny_prior), "--device", "cpu")
     assert run.returncode == 2
