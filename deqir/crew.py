@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,6 +16,8 @@ Shape = tuple[int, int, int]
 
 CHOICE: Final = 4
 """Batches' worth of requests that may wait, so that images of one shape are found among others."""
+PATIENCE: Final = 64
+"""Rounds in a row in which images of one shape may be passed over for others that fill their batch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Pool(Generic[Tag]):
         self._waiting: list[Request[Tag]] = []
         self._flying: list[Flight[Tag]] = []
         self._deferred: list[Request[Tag]] = []
+        self._passed_over: dict[Hashable, int] = {}
 
     def crew(self) -> Crew[Tag] | None:
         """Return the images of the next round, after taking requests while there is room; None at the end."""
@@ -100,10 +103,10 @@ class Pool(Generic[Tag]):
             request = self._deferred.pop()
             return Crew(shape=shape_of(request), batch=1, window=1, steps=1, starting=[request], alone=True)
         groups = self._groups()
-        while self._more and not self._crowded and not self._enough(groups):
+        while self._more and not self._crowded and not self._enough(list(groups.values())):
             self._take()
             groups = self._groups()
-        return self._chosen(max(groups, key=lambda group: group.rank)) if groups else None
+        return self._chosen(groups[self._turn(groups)]) if groups else None
 
     def start(self, crew: Crew[Tag], request: Request[Tag], flight: Flight[Tag]) -> None:
         """Move a request of a crew to those under way, as the flight that it has become."""
@@ -149,7 +152,16 @@ class Pool(Generic[Tag]):
         """Whether an image needs the memory for itself, or will once the others are done."""
         return bool(self._deferred) or any(flight.alone for flight in self._flying)
 
-    def _groups(self) -> list[Crew[Tag]]:
+    def _turn(self, groups: Mapping[Hashable, Crew[Tag]]) -> Hashable:
+        """Return the group whose turn it is: the first in rank, but for one that has been passed over too often."""
+        passed = {key: self._passed_over.get(key, -1) + 1 for key in groups}
+        turn = max(passed, key=passed.__getitem__)
+        if passed[turn] < PATIENCE:
+            turn = max(groups, key=lambda key: groups[key].rank)
+        self._passed_over = passed | {turn: -1}
+        return turn
+
+    def _groups(self) -> dict[Hashable, Crew[Tag]]:
         """Return all images by shape and precision, at their least window; only those under way if it is crowded."""
         groups = dict[Hashable, Crew[Tag]]()
 
@@ -165,7 +177,7 @@ class Pool(Generic[Tag]):
             group(flight.request, flight.sampler.chain.steps).flying.append(flight)
         for request in [] if self._crowded else self._waiting:
             group(request, self._steps_of(request)).starting.append(request)
-        return list(groups.values())
+        return groups
 
     def _enough(self, groups: Sequence[Crew[Tag]]) -> bool:
         """Whether a batch can be filled, or so much waits that taking more would not help."""

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
@@ -34,6 +34,9 @@ from .trajectory import Sampler
 from .windows import Windows
 
 Tag = TypeVar("Tag")
+
+CHAINS: Final = 64
+"""Chains that are kept: images whose noise was estimated begin with noise of their own each."""
 
 
 class Engine:
@@ -191,6 +194,8 @@ class Engine:
         if span not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(span.noise)
+            if len(self._chains) >= CHAINS:
+                del self._chains[next(iter(self._chains))]
             self._chains[span] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
         return self._chains[span]
 

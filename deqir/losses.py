@@ -37,6 +37,8 @@ class Loss(Protocol):
 class Misfit:
     """How badly an image explains y: mean((A x - y)^2), and 0 where that is no more than the noise in y explains.
 
+    Values that a mask has set to 0 count in the mean, but have neither a misfit nor noise.
+
     A chain that takes y for exact has none, and one that knows the noise in y hardly ever: it is for what a chain
     leaves out, singular values that its A^+ cuts, or a degradation that the chain knows less well than A does.
 
@@ -52,7 +54,8 @@ class Misfit:
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
         misfit = (self.A(x) - known_of(self.A, self.y[rows])).square().flatten(1).mean(1)
-        return (misfit - max(self.sigma_y, ROUNDING) ** 2).clamp(min=0)
+        noise = max(self.sigma_y, ROUNDING) ** 2 * float(known_of(self.A, torch.ones_like(self.y[:1])).mean())
+        return (misfit - noise).clamp(min=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

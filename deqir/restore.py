@@ -69,17 +69,18 @@ class Restorer(Settings):
                 "image is a batch of one: y[None]"
             )
         y = checked(y, operator, self.prior)
-        start = None if start is None else _precise(start, self.prior)
-        if seeds and len(seeds) != len(y):
+        start = None if start is None else _numbers("start", start, self.prior)
+        if len(seeds) and len(seeds) != len(y):
             raise ValueError(f"need one seed per image: got {len(seeds)} for {len(y)} images")
-        noises = [float(sigma_y)] * len(y) if isinstance(sigma_y, int | float) else list(sigma_y)
+        told = torch.as_tensor(sigma_y, dtype=torch.float64)
+        noises = (told if told.ndim else told.expand(len(y))).tolist()
         if len(noises) != len(y) or not all(0 <= noise < math.inf for noise in noises):
             raise ValueError(
                 f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}"
             )
         if start is not None and len(start) != len(y):
             raise ValueError(f"need one image to start from for each: got {len(start)} for {len(y)} images")
-        seeds = seeds or [image_seed(seed, _digest(image)) for image in y]
+        seeds = [int(own) for own in seeds] if len(seeds) else [image_seed(seed, _digest(image)) for image in y]
         requests = [
             Request(
                 y=image,
@@ -113,20 +114,28 @@ def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Ten
     """
     if y.numel() == 0:
         raise ValueError(f"y holds no image: its shape is {tuple(y.shape)}")
-    if not y.is_floating_point():
-        raise ValueError(f"y holds {y.dtype}, images are numbers in [-1, 1]; bytes become some by y / 127.5 - 1")
-    if not bool(torch.isfinite(y).all()):
-        raise ValueError("y holds nan or inf")
+    precise = _numbers("y", y, prior)
     channels = operator.image_shape(tuple(y.shape))[0]
     if isinstance(prior, Prior) and prior.channels not in (None, channels):
         grey = "; a grey image is three channels alike: y.expand(-1, 3, -1, -1)" if channels == 1 else ""
         raise ValueError(
             f"prior {prior.name!r} restores images of {prior.channels} channels, these would have {channels}{grey}"
         )
-    return _precise(y, prior)
+    return precise
 
 
-def _precise(x: Tensor, prior: Prior | Denoiser) -> Tensor:
+def _numbers(name: str, x: Tensor, prior: Prior | Denoiser) -> Tensor:
+    """Return images in the precision that a prior takes.
+
+    Raises:
+        ValueError: They are no finite numbers; says so of `name`.
+    """
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{name} holds {x.dtype}, images are numbers in [-1, 1]; bytes become some by {name} / 127.5 - 1"
+        )
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"{name} holds nan or inf")
     return x.float() if isinstance(prior, Prior) else x
 
 

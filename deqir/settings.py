@@ -85,6 +85,8 @@ class Settings:
             raise ValueError(f"mode must be a number of states or one of {known}, got {self.mode!r}")
         if self.surrogate not in SURROGATES:
             raise ValueError(f"surrogate must be one of {', '.join(SURROGATES)}, got {self.surrogate!r}")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance must be at least 0, got {self.tolerance}")
         window = self.mode if isinstance(self.mode, int) else None
         for name, number in (
             ("mode", window),

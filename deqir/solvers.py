@@ -87,14 +87,14 @@ class _Mixer:
 
     def _weights(self, gaps: Float[Tensor, "b m D"], held: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         gaps = gaps * held[..., None]
-        gram = gaps @ gaps.mT
+        gram = (gaps @ gaps.mT).to(torch.promote_types(gaps.dtype, torch.float32))  # none is solved in half precision
         diagonal = gram.diagonal(dim1=1, dim2=2)
         scale = (diagonal.sum(1) / held.sum(1)).clamp(min=torch.finfo(gram.dtype).tiny)
         empty = (~held).to(gram)  # an empty slot gets a one on the diagonal and no share of the weights
         gram = gram / scale[:, None, None] + torch.diag_embed(self._anderson.ridge + empty)
         # without a check, which would wait for the device: what is singular gives values that are not finite
         weights: Tensor = torch.linalg.solve_ex(gram, held.to(gram)[..., None]).result[..., 0]
-        return weights / weights.sum(1, keepdim=True)
+        return (weights / weights.sum(1, keepdim=True)).to(gaps)
 
 
 def _iterate(F: FixedPointMap, init: Tensor, *, tol: float, max_rounds: int, mix: Mix) -> FixedPoint:

@@ -114,23 +114,29 @@ class Deblurring:
         down, across = power.sum(1), power.sum(0)
         weight = (1 - down / down[0])[:, None] * (1 - across / across[0])
         faded: Tensor = weight * y + (1 - weight) * self(y)
-        return faded
+        return faded.to(y)
 
     def _times(self, x: Float[Tensor, "B C H W"], spectrum: Tensor) -> Float[Tensor, "B C H W"]:
         height, width = x.shape[-2:]
+        whole = x.to(_precision(x))
         if self.boundary == "reflect":
-            x = torch.cat([x, x.flip(-1)], -1)
-            x = torch.cat([x, x.flip(-2)], -2)
-        blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * spectrum, s=x.shape[-2:])
-        return blurred[..., :height, :width]
+            whole = torch.cat([whole, whole.flip(-1)], -1)
+            whole = torch.cat([whole, whole.flip(-2)], -2)
+        blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(whole) * spectrum, s=whole.shape[-2:])
+        return blurred[..., :height, :width].to(x)
 
     def _transfer(self, like: Tensor) -> Tensor:
         twice = 2 if self.boundary == "reflect" else 1
-        return _spectrum(self, twice * like.shape[-2], twice * like.shape[-1], like.dtype, like.device)
+        return _spectrum(self, twice * like.shape[-2], twice * like.shape[-1], _precision(like), like.device)
 
     def _kept(self, s: Tensor, like: Tensor) -> Tensor:
         # A doubled image has nothing at its highest frequency: s there is none of A's.
         return s > self.threshold * s[..., : like.shape[-2], : like.shape[-1]].max()
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    """Return that of Fourier transforms of images, which half precision has none of."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 @lru_cache(maxsize=8)

@@ -84,6 +84,10 @@ def test_a_misfit_that_noise_explains_is_none_and_ends_the_search() -> None:
     rows = torch.arange(2)
     torch.testing.assert_close(Misfit(A=A, y=y)(x, rows), torch.full((2,), 0.01, dtype=torch.float64))
     assert Misfit(A=A, y=y, sigma_y=0.2)(x, rows).tolist() == [0, 0]
+    one_in_four = torch.arange(x.shape[-1]).expand(x.shape[-2:]) % 4 == 0
+    gaps = operators.Inpainting(keep=one_in_four)
+    worse = Misfit(A=gaps, y=gaps(x + 0.3), sigma_y=0.2)(x, rows)
+    torch.testing.assert_close(worse, torch.full((2,), (0.3**2 - 0.2**2) / 4, dtype=torch.float64))
     sampler = make_sampler(A)
     result = optimise(sampler, Misfit(A=A, y=A(chain_states(sampler)[:, -1]) + 0.1, sigma_y=0.2))
     assert [stats.stop for stats in result.stats] == [Stop.STALLED] * 2

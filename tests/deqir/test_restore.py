@@ -155,22 +155,30 @@ def test_calls_that_cannot_be_answered_say_why(tiny_prior: str) -> None:
         Restorer(toy_denoiser)(y * float("nan"), A)
     with pytest.raises(PriorError, match=r"knows noise up to 0\.294"):
         Restorer(load_prior(tiny_prior), start_noise=0.5)(y, A)
+    with pytest.raises(ValueError, match="start holds nan or inf"):
+        Restorer(toy_denoiser)(y, A, start=torch.full((3, 3, HEIGHT, WIDTH), torch.nan))
 
 
-def test_settings_below_one_are_refused() -> None:
+def test_settings_out_of_range_are_refused() -> None:
+    for tolerance in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="tolerance must be at least 0, got"):
+            Restorer(toy_denoiser, tolerance=tolerance)
     with pytest.raises(ValueError, match="max_rounds must be at least 1 or None, got 0"):
         Restorer(toy_denoiser, max_rounds=0)
     with pytest.raises(ValueError, match="denoiser_batch must be at least 1 or None, got 0"):
         Restorer(toy_denoiser, denoiser_batch=0)
 
 
-MISTAKES = """
-import torch, deqir
+UNTYPED = """
+import numpy, torch, deqir
 A, denoiser = deqir.operators.SuperResolution(scale=2), lambda x, a: x
 for said, mistake in {
     "y[None]": lambda: deqir.Restorer(denoiser)(torch.zeros(3, 8, 8), A),
     "auto, throughput, latency, paper, got 'fast'": lambda: deqir.Restorer(denoiser, mode="fast"),
     "eps, data, wiener, secant, got 'newton'": lambda: deqir.Restorer(denoiser, surrogate="newton"),
+    "start / 127.5 - 1": lambda: deqir.Restorer(denoiser)(
+        torch.zeros(1, 3, 8, 8), A, start=torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    ),
 }.items():
     try:
         mistake()
@@ -178,12 +186,19 @@ for said, mistake in {
         assert said in str(error), error
     else:
         raise SystemExit(f"no word about {said}")
+
+y, restorer = torch.zeros(2, 3, 8, 8), deqir.Restorer(denoiser, steps=3)
+def restored(seeds, sigma_y):
+    return restorer(y, A, seeds=seeds, sigma_y=sigma_y).images
+for seeds in (numpy.array([4, 5]), torch.tensor([4, 5])):
+    assert torch.equal(restored(seeds, numpy.array([0.1, 0.2])), restored([4, 5], [0.1, 0.2]))
+    assert torch.equal(restored(seeds, numpy.float32(0.5)), restored([4, 5], 0.5))
 """
 
 
-def test_mistakes_are_named_in_words_where_nothing_checks_types_at_run_time() -> None:
+def test_mistakes_are_named_in_words_and_arrays_taken_where_nothing_checks_types_at_run_time() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MISTAKES], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", UNTYPED], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
     )
     assert done.returncode == 0, done.stderr
 
