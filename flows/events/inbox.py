@@ -1,9 +1,10 @@
-"""The durable inbox: every hint at a version of an object once, and the batch that it went into.
+"""The durable inbox: every hint at a version of an object once, and the batch that it went into last.
 
 One SQLite file, written by the threads of one process at a time or by several processes in turn. Whatever is told
 to it is on disk when the call returns, so the process may be killed at any moment. A hint waits until a batch is
-closed; a batch's id is a digest of its hints and is on disk before anything is started for it, so that whoever
-comes after a kill starts the same batch under the same name.
+closed; a batch's id is on disk before anything is started for it, so that whoever comes after a kill starts the same
+batch under the same name. The id is random: the same hints in another inbox, or once again in this one, are another
+batch with a run of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -21,12 +23,14 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError
 
+from .again import LISTED, forget_unlisted, release, take_later
 from .records import Batch, Counts, Entry
 from .schema import prepare
 
 BUSY_SECONDS: Final = 30
 ADDED_AT_ONCE: Final = 1000
 LONGEST_LETTER: Final = 64 * 1024
+_UNFINISHED: Final = "SELECT state, sum(size) FROM batches WHERE state != 'ended' GROUP BY state"
 
 
 class Inbox:
@@ -55,6 +59,7 @@ class Inbox:
                 inbox = cls(stack.enter_context(closing(connection)), source=source)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")  # what leaves a queue must be on disk here
+                connection.execute(LISTED)
                 with inbox._writing() as db:
                     prepare(db, path, source=source, deployment=deployment)
                 stack.pop_all()
@@ -70,11 +75,16 @@ class Inbox:
             self._connection.close()
 
     def add(self, entries: Iterable[Entry], /) -> int:
-        """Keep hints, those that are new; return how many that were."""
+        """Keep hints, those that are new; return how many that were.
+
+        New is a version that the inbox does not know, or that an event tells of which happened later than what is
+        known, if its batch has ended; if not, it is new when that ends.
+        """
         now, new, rest = time.time(), 0, iter(entries)
         while some := list(itertools.islice(rest, ADDED_AT_ONCE)):
             rows = [(*_names(e), e.at.timestamp() if e.at else None, now) for e in some]
             with self._writing() as db:
+                take_later(db, rows)
                 before = db.total_changes
                 db.executemany(
                     "INSERT INTO hints (key, version, happened_at, received_at) VALUES (?, ?, ?, ?) "
@@ -84,11 +94,31 @@ class Inbox:
                 new += db.total_changes - before
         return new
 
-    def unseen(self, entries: Iterable[Entry], /) -> list[Entry]:
-        """Return those that the inbox has never been told of."""
+    def begin_listing(self) -> None:
+        """Begin a listing of the source, whose parts `unseen` is told; one that did not come to its end is void."""
         with self._lock:
-            known = "SELECT 1 FROM hints WHERE key = ? AND version = ?"
-            return [e for e in entries if self._connection.execute(known, _names(e)).fetchone() is None]
+            self._connection.execute("DELETE FROM listed")
+
+    def unseen(self, listed: Iterable[Entry], /) -> list[Entry]:
+        """Return those of a part of a listing that the inbox does not know."""
+        known, ids, new = "SELECT id FROM hints WHERE key = ? AND version = ?", [], []
+        with self._writing("BEGIN") as db:  # nothing to the file itself
+            for entry in listed:
+                if found := db.execute(known, _names(entry)).fetchone():
+                    ids.append(found)
+                else:
+                    new.append(entry)
+            db.executemany("INSERT OR IGNORE INTO listed VALUES (?)", ids)
+        return new
+
+    def end_listing(self, *, began: float) -> int:
+        """Forget what a listing that came to its end has not shown, if its batch has ended; return how much that was.
+
+        Args:
+            began: When the listing began, in seconds of Unix time; what came in since then is kept.
+        """
+        with self._writing() as db:
+            return forget_unlisted(db, before=began)
 
     def bury(self, body: bytes, /, *, origin: str, reason: str) -> None:
         """Keep a message that nobody could read, its first 64 KiB; one that comes again is counted."""
@@ -109,18 +139,16 @@ class Inbox:
     def close_batch(self, size: int, /) -> Batch | None:
         """Put the `size` hints that have waited longest into a batch, and return it; None if none waits any more."""
         with self._writing() as db:
-            rows = db.execute(
-                "SELECT id, key, version FROM hints WHERE batch IS NULL ORDER BY id LIMIT ?", (size,)
-            ).fetchall()
+            rows = db.execute("SELECT id FROM hints WHERE batch IS NULL ORDER BY id LIMIT ?", (size,)).fetchall()
             if not rows:
                 return None
-            batch = Batch(id=_digest(self.source, rows), size=len(rows), attempt=1, run=None)
+            batch = Batch(id=secrets.token_hex(8), size=len(rows), attempt=1, run=None)
             db.execute(
                 "INSERT INTO batches (id, size, closed_at, state, attempt, not_before) "
                 "VALUES (?, ?, ?, 'batched', 1, 0)",
                 (batch.id, batch.size, time.time()),
             )
-            db.executemany("UPDATE hints SET batch = ? WHERE id = ?", ((batch.id, row[0]) for row in rows))
+            db.executemany("UPDATE hints SET batch = ? WHERE id = ?", ((batch.id, *row) for row in rows))
         return batch
 
     def keys_of(self, batch: Batch, /) -> tuple[str, ...]:
@@ -150,8 +178,13 @@ class Inbox:
         self._update(batch, "state = 'started', run = ?", run)
 
     def ended(self, batch: Batch, outcome: str, /) -> None:
-        """Keep that a batch's run has ended, for good."""
-        self._update(batch, "state = 'ended', outcome = ?", outcome)
+        """Keep that a batch's run has ended, for good; what came again in the meantime waits for another batch."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE batches SET state = 'ended', outcome = ? WHERE id = ? AND attempt = ?",
+                (outcome, batch.id, batch.attempt),
+            )
+            release(db, batch.id)
 
     def try_again(self, batch: Batch, /, *, seconds: float) -> None:
         """Keep that a batch needs another run, `seconds` from now."""
@@ -162,14 +195,15 @@ class Inbox:
     def counts(self) -> Counts:
         """Return where everything stands."""
         with self._lock:
-            states = dict(self._connection.execute("SELECT state, sum(size) FROM batches GROUP BY state").fetchall())
+            states = dict(self._connection.execute(_UNFINISHED).fetchall())
+            (batched,) = self._connection.execute("SELECT count(*) FROM hints WHERE batch IS NOT NULL").fetchone()
             (dead,) = self._connection.execute("SELECT count(*) FROM dead_letters").fetchone()
             waiting, oldest = self._waiting()
         return Counts(
             waiting=waiting,
             batched=states.get("batched", 0),
             started=states.get("started", 0),
-            ended=states.get("ended", 0),
+            ended=batched - sum(states.values()),
             dead_letters=dead,
             oldest_seconds=oldest,
         )
@@ -193,10 +227,10 @@ class Inbox:
             db.execute(f"UPDATE batches SET {change} WHERE id = ? AND attempt = ?", (value, batch.id, batch.attempt))
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, begin: str = "BEGIN IMMEDIATE", /) -> Iterator[sqlite3.Connection]:
         """Give the connection for one transaction, on disk when the block ends."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(begin)
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -208,9 +242,3 @@ class Inbox:
 
 def _names(entry: Entry) -> tuple[str, str]:
     return json.dumps(entry.key), json.dumps(entry.version)
-
-
-def _digest(source: str, rows: Iterable[tuple[int, str, str]]) -> str:
-    """Return a batch's id: the same hints have the same id in any inbox of the source."""
-    text = "\n".join([source, *sorted(f"{key} {version}" for _, key, version in rows)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

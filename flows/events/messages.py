@@ -11,13 +11,10 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 WRAPPINGS: Final = 2  # EventBridge through SNS is one; nobody wraps more
+REASONS: Final = 8  # of records that cannot be read, told of one message
 BUCKETS: Final = "/buckets/"  # the folder of SeaweedFS's filer that holds its buckets
 VERSIONS: Final = ".versions"  # what SeaweedFS adds to a versioned object's key, for the folder of its versions
 LATEST: Final = "Seaweed-X-Amz-Latest-Version-ETag"
-
-
-class UnknownMessageError(ValueError):
-    """The body is not a storage event of a kind that we read; it belongs to the dead letters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +33,18 @@ class Hint:
     at: datetime | None
 
 
+class UnknownMessageError(ValueError):
+    """The body, or a record in it, is not a storage event of a kind that we read; it belongs to the dead letters.
+
+    Attributes:
+        hints: What its other records hint at, to be kept nevertheless.
+    """
+
+    def __init__(self, reason: str, /, *, hints: tuple[Hint, ...] = ()) -> None:
+        super().__init__(reason)
+        self.hints = hints
+
+
 def hints_of(body: bytes | str, /) -> tuple[Hint, ...]:
     """Return what a body hints at: nothing where it is about something else than a new object.
 
@@ -43,7 +52,7 @@ def hints_of(body: bytes | str, /) -> tuple[Hint, ...]:
     filer events of SeaweedFS; and the test message that S3 sends to a new queue.
 
     Raises:
-        UnknownMessageError: The body is something else.
+        UnknownMessageError: The body or one of its records is something else.
     """
     message = _parsed(body)
     for _ in range(WRAPPINGS):
@@ -54,7 +63,7 @@ def hints_of(body: bytes | str, /) -> tuple[Hint, ...]:
                 break
     match message:
         case {"Records": [*records]}:
-            return tuple(hint for record in records if (hint := _of_record(record)) is not None)
+            return _of_records(records)
         case {"Event": "s3:TestEvent"}:
             return ()
         case {"source": "aws.s3", "detail-type": str(), "detail": dict()}:
@@ -79,6 +88,21 @@ def _parsed(body: bytes | str) -> Any:
         raise UnknownMessageError(f"not a storage event: the body is not text in UTF-8 ({error.reason})") from error
     except (ValueError, RecursionError) as error:
         raise UnknownMessageError(f"not a storage event: the body is not JSON ({error})") from error
+
+
+def _of_records(records: list[Any]) -> tuple[Hint, ...]:
+    hints, refused = list[Hint](), list[str]()
+    for number, record in enumerate(records, 1):
+        try:
+            hint = _of_record(record)
+        except UnknownMessageError as error:
+            refused.append(f"record {number} of {len(records)}: {error}")
+        else:
+            hints += [] if hint is None else [hint]
+    if refused:
+        more = f"; and {len(refused) - REASONS} more" if len(refused) > REASONS else ""
+        raise UnknownMessageError("; ".join(refused[:REASONS]) + more, hints=tuple(hints))
+    return tuple(hints)
 
 
 def _of_record(record: Any) -> Hint | None:

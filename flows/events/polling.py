@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.keys import INTERNAL
 from pipeline.store import Store
 
 from .inbox import Inbox
@@ -16,7 +18,9 @@ AT_ONCE: Final = 1000
 
 @dataclass(slots=True, kw_only=True)
 class Poller:
-    """Lists a source and hints at what the inbox has never been told of. Calling it does that once.
+    """Lists a source and hints at what the inbox does not know. Calling it does that once.
+
+    What a whole listing no longer shows, and a batch has been through, the inbox forgets: it may come back.
 
     Attributes:
         source: What is listed.
@@ -39,14 +43,18 @@ class Poller:
             JobError: The source cannot be listed.
         """
         listing = (
-            Entry(key=info.key, version=info.etag.strip('"') or f"{info.size} bytes") for info in self.source.list()
+            Entry(key=info.key, version=info.etag.strip('"') or f"{info.size} bytes")
+            for info in self.source.list()
+            if not info.key.startswith(INTERNAL)
         )
-        unsettled = set[Entry]()
+        unsettled, began = set[Entry](), time.time()
+        self.inbox.begin_listing()
         while some := list(itertools.islice(listing, AT_ONCE)):
             new = self.inbox.unseen(some)
             if self.settle:
                 unsettled.update(entry for entry in new if entry not in self._unsettled)
                 new = [entry for entry in new if entry in self._unsettled]
             self.inbox.add(new)
+        self.inbox.end_listing(began=began)
         self._unsettled = unsettled
         return self.seconds

@@ -26,7 +26,7 @@ class Batch:
     """Hints that go into one run.
 
     Attributes:
-        id: Digest of its hints.
+        id: Random, so that no other batch has it in any inbox.
         size: How many those are.
         attempt: Which run of it this is to be, from 1.
         run: The id of that run, once it is started.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigurationError
+from pipeline.keys import INTERNAL
 
 from .messages import Hint
 from .records import Entry
@@ -14,6 +15,8 @@ from .records import Entry
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """A bucket's prefix. A job's results never lie below its source, so events of its own are outside.
+
+    The source may be another job's destination: that job's records, below .deqir/, are outside, too.
 
     Attributes:
         bucket: Its name.
@@ -45,4 +48,5 @@ class Scope:
             Entry(key=hint.key.removeprefix(self.prefix), version=hint.version, at=hint.at)
             for hint in hints
             if hint.bucket == self.bucket and hint.key.startswith(self.prefix) and hint.key != self.prefix
+            if not hint.key.startswith(INTERNAL, len(self.prefix))
         ]

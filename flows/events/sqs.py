@@ -46,8 +46,14 @@ class Queue:
         """Return a queue, after making sure that it is there, at the server that its URL names.
 
         Raises:
-            ConfigurationError: There is none, or it refuses us.
+            ConfigurationError: There is none, or it refuses us, or the URL holds credentials, which would be told
+                wherever the queue is named.
         """
+        if "@" in url:
+            raise ConfigurationError(
+                "the queue's URL holds a user name or password before an @; leave them out: credentials come from "
+                "where boto3 looks for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
             raise ConfigurationError(
@@ -83,9 +89,11 @@ class Queue:
 
     def _take(self, body: str) -> None:
         try:
-            self.inbox.add(self.scope.entries(hints_of(body)))
+            hints = hints_of(body)
         except UnknownMessageError as error:
+            hints = error.hints
             self.inbox.bury(body.encode(errors="backslashreplace"), origin=self.url, reason=str(error))
+        self.inbox.add(self.scope.entries(hints))
 
     def _delete(self, messages: list[dict[str, Any]]) -> None:
         entries = [

@@ -104,8 +104,8 @@ class Receiver:
     async def events(self, request: Request) -> JSONResponse:
         """Keep what a message hints at: 202 when it is on disk.
 
-        400: not a storage event, kept among the dead letters. 401: neither token nor signature. 408, 413: too slow,
-        too large. 503: it cannot be kept now; send it again.
+        400: not a storage event, or not all of it, kept among the dead letters. 401: neither token nor signature.
+        408, 413: too slow, too large. 503: it cannot be kept now; send it again.
         """
         known = self.guard.knows(request.headers)
         if not known and SIGNATURE not in request.headers:
@@ -137,6 +137,7 @@ class Receiver:
         try:
             hints = hints_of(body)
         except UnknownMessageError as error:
+            self.inbox.add(self.scope.entries(error.hints))
             self.inbox.bury(body, origin="webhook", reason=str(error))
             return JSONResponse({"error": str(error)}, status_code=400)
         entries = self.scope.entries(hints)

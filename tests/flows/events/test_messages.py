@@ -150,6 +150,21 @@ def test_several_records_of_one_message_are_all_read() -> None:
     assert [hint.key for hint in hints_of(json.dumps({"Records": several}))] == ["a.png", "c.png"]
 
 
+def test_a_record_that_cannot_be_read_takes_no_other_with_it() -> None:
+    several = s3_event("a.png")["Records"] + s3_event("in/%ff.png")["Records"] + [3] + s3_event("c.png")["Records"]
+    with pytest.raises(UnknownMessageError) as refused:
+        hints_of(json.dumps({"Records": several}))
+    assert [hint.key for hint in refused.value.hints] == ["a.png", "c.png"]
+    assert "record 2 of 4: the key 'in/%ff.png'" in str(refused.value)
+    assert "record 3 of 4: a record without" in str(refused.value)
+
+
+def test_a_thousand_records_that_cannot_be_read_are_told_of_in_a_few_words() -> None:
+    with pytest.raises(UnknownMessageError, match=r"record 8 of 1000: .*; and 992 more$") as refused:
+        hints_of(json.dumps({"Records": [3] * 1000}))
+    assert len(str(refused.value)) < 1000
+
+
 @pytest.mark.parametrize(
     "time", ["0001-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "2026-11-25", "", "soon", 3, None]
 )

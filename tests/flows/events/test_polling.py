@@ -61,6 +61,20 @@ def test_a_file_that_is_replaced_is_hinted_at_again(poll: Poller, folder: Path, 
     assert new_keys(inbox) == ["a.png"]
 
 
+def test_the_records_of_a_job_that_writes_to_the_source_are_no_new_objects(
+    poll: Poller, folder: Path, inbox: Inbox
+) -> None:
+    for key in (
+        ".deqir/0123/manifest/a.parquet",
+        ".deqir/0123/samples/b.png/sample-2.png",
+        "b.png",
+        "sub/.deqir/c.png",
+    ):
+        put(folder, key, b"x")
+    poll(), poll()
+    assert new_keys(inbox) == ["b.png", "sub/.deqir/c.png"]
+
+
 def test_any_name_is_kept_as_it_is(poll: Poller, folder: Path, inbox: Inbox) -> None:
     names = [b"caf\xe9.png", "café.png".encode(), b"line\nbreak.png", b"%41+b.png"]
     for name in names:

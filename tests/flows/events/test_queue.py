@@ -99,6 +99,29 @@ def test_messages_that_are_no_events_become_dead_letters_and_stop_nothing(
     assert inbox.counts().dead_letters == 3
 
 
+def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(
+    notified: Notified, queue: Queue, inbox: Inbox
+) -> None:
+    records = [
+        {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": notified.bucket}, "object": {"key": key}}}
+        for key in ("in/%ff.png", "in/good.png")
+    ]
+    notified.sqs.send_message(QueueUrl=notified.queue, MessageBody=json.dumps({"Records": records}))
+    drain(queue, notified)
+    assert waiting_keys(inbox) == ["good.png"]
+    assert inbox.counts().dead_letters == 1
+
+
+def test_credentials_in_a_queues_url_are_refused_and_told_to_nobody(notified: Notified, inbox: Inbox) -> None:
+    scope = Scope.of(f"s3://{notified.bucket}/in")
+    with_password = notified.queue.replace("://", "://someone:hunter2@")
+    for url in (with_password, "https://someone:hunter2@sqs", "someone:hunter2@sqs/1/q", "http://hunter2@[x/1/q"):
+        with pytest.raises(ConfigurationError, match="user name or password") as refused:
+            Queue.open(url, inbox=inbox, scope=scope)
+        assert "hunter2" not in str(refused.value)
+        assert "someone" not in str(refused.value)
+
+
 def test_a_message_comes_again_until_it_is_in_the_inbox(notified: Notified, queue: Queue, inbox: Inbox) -> None:
     notified.put("in/one.png")
     seen = notified.sqs.receive_message(QueueUrl=notified.queue, MaxNumberOfMessages=10)["Messages"]
@@ -150,3 +173,10 @@ def test_a_prefix_ends_where_a_part_of_the_key_does() -> None:
     told = [("b", "in/x"), ("b", "in"), ("b", "in/"), ("b", "in2/x"), ("b", "/in/x"), ("c", "in/x"), ("b", "in//x")]
     assert keys("s3://b/in") == keys("s3://b/in/") == ["x", "/x"]
     assert keys("s3://b") == ["in/x", "in", "in/", "in2/x", "/in/x", "in//x"]
+
+
+def test_the_records_of_a_job_that_writes_to_the_source_are_no_new_objects() -> None:
+    told = [".deqir/0123/plan/000000.parquet", "in/.deqir/events/4567.jsonl", "in/.deqir.png", "in/a/.deqir/b.png"]
+    hints = [Hint(bucket="b", key=key, version="1", at=None) for key in told]
+    assert [entry.key for entry in Scope.of("s3://b/in").entries(hints)] == [".deqir.png", "a/.deqir/b.png"]
+    assert [entry.key for entry in Scope.of("s3://b").entries(hints)] == told[1:]

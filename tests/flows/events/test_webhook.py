@@ -103,6 +103,15 @@ def test_what_is_no_event_is_refused_with_the_reason_and_kept_once(endpoint: End
     assert endpoint.post(b"").status_code == 400
 
 
+def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(endpoint: Endpoint) -> None:
+    records = s3_event("in/good.png", eTag="1")["Records"] + s3_event("in/%ff.png")["Records"]
+    refused = endpoint.post(json.dumps({"Records": records}).encode())
+    assert refused.status_code == 400
+    assert "record 2 of 2: the key 'in/%ff.png'" in refused.json()["error"]
+    counts = endpoint.health()
+    assert (counts["waiting"], counts["dead_letters"]) == (1, 1)
+
+
 def test_a_large_body_is_refused_before_it_is_read(endpoint: Endpoint) -> None:
     assert endpoint.post(b" " * (LARGEST_BODY + 1)).status_code == 413
     sent = 0
