@@ -29,6 +29,7 @@ from prefect.types._datetime import DateTime
 from .automations import ZOMBIES, same, zombies
 from .findings import Finding, note, ok, wrong
 from .pools import ON_ONE_MACHINE, Pool, find_pool, online_workers
+from .server import without_password
 from .summary import counted
 
 SUITABLE: Final = {"prefect": ">=3.8.8,<3.9", "fastapi": ">=0.139,<0.151", "sqlalchemy": ">=2,<2.1"}
@@ -37,6 +38,7 @@ sqlalchemy it starts and no schedule ever fires."""
 
 PLANNED_WITHIN: Final = 20.0
 """Seconds within which a server plans the runs of a schedule that is new to it."""
+RESUME: Final = "switch it on on its page, or run deqir deploy again with --resume"
 LATE: Final = timedelta(minutes=2)
 """A worker that polls takes a run much sooner."""
 
@@ -64,7 +66,7 @@ def installed(name: str) -> str | None:
 
 def check_api(client: SyncPrefectClient) -> Finding:
     """Say whether the server and its database answer, in a version that ours talks to."""
-    what, ours = f"server {client.api_url}", client.client_version()
+    what, ours = f"server {without_password(str(client.api_url))}", client.client_version()
     theirs = client.api_version()
     if Version(theirs).release[:2] != Version(ours).release[:2]:
         return wrong(
@@ -128,9 +130,11 @@ def check_deployment(client: SyncPrefectClient, deployment: DeploymentResponse) 
     """Say whether a deployment's runs start when they should."""
     what = f"deployment {deployment.name}"
     if deployment.paused:
-        yield note(what, "is paused", f"prefect deployment schedule resume restore-archive/{deployment.name} SCHEDULE")
+        yield note(what, "is paused", RESUME)
     active = [each for each in deployment.schedules if each.active]
-    if not active:
+    if deployment.schedules and not active:
+        yield note(what, "its schedule is paused", RESUME)
+    elif not active:
         yield ok(what, "has no schedule; people or events start its runs")
     elif not deployment.paused:
         yield check_schedule(client, deployment)

@@ -42,7 +42,6 @@ app = typer.Typer(
     cls=Commands,
     help="Restore large archives of degraded images.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Exit status: 0 all restored, 3 some images failed (they are listed), 2 bad usage or configuration, "
@@ -55,7 +54,7 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line; the console script `deqir`."""
-    app()
+    app(prog_name="deqir")  # what shells ask for completions by, too
 
 
 def version(wanted: bool) -> None:
@@ -117,11 +116,13 @@ def restore(
     device: run.Device = None,
     max_pixels: run.MaxPixels = None,
     max_minutes: run.MaxMinutes = None,
+    dry_run: o.DryRun = False,
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
     """Restore every image below SRC into DST. Running the same command again resumes."""
     with exit_status(Console(stderr=True)):
+        from .preview import run_preview
         from .request import restore_job
         from .run import run_restore
 
@@ -133,7 +134,7 @@ def restore(
             result=o.chosen(how.RESULT, context),
             runtime=o.chosen(run.RUNTIME, context),
         )
-        run_restore(job, as_json=as_json, verbose=verbose)
+        (run_preview if dry_run else run_restore)(job, as_json=as_json, verbose=verbose)
 
 
 @app.command()
@@ -152,14 +153,11 @@ def retry(
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Try again the images that a job could not restore, with its settings, once what was wrong is set right."""
+    """Try again, with a job's settings, what it could not restore, and what is gone from DST though it was restored."""
     with exit_status(Console(stderr=True)):
-        from .retry import retry_job
-        from .run import run_restore
+        from .run import run_retry
 
-        run_restore(
-            retry_job(archive, job_id=job, runtime=o.chosen(run.RUNTIME, context)), as_json=as_json, verbose=verbose
-        )
+        run_retry(archive, job_id=job, runtime=o.chosen(run.RUNTIME, context), as_json=as_json, verbose=verbose)
 
 
 @app.command()

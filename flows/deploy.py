@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 from rich.console import Console
@@ -45,7 +46,7 @@ class Deployment:
         pool_limit: Runs of the pool at a time; None: one, in a pool that is made.
         limit: Runs of this deployment at a time; more of them wait.
         tags: For finding it.
-        paused: Its schedule does not start runs yet.
+        paused: Its schedule does not start runs; None: as the server has it, and a new one does.
         notify: A block that is told how runs ended, as TYPE/NAME.
     """
 
@@ -56,7 +57,7 @@ class Deployment:
     pool_limit: int | None = None
     limit: int = 1
     tags: tuple[str, ...] = ()
-    paused: bool = False
+    paused: bool | None = None
     notify: str | None = None
 
     @property
@@ -79,6 +80,7 @@ def run_deploy(wanted: Deployment) -> None:
         block = find_block(client, wanted.notify) if wanted.notify else None
         pool = ensure_pool(client, wanted.pool, limit=wanted.pool_limit)
         install(client, zombies())
+        wanted = settled(client, wanted)
         deployment_id = register(wanted)
         tell_of_ends(client, wanted, deployment_id, block)
         for line in told(wanted, pool, deployment_id, online_workers(client, pool.name)):
@@ -101,6 +103,23 @@ def check(wanted: Deployment) -> None:
         refuse_overlap("reference", job.reference, job.destination)
 
 
+def settled(client: SyncPrefectClient, wanted: Deployment) -> Deployment:
+    """Return a deployment that says whether it is paused: what somebody paused stays so, unless another thing was said.
+
+    The server knows a deployment that is paused, and schedules that are not active.
+    """
+    if wanted.paused is not None:
+        return wanted
+    try:
+        there = client.read_deployment_by_name(wanted.full_name)
+    except ObjectNotFound:
+        return replace(wanted, paused=False)
+    schedule = wanted.schedule
+    if schedule is not None and there.schedules and not any(each.active for each in there.schedules):
+        schedule = replace(schedule, active=False)
+    return replace(wanted, paused=there.paused, schedule=schedule)
+
+
 def register(wanted: Deployment) -> UUID:
     """Create or update the deployment on the server and return its id."""
     return UUID(str(deployment_of(wanted).apply()))
@@ -118,7 +137,7 @@ def deployment_of(wanted: Deployment) -> RunnerDeployment:
         name=wanted.name,
         parameters={"job": wanted.job.model_dump(mode="json")},
         schedules=[wanted.schedule] if wanted.schedule is not None else [],
-        paused=wanted.paused,
+        paused=bool(wanted.paused),
         concurrency_limit=ConcurrencyLimitConfig(
             limit=wanted.limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
         ),
@@ -158,7 +177,8 @@ def told(wanted: Deployment, pool: Pool, deployment_id: UUID, workers: list[str]
     """Return what there is now, and what is to be done next."""
     when = "only when somebody or an event starts it"
     if wanted.schedule is not None:
-        when = in_words(wanted.schedule) + (" (paused)" if wanted.paused else "")
+        paused = wanted.paused or not wanted.schedule.active
+        when = in_words(wanted.schedule) + (" (paused; --resume lets it run)" if paused else "")
     runs = f"{pool.limit} at a time" if pool.limit is not None else "no limit"
     lines = [
         f"deployment {wanted.full_name}: {page(f'deployments/deployment/{deployment_id}')}",

@@ -39,7 +39,13 @@ Timezone: TypeAlias = Annotated[
     ),
 ]
 Paused: TypeAlias = Annotated[
-    bool, typer.Option("--paused", help="Register it, but let its schedule start nothing yet.", rich_help_panel=WHEN)
+    bool | None,
+    typer.Option(
+        "--paused/--resume",
+        help="Register it, but let its schedule start nothing yet; or let it, where somebody paused it.",
+        show_default="as it was, and a new one runs",
+        rich_help_panel=WHEN,
+    ),
 ]
 WorkPool: TypeAlias = Annotated[
     str,

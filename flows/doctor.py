@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pipeline.config import RestoreJob
-from pipeline.errors import JobError
+from pipeline.errors import ConfigurationError, JobError
 from pipeline.wording import in_words
 
 from .check_job import check_job, check_ray
@@ -23,8 +23,10 @@ from .check_server import (
     check_watchdog,
     deployments,
 )
+from .credentials import credentials_from_block
+from .environment import CREDENTIALS_BLOCK, secret
 from .exits import Exit
-from .findings import Finding, note, show, wrong
+from .findings import Finding, note, ok, show, wrong
 from .retries import FLOW
 from .server import server
 
@@ -66,7 +68,25 @@ def with_server(client: SyncPrefectClient, name: str | None) -> Iterator[Finding
         yield from check_pool(client, pool)
     for deployment in found:
         yield from check_deployment(client, deployment)
+    yield from check_credentials()
     yield from check_jobs(found)
+
+
+def check_credentials() -> Iterator[Finding]:
+    """Take credentials out of the block that the environment names, as a run does; nothing where it names none.
+
+    What is checked later in this process has them.
+    """
+    name = secret(CREDENTIALS_BLOCK)
+    if name is None:
+        return
+    what = f"credentials block {name}"
+    try:
+        credentials_from_block()
+    except ConfigurationError as error:
+        yield wrong(what, str(error), f"correct the block or {CREDENTIALS_BLOCK}; runs with this environment fail")
+    else:
+        yield ok(what, "is there; what follows is checked with its credentials")
 
 
 def check_jobs(found: list[DeploymentResponse]) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from rich.console import Console
 
@@ -33,6 +33,13 @@ class Exit(IntEnum):
     TERMINATED = 128 + signal.SIGTERM
 
 
+INTERRUPTED: Final = "interrupted; run the same command again to resume"
+
+
+class Terminated(SystemExit):
+    """The end by SIGTERM, whatever else ends processes."""
+
+
 @contextmanager
 def exit_status(console: Console) -> Iterator[None]:
     """Turn errors and signals into a line on `console` and an exit status; a bug keeps its traceback.
@@ -43,8 +50,11 @@ def exit_status(console: Console) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(console, "interrupted; run the same command again to resume")
+        say(console, INTERRUPTED)
         sys.exit(Exit.INTERRUPTED)
+    except Terminated:
+        say(console, INTERRUPTED)
+        raise
     except ConfigurationError as error:
         say(console, in_options(str(error)))
         sys.exit(Exit.USAGE)
@@ -56,12 +66,12 @@ def exit_status(console: Console) -> Iterator[None]:
 
 
 def terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
-    """End the process as an exception does.
+    """End the process as an exception does; a handler may interrupt whatever writes, so that it says nothing itself.
 
     Raises:
-        SystemExit: Always, with the status that shells use for SIGTERM.
+        Terminated: Always, with the status that shells use for SIGTERM.
     """
-    sys.exit(Exit.TERMINATED)
+    raise Terminated(Exit.TERMINATED)
 
 
 def say(console: Console, text: str) -> None:

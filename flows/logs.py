@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Final
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+IMAGES: Final = "pipeline.rows"
+"""Who tells of each image that was not restored."""
 
 
 def log_to(console: Console, *, verbose: bool) -> None:
@@ -31,8 +35,13 @@ def log_to(console: Console, *, verbose: bool) -> None:
 
 
 def not_told_twice(record: logging.LogRecord) -> bool:
-    """Return False for what Prefect's engine says of a run that ended badly: the command line says it in a line."""
-    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR)
+    """Return False for what the command line says itself, in a line each.
+
+    That is what Prefect's engine says of a run that ended badly, and what a shard says of each image that was not
+    restored: those are listed after the summary.
+    """
+    of_engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR
+    return not (of_engine or record.name == IMAGES)
 
 
 def log_jobs_and_shards() -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pipeline.errors import ConfigurationError, JobError
 
+from .columns import columns
 from .exits import exit_status
 
 if TYPE_CHECKING:
@@ -96,10 +97,9 @@ def show_model(name: Name) -> None:
     with exit_status(Console(stderr=True)), model_errors():
         from deqir.models import describe_model
 
-        table = Table(show_header=False, box=None)
-        for field, value in describe_model(name).items():
-            table.add_row(field, str(value))
-        Console().print(table)
+        facts = [(field, str(value)) for field, value in describe_model(name).items()]
+        for line in columns(facts, left=(0, 1)):
+            Console().print(line, soft_wrap=True)  # to be copied, such as the digest: nothing is cut
 
 
 @models.command("fetch")

@@ -58,7 +58,7 @@ def deploy(
     interval: d.Interval = None,
     rrule: d.RRule = None,
     timezone: d.Timezone = None,
-    paused: d.Paused = False,
+    paused: d.Paused = None,
     work_pool: d.WorkPool = "deqir",
     pool_limit: d.PoolLimit = None,
     limit: d.Limit = 1,

@@ -63,6 +63,10 @@ MasksTo: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=SHOW)
 ]
+DryRun: TypeAlias = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Write nothing, and show what a run would do.", rich_help_panel=SHOW),
+]
 Verbose: TypeAlias = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show Prefect's log lines.", rich_help_panel=SHOW)
 ]

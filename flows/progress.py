@@ -46,10 +46,15 @@ class Standing:
 
     @property
     def rest(self) -> str:
-        """Return what follows the count, last what a narrow page may cut off: "3 failed, ETA 9 min, 41/min"."""
+        """Return what follows the count, last what a narrow page may cut off: "3 failed, ETA 9 min, 41/min".
+
+        Where an earlier run did some of the images: "3 failed in this run", as that may have had failures of its own.
+        """
         parts = [f"{self.failed:,} failed"]
         if self.conflicts:
             parts.append(f"{self.conflicts:,} in conflict")
+        if self.done > self.fresh:
+            parts[-1] += " in this run"
         if self.seconds_left:
             parts.append(f"ETA {duration(self.seconds_left)}")
         if (pace := self.per_minute) is not None:

@@ -94,15 +94,21 @@ def noise_settings(noise: str | None) -> dict[str, Any]:
 def given(options: Given) -> dict[str, Any]:
     """Return the options that were given, places among them as `location` has them; the configuration knows the
     defaults of the others."""
-    from pipeline.config import UPSCALER
-
     return {
-        name: value
-        if name not in PLACES or (name, value) == ("guide", UPSCALER)
-        else location(value, name=option_name([name]))
+        name: location(value, name=option_name([name])) if is_place(name, value) else value
         for name, value in options.items()
         if value is not None
     }
+
+
+def is_place(name: str, value: Any) -> bool:
+    """Return whether an option's value is a place, and not the name of a network or something else."""
+    from pipeline.config import UPSCALER
+    from pipeline.places import is_path
+
+    if name == "prior":
+        return is_path(value)
+    return name in PLACES and (name, value) != ("guide", UPSCALER)
 
 
 def location(text: str, *, name: str = "the place") -> str:

@@ -159,7 +159,7 @@ def telling(
             show(standing)
         if limit is not None and now - started > 60 * limit and standing.done < standing.total:
             raise TimeLimitError(
-                f"the run took longer than its limit of {limit:g} minutes (max_minutes); {standing.done:,} of "
+                f"the run took longer than its limit of {limit:g} minutes (`max_minutes`); {standing.done:,} of "
                 f"{standing.total:,} images are done or begun, and the next run goes on from there"
             )
 

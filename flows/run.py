@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from .emptiness import nothing_in, refuse_empty
-from .environment import prepare_prefect
+from .emptiness import no_image_in, nothing_in, refuse_empty
+from .environment import CREDENTIALS_BLOCK, prepare_prefect, secret
 from .exits import Exit
 from .logs import log_to
 from .progress import Standing, display, watching
@@ -28,13 +29,52 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     one that was.
 
     Raises:
-        ConfigurationError: Something the user has to correct, such as a source that holds nothing; said before Prefect
-            or Ray starts.
+        ConfigurationError: Something the user has to correct, such as a source that holds nothing; said before Ray
+            starts, and before Prefect does unless it holds the credentials.
         JobError: The job stopped.
+    """
+    run_prepared(job, prepared(verbose=verbose), as_json=as_json)
+
+
+def run_retry(
+    destination: str, *, job_id: str | None, runtime: Mapping[str, Any], as_json: bool, verbose: bool
+) -> None:
+    """Run the job that tries again what an earlier one could not restore, as `run_restore` does.
+
+    Args:
+        destination, job_id, runtime: As for `retry_job`.
+        as_json, verbose: As for `run_restore`.
+
+    Raises:
+        ConfigurationError: As for `retry_job` and `run_restore`.
+        JobError: The job stopped.
+    """
+    from .retry import retry_job
+
+    messages = prepared(verbose=verbose)
+    run_prepared(retry_job(destination, job_id=job_id, runtime=runtime), messages, as_json=as_json)
+
+
+def prepared(*, verbose: bool) -> Console:
+    """Make ready for the first store that is opened, and return where messages go.
+
+    Raises:
+        ConfigurationError: The block that is to hold the credentials is not there or does not, or no server answers.
     """
     messages = Console(stderr=True)
     log_to(messages, verbose=verbose)
     prepare_prefect()
+    if secret(CREDENTIALS_BLOCK) is not None:
+        from .credentials import credentials_from_block  # imports Prefect
+        from .server import check_server
+
+        check_server()
+        credentials_from_block()
+    return messages
+
+
+def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
+    """Run the flow, print its summary and end the process with the status that goes with it."""
     output, last = Console(), LastStanding()
     with watching(last):
         summary = restore_with_display(job, messages)
@@ -46,6 +86,8 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
         if not last.fresh:
             output.print(f"nothing was left to restore: this job had done all {summary.images:,} images before")
         print_summary(output, summary)
+    if 0 < summary.images == summary.not_images and not job.retry:  # begun by a deployed run, which skips them all
+        raise no_image_in(job.source, summary.endings)
     if summary.failures:
         sys.exit(Exit.SOME_FAILED)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import dateutil.rrule
+from prefect._vendor.croniter.croniter import croniter
 from prefect.schedules import Cron, Interval, RRule, Schedule
 
 from pipeline.errors import ConfigurationError
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST: Final = timedelta(minutes=1)
+PLANNER: Final[Any] = croniter
+"""What the server plans runs with, so that it has the last word; it has no types."""
 
 
 def schedule_of(*, cron: str | None, interval: str | None, rrule: str | None, timezone: str | None) -> Schedule | None:
@@ -34,7 +37,7 @@ def schedule_of(*, cron: str | None, interval: str | None, rrule: str | None, ti
     zone = zone_of(timezone or "UTC")
     try:
         if cron:
-            return Cron(cron, timezone=zone.key)
+            return coming_cron(Cron(cron, timezone=zone.key), cron)
         if rrule:
             return RRule(coming(rrule, zone), timezone=zone.key)
         return Interval(length_of(str(interval)), anchor_date=datetime(2024, 1, 1, tzinfo=zone), timezone=zone.key)
@@ -69,6 +72,22 @@ def length_of(text: str) -> timedelta:
     if length < SHORTEST:
         raise ValueError("the shortest interval is one minute, 1m")
     return length
+
+
+def coming_cron(schedule: Schedule, cron: str) -> Schedule:
+    """Return the schedule of a cron expression, after making sure that it has a time to come, and none every second.
+
+    Raises:
+        ValueError: It never comes, or has more than five fields: of seconds and of years.
+    """
+    fields, _ = PLANNER.expand(cron)  # those that "@daily" stands for, too
+    if len(fields) != 5:
+        raise ValueError("write five fields: minute, hour, day of the month, month, day of the week")
+    try:
+        PLANNER(cron, datetime.now(UTC)).get_next()
+    except ValueError as error:
+        raise ValueError("it has no time to come; correct its day and month") from error
+    return schedule
 
 
 def coming(rrule: str, zone: ZoneInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,23 +31,23 @@ def server_url() -> str:
 
 @contextmanager
 def server() -> Iterator[SyncPrefectClient]:
-    """Give a client of the server, and turn its silence or its refusal into one line.
+    """Give a client of the server, and turn its silence or its refusal into one line, without a password in its URL.
 
     Raises:
         ConfigurationError: No server is set, or nothing answers there.
         JobError: It answers with an error.
     """
-    url = server_url()
+    url = without_password(server_url())
     try:
         with get_client(sync_client=True) as client:
             client.hello()
             yield client
     except PrefectHTTPStatusError as error:
-        raise JobError(f"the Prefect server at {url} refused: {error}") from error
+        raise JobError(f"the Prefect server at {url} refused: {without_password(str(error))}") from error
     except httpx.HTTPError as error:
+        reason = without_password(str(error)) or type(error).__name__
         raise ConfigurationError(
-            f"no Prefect server answers at {url} ({error or type(error).__name__}); start it, or correct "
-            "PREFECT_API_URL"
+            f"no Prefect server answers at {url} ({reason}); start it, or correct PREFECT_API_URL"
         ) from error
 
 
@@ -63,7 +64,12 @@ def check_server() -> None:
 
 
 def page(path: str) -> str:
-    """Return the address of a page of the server's user interface."""
+    """Return the address of a page of the server's user interface, without a password in it."""
     settings = get_current_settings()
     base = settings.ui_url or server_url().removesuffix("/api")
-    return f"{base.rstrip('/')}/{path}"
+    return f"{without_password(base).rstrip('/')}/{path}"
+
+
+def without_password(text: str) -> str:
+    """Return a text whose URLs name nobody: "http://user:password@host/api" becomes "http://host/api"."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)

@@ -10,14 +10,16 @@ from rich.text import Text
 
 from .columns import columns
 from .request import location
-from .summary import as_data, print_summary
+from .summary import as_data, notes, plain, print_summary
 
 if TYPE_CHECKING:
     from pipeline.summary import JobSummary
 
-HEADINGS: Final = ("job", "last row (UTC)", "images", "restored", "failed", "skipped", "conflict", "PSNR")
+HEADINGS: Final = ("job", "last row (UTC)", "images", "to do", "restored", "failed", "skipped", "conflict", "PSNR")
 NAMES: Final = (0, 1)
 """Columns that are no numbers."""
+WHERE_ANY: Final = ("to do", "conflict")
+"""Columns that are shown where some job has a number there."""
 
 
 def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
@@ -44,16 +46,24 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
     else:
         for line in overview(summaries):
             console.print(line, soft_wrap=True)  # a narrow terminal folds it; nothing is cut
+        for summary in summaries:
+            for note in notes(summary):
+                console.print(plain(f"{summary.job_id}: {note}"), soft_wrap=True)
 
 
 def overview(summaries: list[JobSummary]) -> list[Text]:
-    """Return a heading and a line for each job, in columns: 80 characters wide for up to 999,999 images; PSNR in dB."""
-    return columns([HEADINGS, *map(cells, summaries)], left=NAMES)
+    """Return a heading and a line for each job, in columns; PSNR in dB.
+
+    They are 80 characters wide for up to 999,999 images, and 6 more where there are both conflicts and images to do.
+    """
+    rows = [HEADINGS, *map(cells, summaries)]
+    shown = [n for n, name in enumerate(HEADINGS) if name not in WHERE_ANY or any(row[n] != "0" for row in rows[1:])]
+    return columns([tuple(row[n] for n in shown) for row in rows], left=NAMES)
 
 
 def cells(summary: JobSummary) -> tuple[str, ...]:
     """Return what the columns say of a job."""
-    counts = (summary.images, summary.restored, summary.failed, summary.skipped, summary.conflicts)
+    counts = (summary.images, summary.to_do, summary.restored, summary.failed, summary.skipped, summary.conflicts)
     return (
         summary.job_id,
         f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",

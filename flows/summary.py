@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .options import in_options
 
 if TYPE_CHECKING:
     from pipeline.summary import JobSummary
@@ -19,6 +22,7 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     """Return what there is to say of a job, as pairs of a name and a value."""
     rows = [
         ("images", f"{summary.images:,}"),
+        *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
         ("restored", f"{summary.restored:,}"),
         ("failed", f"{summary.failed:,}"),
         ("skipped", f"{summary.skipped:,}"),
@@ -65,6 +69,25 @@ def places(summary: JobSummary) -> list[tuple[str, str]]:
     return found
 
 
+def notes(summary: JobSummary) -> list[str]:
+    """Return a sentence on what was skipped for its name, and one on what is still to do, if there is any."""
+    from pipeline.retrying import number_of
+
+    found = list[str]()
+    if summary.not_images:
+        endings = endings_in_words(summary.endings)
+        found.append(f"skipped: {summary.not_images:,} not named as JPEG, PNG or WebP files are ({endings})")
+    if summary.to_do:
+        command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
+        found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")
+    return found
+
+
+def endings_in_words(endings: Mapping[str, int]) -> str:
+    """Return how often endings of names come: ".tif 2, .bmp 1"."""
+    return ", ".join(f"{ending} {count:,}" for ending, count in endings.items())
+
+
 def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
     """Return key, error class and message of the first images that were not restored."""
     return [
@@ -74,11 +97,14 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 
 
 def print_summary(console: Console, summary: JobSummary) -> None:
-    """Print the counts and means, then the first failures."""
-    table = Table(title=f"job {summary.job_id}", show_header=False, title_justify="left")
+    """Print the job's id, to be copied, the counts and means, what there is to know of them and the first failures."""
+    console.print(plain(f"job {summary.job_id}"), soft_wrap=True)
+    table = Table(show_header=False)
     for name, value in facts(summary):
         table.add_row(name, plain(value))
     console.print(table)
+    for note in notes(summary):
+        console.print(plain(note), soft_wrap=True)
     for place in places(summary):
         console.print(plain(": ".join(place)), soft_wrap=True)
     print_failures(console, summary)
@@ -88,7 +114,7 @@ def print_failures(console: Console, summary: JobSummary) -> None:
     """Print one line for each of the first images that were not restored, and how many more there are."""
     rows = failures(summary)
     for key, kind, message in rows:
-        console.print(plain(f"{key}: {kind}: {message}"), soft_wrap=True)
+        console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)
     if more := len(summary.failures) - len(rows):
         console.print(f"... and {more:,} more; the manifest has them all")
 

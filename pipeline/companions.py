@@ -10,7 +10,7 @@ from itertools import islice, zip_longest
 from typing import Final
 
 from .errors import UNREADABLE, ConfigurationError, ImageError
-from .keys import INTERNAL, escaped, has_image_name
+from .keys import INTERNAL, escaped, has_image_name, is_resource_fork
 from .store import Store, open_store
 
 LOOKED_AT: Final = 20_000
@@ -122,7 +122,7 @@ def check_match(source: Store, beside: Store, *, name: str) -> None:
             images |= dict.fromkeys((image.key, stem(image.key)), image.key)
             if companion(files, image.key) is not None:
                 return
-        if file is not None and not file.key.startswith(INTERNAL):
+        if file is not None and not file.key.startswith(INTERNAL) and not is_resource_fork(file.key):
             files[stem(file.key)] = file.key
             if stem(file.key) in images:
                 return

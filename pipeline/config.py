@@ -210,7 +210,8 @@ class RestoreJob(Model):
     """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
     the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
     retry: bool = False
-    """Try again the images that failed or were in conflict in earlier runs of this job, and nothing else."""
+    """Try again the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone, and
+    nothing else."""
     result: ResultConfig = Field(default_factory=ResultConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -17,6 +17,7 @@ Block = tuple[bytes, int, int]
 MAX_BLOCKS: Final = 10_000
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 EXIF_HEADER: Final = b"Exif\0\0"
+PHOTOSHOP_HEADER: Final = b"Photoshop 3.0\0"
 XMP_HEADER: Final = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_KEYWORD: Final = b"XML:com.adobe.xmp\0"
 WITHOUT_CONTENT: Final = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
@@ -92,13 +93,12 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
 
 def split_exif(data: bytes) -> tuple[bytes, bytes]:
     """Return a JPEG file without its EXIF block, and the block, empty if there is none."""
-    rest, exif, done = list[bytes](), list[bytes](), 0
-    for name, start, end in jpeg_blocks(data):
-        if name == b"\xe1" and data.startswith(EXIF_HEADER, start, end):
-            rest.append(data[done : start - 4])
-            exif.append(data[start + len(EXIF_HEADER) : end])
-            done = end
-    return b"".join((*rest, data[done:])), b"".join(exif)
+    return _split(data, b"\xe1", EXIF_HEADER)
+
+
+def split_photoshop(data: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG file without its resources of Photoshop, and these, of all segments; empty if there are none."""
+    return _split(data, b"\xed", PHOTOSHOP_HEADER)
 
 
 def xmp_of(data: bytes) -> bytes | None:
@@ -117,3 +117,14 @@ def xmp_of(data: bytes) -> bytes | None:
                 if name == b"XMP ":
                     return data[start:end]
     return None
+
+
+def _split(data: bytes, marker: bytes, header: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG file without the segments that begin so, and what these hold after their headers."""
+    rest, found, done = list[bytes](), list[bytes](), 0
+    for name, start, end in jpeg_blocks(data):
+        if name == marker and data.startswith(header, start, end):
+            rest.append(data[done : start - 4])
+            found.append(data[start + len(header) : end])
+            done = end
+    return b"".join((*rest, data[done:])), b"".join(found)

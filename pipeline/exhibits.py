@@ -67,10 +67,19 @@ def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator
     for row in rows:
         try:
             before = decode(source.get(row.source_key, limit=MOST_BYTES), max_pixels=MOST_PIXELS)
-            after = decode(destination.get(str(row.output_key), limit=MOST_BYTES), max_pixels=MOST_PIXELS)
+            after = decode(_output(destination, str(row.output_key)), max_pixels=MOST_PIXELS)
             yield _exhibit(row.source_key, before, after)
         except (FileNotFoundError, ImageError) as error:
             logger.warning("image not shown key=%r error=%s: %s", row.source_key, type(error).__name__, error)
+
+
+def _output(destination: Store, key: str) -> bytes:
+    try:
+        return destination.get(key, limit=MOST_BYTES)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{destination.url}/{key} is gone; deqir retry {destination.url} makes it again"
+        ) from error
 
 
 def _exhibit(key: str, before: Picture, after: Picture) -> Exhibit:

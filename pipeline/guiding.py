@@ -43,20 +43,20 @@ class Guides:
         """
         if self.by == "lpips" and min(height, width) < SMALLEST:
             raise GuideError(
-                f"LPIPS needs images of at least {SMALLEST} pixels a side, the restored one has {(height, width)} "
-                "(height, width); guide by pixels"
+                f"LPIPS needs images of at least {SMALLEST} pixels a side, the restored one has {width} x {height}; "
+                "guide by pixels"
             )
         try:
             pixels = decode(guide.data, max_pixels=self.max_pixels).pixels
         except ImageError as error:
             raise GuideError(f"the guide {guide.place} cannot be used: {error}") from error
-        pixels, found = pixels.expand(3, -1, -1), tuple(pixels.shape[-2:])
-        if found == (height, width):
+        pixels, (rows, columns) = pixels.expand(3, -1, -1), pixels.shape[-2:]
+        if (rows, columns) == (height, width):
             return pixels
         if self.by == "colour":
             return functional.interpolate(pixels[None], size=(height, width), mode="bicubic", antialias=True)[0]
         raise GuideError(
-            f"the guide {guide.place} is {found} (height, width), the restored image {(height, width)}; "
+            f"the guide {guide.place} has {columns} x {rows} pixels, the restored image {width} x {height}; "
             "guide by colour, or bring it to that size"
         )
 

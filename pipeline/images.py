@@ -2,9 +2,8 @@
 
 Read and written: JPEG, PNG and WebP of 8 bits, grey or RGB, upright whatever EXIF says. What a file says of
 its picture goes into the output: ICC profile, EXIF, XMP, and where the output's format has a place for them
-(WebP has none) resolution and texts. Not carried over: IPTC-IIM blocks (XMP repeats what is in them),
-extended XMP of more than 64 KB, XMP that is not RDF in UTF-8, and what describes the old pixels: thumbnails,
-orientation, sizes.
+(WebP has none) IPTC, resolution and texts. Not carried over: extended XMP of more than 64 KB, XMP that is not
+RDF in UTF-8, and what describes the old pixels: thumbnails, orientation, sizes. docs/manifest.md has the table.
 
 An output says by which job and from which input it was made in one XMP property, `deqir:provenance`, in all
 three formats: programs that keep metadata keep it, also from format to format.
@@ -23,7 +22,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-from . import containers, exif, xmp
+from . import containers, exif, iptc, xmp
 from .config import OutputFormat
 from .errors import DecodeError, EmptyFileError, ImageError, ImageTooLargeError, UnsupportedImageError
 from .metadata import COMMENT, PNG_COLOUR, Metadata, metadata_of
@@ -124,6 +123,8 @@ def encode(image: Tensor, *, like: Picture, output_format: OutputFormat, quality
         case OutputFormat.JPEG:
             comments = [text for keyword, text in like.metadata.texts if keyword == COMMENT]
             options |= {"xmp": packet, "quality": quality, "subsampling": 0, "comment": "\n".join(comments)}
+            if like.metadata.iptc is not None:
+                options["extra"] = iptc.segments(like.metadata.iptc)
         case OutputFormat.WEBP:
             options |= {"xmp": packet, "quality": quality}
     buffer = io.BytesIO()
@@ -132,7 +133,7 @@ def encode(image: Tensor, *, like: Picture, output_format: OutputFormat, quality
         image_file.save(buffer, output_format.name, **options)
     except (OSError, ValueError) as error:
         raise UnsupportedImageError(
-            f"a {output_format.name} has no room for this image's metadata: {error}; output_format=png has"
+            f"a {output_format.name} has no room for this image's metadata: {error}; choose `output_format` png"
         ) from error
     return buffer.getvalue()
 
@@ -147,9 +148,10 @@ def read_provenance(data: bytes) -> str | None:
 
 
 def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
-    block = b""
+    block = resources = b""
     if form == "JPEG":
         data, block = containers.split_exif(data)  # Pillow would make up a resolution from it
+        data, resources = containers.split_photoshop(data)  # and refuse a picture for resources that are cut
     elif form == "WEBP" and (size := containers.webp_size(data)):
         _check_pixels(size, max_pixels)  # Pillow allocates the canvas when it opens the file
     with READERS[form](io.BytesIO(data)) as file:
@@ -158,7 +160,11 @@ def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
         depth = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)
         file.load()
         metadata, order = metadata_of(
-            file.info, block=block, texts=getattr(file, "text", {}), colour=_png_colour(data, form)
+            file.info,
+            block=block,
+            resources=resources,
+            texts=getattr(file, "text", {}),
+            colour=_png_colour(data, form),
         )
         image = _opaque(file, depth)
     if order in TURNS:
@@ -172,7 +178,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageTooLargeError(
-            f"the image has {width} x {height} pixels, but max_pixels is {max_pixels}; raise it if the memory allows"
+            f"the image has {width} x {height} pixels, but `max_pixels` is {max_pixels}; raise it if the memory allows"
         )
 
 
@@ -233,12 +239,12 @@ def _check_room(output_format: OutputFormat, metadata: Metadata, width: int, hei
     if max(width, height) > LARGEST_SIDE[output_format]:
         raise UnsupportedImageError(
             f"a {output_format.name} has sides of at most {LARGEST_SIDE[output_format]} pixels, the restored "
-            f"image is {width} x {height}; choose output_format=png"
+            f"image is {width} x {height}; choose `output_format` png"
         )
     if output_format is not OutputFormat.PNG and metadata.only_png_can_say_it:
         raise UnsupportedImageError(
             f"the image's own gamma or colour space is one that a {output_format.name} cannot state; choose "
-            "output_format=png"
+            "`output_format` png"
         )
 
 
@@ -261,5 +267,7 @@ def _png_info(metadata: Metadata, packet: bytes) -> PngImagePlugin.PngInfo:
         info.add(name, content)
     for keyword, text in metadata.texts:
         info.add_text(keyword, text)
+    if metadata.iptc is not None and iptc.PNG_KEYWORD not in dict(metadata.texts):
+        info.add_text(iptc.PNG_KEYWORD, iptc.text_of(metadata.iptc))
     info.add_itxt("XML:com.adobe.xmp", packet)
     return info

@@ -148,7 +148,7 @@ def observe(
         raise OperatorMismatchError(str(error)) from error
     if math.prod(scene) > limits.max_pixels:
         raise ImageTooLargeError(
-            f"the restored image would have {scene[1]} x {scene[0]} pixels, but max_pixels is "
+            f"the restored image would have {scene[1]} x {scene[0]} pixels, but `max_pixels` is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
     return y, operator, replace(row, width=width, height=height)

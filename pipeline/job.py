@@ -16,7 +16,7 @@ from .assembly import make_worker
 from .config import RestoreJob
 from .errors import ConfigurationError
 from .executors import OnProgress, executor_of
-from .identity import identity_of
+from .identity import Identity, identity_of
 from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import ManifestRow, read_rows
@@ -82,8 +82,8 @@ class JobPlan:
         return self.inputs - self.done
 
 
-def open_job(job: RestoreJob, /) -> Job:
-    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
+    """Return settings that are checked, with absolute places, and what their job is known by; nothing is written.
 
     Raises:
         ConfigurationError: A setting that the user has to correct.
@@ -95,9 +95,19 @@ def open_job(job: RestoreJob, /) -> Job:
     check_device(job.runtime)
     check_networks(job.result)
     identity = identity_of(job)
-    file, job_id = identity.file, identity.job_id
-    check_start_noise(job, file)
+    check_start_noise(job, identity.file)
     check_companions(job)
+    return job, identity
+
+
+def open_job(job: RestoreJob, /) -> Job:
+    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+
+    Raises:
+        ConfigurationError: A setting that the user has to correct.
+    """
+    job, identity = check_job(job)
+    file, job_id = identity.file, identity.job_id
     if job.retry:
         open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
     destination = open_store(job.destination, writable=True)

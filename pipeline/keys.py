@@ -168,8 +168,13 @@ def check_output_key(key: str, *, of: str = "its output") -> None:
 
 
 def has_image_name(key: str) -> bool:
-    """Return whether an object is to be restored, by the extension of its name."""
-    return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS
+    """Return whether an object is to be restored, by its name alone: by its extension, unless it is a resource fork."""
+    return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS and not is_resource_fork(key)
+
+
+def is_resource_fork(key: str) -> bool:
+    """Return whether an object is what a Mac writes beside each file in a place that is not its own: ._photo.jpg."""
+    return posixpath.basename(key).startswith("._")
 
 
 def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -> dict[str, str]:

@@ -164,6 +164,7 @@ PARTS: Final = Table(
 )
 SCHEMA: Final = PARTS.schema
 ENDS: Final = ("source_key", "source_etag", "status")
+OUTPUTS: Final = (*ENDS, "output_key", "samples")
 
 
 def encode_part(rows: Sequence[ManifestRow]) -> bytes:
@@ -202,6 +203,15 @@ def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
     return _each_row(store, layout, _decode_ends)
 
 
+def read_outputs(store: Store, layout: Layout) -> Iterator[tuple[str, str, str, str | None, int | None]]:
+    """Yield what `read_ends` does, each with output_key and samples.
+
+    Raises:
+        ConfigurationError: A part cannot be read; it is named.
+    """
+    return _each_row(store, layout, partial(PARTS.decode_columns, names=OUTPUTS))
+
+
 def part_keys(store: Store, layout: Layout) -> list[str]:
     """Return the keys of a job's parts, in order."""
     return sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
@@ -213,8 +223,13 @@ def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
+    return map_objects(store, keys, decode, limit=MAX_PART_BYTES)
+
+
+def map_objects(store: Store, keys: Iterable[str], decode: Callable[[bytes], T], *, limit: int) -> Iterator[T]:
+    """Yield what `decode` makes of each of a job's objects, none larger than `limit` bytes, as `map_parts` does."""
     with threads(READERS, "manifest") as pool:
-        yield from map_ahead(pool, partial(_read_part, store, decode), keys, ahead=READERS)
+        yield from map_ahead(pool, partial(_read, store, decode, limit), keys, ahead=READERS)
 
 
 def _decode_ends(data: bytes) -> list[tuple[str, str, str]]:
@@ -226,8 +241,8 @@ def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) 
         yield from rows
 
 
-def _read_part(store: Store, decode: Callable[[bytes], T], key: str) -> T:
+def _read(store: Store, decode: Callable[[bytes], T], limit: int, key: str) -> T:
     try:
-        return decode(store.get(key, limit=MAX_PART_BYTES))
+        return decode(store.get(key, limit=limit))
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from . import exif, xmp
+from . import exif, iptc, xmp
 from .containers import EXIF_HEADER
 
 ICC_SPACE: Final = {"L": b"GRAY", "RGB": b"RGB "}
@@ -25,6 +25,7 @@ class Metadata:
         icc: ICC profile.
         exif: EXIF block without orientation and thumbnail, from its TIFF header on.
         xmp: XMP packet without orientation, thumbnails and the provenance of an earlier job.
+        iptc: IPTC record: caption, author, place and the like.
         dpi: Pixels to an inch, across and down, as the file has it.
         texts: Keywords and texts: a JPEG's comment as "Comment", all of a PNG's.
         colour: Name and content of the chunks with which a PNG says what its numbers mean.
@@ -33,6 +34,7 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     texts: tuple[tuple[str, str], ...] = ()
     colour: tuple[tuple[bytes, bytes], ...] = ()
@@ -58,6 +60,7 @@ def metadata_of(
     info: Mapping[Any, Any],
     *,
     block: bytes,
+    resources: bytes,
     texts: Mapping[str, str],
     colour: tuple[tuple[bytes, bytes], ...],
 ) -> tuple[Metadata, int]:
@@ -66,6 +69,7 @@ def metadata_of(
     Args:
         info: What Pillow found; in a PNG any text chunk can pass itself off as any entry.
         block: The EXIF block where it is not in `info`.
+        resources: A JPEG's resources of Photoshop.
         texts: Texts by keyword.
         colour: A PNG's colour chunks.
     """
@@ -76,6 +80,7 @@ def metadata_of(
         icc=_bytes(info.get("icc_profile")) or None,
         exif=exif.upright(block) or None,
         xmp=xmp.upright(packet),
+        iptc=iptc.record_in(resources or _raw_profile(info.get(iptc.PNG_KEYWORD))),
         dpi=_dpi(info.get("dpi") or exif.dpi(block), turned=order > 4),
         texts=tuple((key, str(text)) for key, text in texts.items() if _is_text(key)) or _comment(info),
         colour=colour,
@@ -91,9 +96,13 @@ def _exif_in(info: Mapping[Any, Any]) -> bytes:
     """Return the EXIF block of a PNG or WebP file, also where old programs wrote it as text."""
     if block := _bytes(info.get("exif")):
         return block.removeprefix(EXIF_HEADER)
-    digits = "".join(str(info.get("Raw profile type exif", "")).split("\n")[3:])
+    return _raw_profile(info.get("Raw profile type exif")).removeprefix(EXIF_HEADER)
+
+
+def _raw_profile(text: object) -> bytes:
+    """Return what stands in a PNG's text in hexadecimal, below its name and its size; empty if there is none."""
     try:
-        return bytes.fromhex(digits).removeprefix(EXIF_HEADER)
+        return bytes.fromhex("".join(str(text or "").split("\n")[3:]))
     except ValueError:
         return b""
 
@@ -101,7 +110,7 @@ def _exif_in(info: Mapping[Any, Any]) -> bytes:
 def _is_text(keyword: str) -> bool:
     """Return whether a PNG's text is one; some are other metadata that have a place of their own."""
     return keyword not in ("XML:com.adobe.xmp", "exif") and not (
-        keyword.startswith("Raw profile type") and keyword != "Raw profile type iptc"
+        keyword.startswith("Raw profile type") and keyword != iptc.PNG_KEYWORD
     )
 
 

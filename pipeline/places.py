@@ -24,7 +24,7 @@ def with_places(job: RestoreJob) -> RestoreJob:
     result = result.model_copy(update={"degradation": result.degradation.model_copy(update=told)})
     if result.guide_place is not None:
         result = result.model_copy(update={"guide": place(result.guide_place)})
-    if "/" in result.prior or result.prior.startswith("."):  # a path, not a name
+    if is_path(result.prior):
         result = result.model_copy(update={"prior": place(result.prior)})
     return job.model_copy(update={**places, "result": result})
 
@@ -35,6 +35,11 @@ def place(url: str) -> str:
     Other schemes pass as they are: `open_store` refuses them by name.
     """
     return url.rstrip("/") if "://" in url else str(Path(url).expanduser().resolve())
+
+
+def is_path(prior: str) -> bool:
+    """Return whether a prior is a path, and not a name."""
+    return "/" in prior or prior.startswith(".")
 
 
 def refuse_overlap(name: str, place: str, destination: str) -> None:

@@ -23,6 +23,7 @@ from .keys import (
     check_output_key,
     escaped,
     has_image_name,
+    is_resource_fork,
     output_keys,
 )
 from .parquet import Table
@@ -87,14 +88,13 @@ def plan(
     Raises:
         ConfigurationError: A stored generation cannot be read.
     """
-    found = source.list() if keys is None else _heads(source, keys)
-    listed = {info.key: info for info in found if not info.key.startswith(INTERNAL)}
+    listed = _inputs(source.list() if keys is None else _heads(source, keys))
     shards: list[Shard] = []
     for generation in count():
         key = layout.plan(generation)
         stored = _read(destination, key)
         if stored is None:
-            new = _shards(_new(listed.values(), shards), _given(shards), shard_size, EXTENSIONS[output_format])
+            new = _further(listed, shards, shard_size, output_format)
             if not new:
                 break
             if destination.create(key, GENERATIONS.encode([row for shard in new for row in _rows(shard)])):
@@ -109,8 +109,33 @@ def plan(
         shards += stored
     if keys is None:
         return tuple(shards)
-    wanted = {(escaped(info.key), info.etag) for info in listed.values()}
+    wanted = {(escaped(info.key), info.etag) for info in listed}
     return tuple(shard for shard in shards if any((ref.key, ref.etag) in wanted for ref in shard.images))
+
+
+def plan_unwritten(
+    source: Store, known: Sequence[Shard], *, shard_size: int, output_format: OutputFormat
+) -> tuple[Shard, ...]:
+    """Return all shards of a job as `plan` would, without writing anything.
+
+    Args:
+        source, shard_size, output_format: As for `plan`.
+        known: The shards of its plan as it is written.
+    """
+    return (*known, *_further(_inputs(source.list()), known, shard_size, output_format))
+
+
+def _inputs(found: Iterable[ObjectInfo]) -> list[ObjectInfo]:
+    """Return what is no record of a job that wrote to the source."""
+    listed = {info.key: info for info in found if not info.key.startswith(INTERNAL)}
+    return list(listed.values())
+
+
+def _further(
+    listed: Iterable[ObjectInfo], known: Sequence[Shard], shard_size: int, output_format: OutputFormat
+) -> list[Shard]:
+    """Return shards of what is new in a source."""
+    return _shards(_new(listed, known), _given(known), shard_size, EXTENSIONS[output_format])
 
 
 def _heads(source: Store, keys: Iterable[str]) -> Iterator[ObjectInfo]:
@@ -216,6 +241,8 @@ def _refusal(key: str) -> str | UnsafeKeyError | None:
     """Return why an object is not restored: a reason to skip it or an error; None if it is."""
     if key.endswith("/"):
         return "a folder's marker, not a file"
+    if is_resource_fork(key):
+        return "a Mac's resource fork, no image"
     if not has_image_name(key):
         return "not an image by its name; images end in .jpg, .jpeg, .jpe, .jfif, .png or .webp"
     try:

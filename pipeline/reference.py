@@ -49,9 +49,9 @@ class Reference:
         except UNREADABLE as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None
-        (height, width), found = shape[-2:], tuple(pixels.shape[-2:])
-        if not (0 <= found[0] - height <= self.slack and 0 <= found[1] - width <= self.slack):
-            self._tell(key, f"it is {found} (height, width), the restored image {(height, width)}")
+        (height, width), (rows, columns) = shape[-2:], pixels.shape[-2:]
+        if not (0 <= rows - height <= self.slack and 0 <= columns - width <= self.slack):
+            self._tell(key, f"it has {columns} x {rows} pixels, the restored image {width} x {height}")
             return None
         return pixels[:, :height, :width].expand(3, -1, -1)
 

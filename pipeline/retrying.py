@@ -1,10 +1,11 @@
-"""Trying again what failed: as a job of its own, whose plan is what the jobs before it could not do.
+"""Trying again what failed or was lost: as a job of its own, whose plan is what the jobs before it left undone.
 
 A row is final, and a plan never changes, so that a second try of an image cannot be a second row of the first
 job. It is a row of a job that follows: <job id>-retry1, then -retry2, with the settings of the first, its own plan
 and its own manifest. Each of them has exactly one row for each of its inputs; what became of an input in the end
 says the last one that has it. What failed and is gone from the source since is an input of the next retry, too, which
-skips it: so the manifests alone tell that nothing is left to do about it.
+skips it: so the manifests alone tell that nothing is left to do about it. What was restored and is gone from the
+destination since is restored once more, out of the same bytes with the same noise.
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ from typing import Final
 
 from .errors import ConfigurationError
 from .keys import Layout, unescaped
-from .manifest import NOT_RESTORED, Status, read_ends
+from .lost import Listing, is_gone, written
+from .manifest import NOT_RESTORED, Status, read_outputs
 from .plan import create_plan, stored_plan, uncommitted
 from .shards import ImageRef
 from .store import Store
 from .threads import map_ahead, threads
+
+Version = tuple[str, str]
+"""Key and etag of an input."""
 
 ASKED_AT_ONCE: Final = 8
 GONE: Final = "gone from the source since it failed, or another version is there; if it comes back, retry again"
 
 
 def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
-    """Return the id of the job that tries again what failed or was in conflict, its plan written.
+    """Return the id of the job that tries again what failed, was in conflict or was lost, its plan written.
 
     That is the last retry, if it is not finished; else a new one, if something failed and was neither restored nor
-    replaced since; else the last job, which has nothing left to do.
+    replaced since, or was restored and is gone; else the last job, which has nothing left to do.
 
     Args:
         source: The inputs.
@@ -89,23 +94,17 @@ def finished(destination: Store, job_id: str) -> bool:
 
 
 def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[ImageRef]:
-    """Return the versions to try again: those that failed and that the source still has, or has again.
+    """Return the versions to try again: those that failed or were lost and that the source still has, or has again.
 
-    With them come those that it has no more, refused so that they get `skipped` rows and count as failed no longer;
-    but no version that is so already, or after which the job found one that did not fail or is there. Those that were
-    refused by their names are left out: no other try has another end.
+    With them come those that failed and that it has no more, refused so that they get `skipped` rows and count as
+    failed no longer; but no version that is so already, or after which the job found one that did not fail or is there.
+    Those that were refused by their names are left out: no other try has another end.
     """
-    failed = dict[tuple[str, str], str]()
-    for job_id in jobs:
-        for key, etag, status in read_ends(destination, Layout(job_id)):
-            if status == Status.RESTORED:
-                failed.pop((key, etag), None)
-            elif status in NOT_RESTORED or (key, etag) in failed:
-                failed[key, etag] = status
-    keys = {key for key, _ in failed}
+    failed, lost = _undone(destination, jobs)
+    keys = {key for key, _ in (*failed, *lost)}
     planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images if ref.key in keys)
     refs = [ref for ref in planned if ref.refusal is None]
-    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in failed])
+    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in failed or (ref.key, ref.etag) in lost])
     found, settled = list[ImageRef](), set[str]()
     for ref in reversed(refs):  # the newest first
         end = failed.get((ref.key, ref.etag))
@@ -116,6 +115,30 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
         elif ref.key not in settled and end != Status.SKIPPED:
             found.append(replace(ref, output_key=None, refusal=GONE))
     return found[::-1]
+
+
+def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
+    """Return how those versions ended that failed in the end, and those that were restored and lost something since."""
+    failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
+    there = Listing.of(destination)
+    for layout in map(Layout, jobs):
+        for key, etag, status, output_key, samples in read_outputs(destination, layout):
+            version = key, etag
+            if status == Status.RESTORED:
+                failed.pop(version, None)
+                missing = [each for each in written(layout, str(output_key), samples) if each not in there]
+            elif status in NOT_RESTORED or version in failed:
+                failed[version] = status
+                missing = []
+            else:
+                continue
+            if missing:
+                doubtful[version] = missing
+            else:
+                doubtful.pop(version, None)
+    with threads(ASKED_AT_ONCE, "lost") as pool:  # a listing may precede a row, and some tell names otherwise
+        gone = map_ahead(pool, partial(is_gone, destination), doubtful.values(), ahead=ASKED_AT_ONCE)
+        return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
 
 
 def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:

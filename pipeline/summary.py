@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from .briefs import Brief
+from .endings import endings_of, most_frequent
 from .manifest import NOT_RESTORED, Status
 
 
@@ -36,6 +37,10 @@ class JobSummary:
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
         restored, failed, skipped, conflicts: Inputs by the status of their newest version.
+        to_do: Inputs that have no row yet in the newest version that is planned; one that has a row of an older version
+            counts here and there.
+        not_images: How many of the skipped inputs are no images by their names.
+        endings: How often the most frequent endings of those names come, those first, and the others.
         replaced: Rows of older versions, and of failed ones that a retry found gone; no other number tells of them.
         restored_since: How many of the failed and conflicting inputs were restored since, by a later retry of the job
             or, where this is a retry, in a newer version.
@@ -58,6 +63,9 @@ class JobSummary:
     failed: int
     skipped: int
     conflicts: int
+    to_do: int
+    not_images: int
+    endings: Mapping[str, int]
     replaced: int
     restored_since: int
     failures: tuple[Failure, ...]
@@ -112,6 +120,7 @@ class Sums:
     """Some of a job's rows in numbers that add up; each as in `JobSummary`, but what is a mean there is a sum here.
 
     Attributes:
+        endings: How often each ending comes among the names of skipped inputs that are no images by these.
         failures: Every failed or conflicting input.
         psnr, psnr_given, psnr_start, ssim: Of the restored images that were measured.
     """
@@ -120,6 +129,7 @@ class Sums:
     failed: int
     skipped: int
     conflicts: int
+    endings: Counter[str]
     failures: tuple[Brief, ...]
     fallbacks: int
     suspects: int
@@ -145,6 +155,7 @@ def sums_of(rows: Sequence[Brief]) -> Sums:
         failed=count[Status.FAILED],
         skipped=count[Status.SKIPPED],
         conflicts=count[Status.CONFLICT],
+        endings=endings_of(row.source_key for row in rows if row.status == Status.SKIPPED),
         failures=tuple(row for row in rows if row.status in NOT_RESTORED),
         fallbacks=sum(row.fallback is True for row in restored),
         suspects=sum(row.operator_suspect is True for row in restored),
@@ -166,6 +177,7 @@ def summary_of(
     destination: str,
     parts: Sequence[Sums],
     *,
+    to_do: int = 0,
     replaced: int = 0,
     restored_since: Collection[tuple[str, str]] = frozenset(),
 ) -> JobSummary:
@@ -175,6 +187,7 @@ def summary_of(
         job_id: Of the job.
         destination: Its URL.
         parts: Its rows, one for each input, in any number of parts.
+        to_do: How many inputs have no row yet.
         replaced: How many rows of older versions, or of such as are gone, were left out.
         restored_since: Key and etag of what was made good since.
     """
@@ -182,6 +195,9 @@ def summary_of(
     left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
     measured = sum(part.psnr.count for part in parts)
     comparable = sum(part.psnr_given.count for part in parts)
+    endings = Counter[str]()
+    for part in parts:
+        endings.update(part.endings)
     return JobSummary(
         job_id=job_id,
         destination=destination,
@@ -189,6 +205,9 @@ def summary_of(
         failed=sum(part.failed for part in parts),
         skipped=sum(part.skipped for part in parts),
         conflicts=sum(part.conflicts for part in parts),
+        to_do=to_do,
+        not_images=endings.total(),
+        endings=most_frequent(endings),
         replaced=replaced,
         restored_since=len(bad) - len(left),
         failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),

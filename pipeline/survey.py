@@ -2,6 +2,7 @@
 
 Of a part stay its numbers, its failures and eight bytes for each row, by which inputs are found that have rows of
 several versions. Parts with a row that does not count, such as that of an older version, are read again without it.
+What was restored, lost and could not be restored again counts by the row of that retry.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .manifest import Status, map_parts, part_keys
 from .sample import Sample
 from .store import Store
 from .summary import JobSummary, Sums, summary_of, sums_of
-from .versions import newest, restored_since, version_of
+from .versions import failed_since, newest, restored_since, version_of
+from .waiting import inputs_to_do
 
 MOST_SAMPLED: Final = 1000
 
@@ -72,18 +74,19 @@ def survey_of(store: Store, job_id: str) -> Survey:
         histories.add(residuals)
         worst = worst_of([*residuals, worst])
     images = sum(len(part.names) for part in parts.values())
-    left_out = _left_out(store, job_id, parts)
+    left_out, instead = _corrections(store, job_id, parts)
     again = _with_names(parts, {hash(key) for key, _ in left_out})
     for key, (rows, _) in zip(again, map_parts(store, again, decode_briefs), strict=True):
         parts[key] = _part_of([row for row in rows if version_of(row) not in left_out])
-    sums = [part.sums for part in parts.values()]
+    sums = [*(part.sums for part in parts.values()), sums_of(instead)]
     failures = chain.from_iterable(each.failures for each in sums)
     return Survey(
         summary=summary_of(
             job_id,
             store.url,
             sums,
-            replaced=images - sum(len(part.names) for part in parts.values()),
+            to_do=inputs_to_do(store, Layout(job_id), parts, rows=images),
+            replaced=images - len(instead) - sum(len(part.names) for part in parts.values()),
             restored_since=restored_since(store, job_id, failures),
         ),
         restored=tuple(row for row in restored.chosen if version_of(row) not in left_out),
@@ -104,14 +107,20 @@ def _part_of(rows: list[Brief]) -> Part:
     return Part(array("q", (hash(row.source_key) for row in rows)), sums_of(rows))
 
 
-def _left_out(store: Store, job_id: str, parts: Mapping[str, Part]) -> set[tuple[str, str]]:
-    """Return the versions whose rows do not count, which only a failure can be, or one of several rows of an input."""
-    several = _several(parts)
-    doubtful = _with_names(parts, several)
-    found = (row for rows, _ in map_parts(store, doubtful, decode_briefs) for row in rows)
-    rows = {version_of(row): row for row in found if hash(row.source_key) in several}
-    rows |= {version_of(row): row for part in parts.values() for row in part.sums.failures}
-    return rows.keys() - set(map(version_of, newest(store, job_id, list(rows.values()))))
+def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[set[tuple[str, str]], list[Brief]]:
+    """Return the versions whose rows do not count, and rows of retries that count for some of them.
+
+    Only a failure can be of the former, or one of several rows of an input, or what was lost and failed in a retry.
+    """
+    failures = {version_of(row): row for part in parts.values() for row in part.sums.failures}
+    later = failed_since(store, job_id)
+    names = _several(parts) | {hash(key) for key, _ in later.keys() - failures.keys()}
+    found = (row for rows, _ in map_parts(store, _with_names(parts, names), decode_briefs) for row in rows)
+    rows = {version_of(row): row for row in found if hash(row.source_key) in names} | failures
+    lost = {version for version, row in rows.items() if row.status == Status.RESTORED and version in later}
+    counting = newest(store, job_id, [later[version] if version in lost else row for version, row in rows.items()])
+    instead = [row for row in counting if version_of(row) in lost]
+    return rows.keys() - set(map(version_of, counting)) | lost, instead
 
 
 def _several(parts: Mapping[str, Part]) -> set[int]:

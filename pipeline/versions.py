@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
-from .briefs import Brief
+from .briefs import Brief, decode_briefs
 from .keys import Layout
-from .manifest import NOT_RESTORED, Status, read_ends
+from .manifest import NOT_RESTORED, Status, map_parts, part_keys, read_ends
 from .plan import stored_plan
 from .retrying import base_of, number_of, tries_of
 from .store import Store
@@ -59,7 +59,8 @@ def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[t
 def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[tuple[str, str]]:
     """Return key and etag of what a job did not restore and what was made good since; without failures nothing is read.
 
-    A later retry did that, in the same version; or, where this is a retry, the job itself, in a newer one.
+    A later retry did that, in the same version; or, where this is a retry, the job itself, in a newer one. Of several
+    tries the last counts: what was restored may have been lost, and have failed then.
 
     Args:
         destination: Where the jobs are.
@@ -73,16 +74,38 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     if not failed:
         return frozenset()
     base, number = base_of(job_id), number_of(job_id)
-    others = [*([base] if number else []), *tries_of(destination, base, first=number + 1)]
-    ends = (end for other in others for end in read_ends(destination, Layout(other)))
-    keys = {key for key, _ in failed}
-    restored = {(key, etag) for key, etag, status in ends if status == Status.RESTORED and key in keys}
+    keys, last = {key for key, _ in failed}, dict[tuple[str, str], str]()
+    for other in [*([base] if number else []), *tries_of(destination, base, first=number + 1)]:
+        ends = read_ends(destination, Layout(other))
+        last |= {(key, etag): status for key, etag, status in ends if key in keys}
+        if number and other == base:  # of what failed here the job's own row is older
+            last = {version: status for version, status in last.items() if version not in failed}
+    restored = {version for version, status in last.items() if status == Status.RESTORED}
     left = failed - restored
     doubtful = {key for key, _ in left} & {key for key, _ in restored}
     found = _order(destination, job_id, doubtful) if doubtful else {}
-    last = {key: at for (key, etag), at in found.items() if (key, etag) in restored}  # in order: the newest stays
-    newer = {version for version in left if last.get(version[0], -1) > found.get(version, -1)}
+    latest = {key: at for (key, etag), at in found.items() if (key, etag) in restored}  # in order: the newest stays
+    newer = {version for version in left if latest.get(version[0], -1) > found.get(version, -1)}
     return frozenset(failed & restored | newer)
+
+
+def failed_since(destination: Store, job_id: str) -> dict[tuple[str, str], Brief]:
+    """Return the rows of what later retries could not restore, by key and etag; without retries nothing is read.
+
+    Of several tries of a version the last counts, but for one that found it gone.
+
+    Raises:
+        ConfigurationError: A manifest cannot be read.
+    """
+    found = dict[tuple[str, str], Brief]()
+    for retry in tries_of(destination, base_of(job_id), first=number_of(job_id) + 1):
+        for rows, _ in map_parts(destination, part_keys(destination, Layout(retry)), decode_briefs):
+            for row in rows:
+                if row.status == Status.RESTORED:
+                    found.pop(version_of(row), None)
+                elif row.status in NOT_RESTORED:
+                    found[version_of(row)] = row
+    return found
 
 
 def version_of(row: Brief) -> tuple[str, str]:

@@ -51,9 +51,10 @@ class Inpainting:
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
-        if (height, width) != self.keep.shape[-2:]:
+        rows, columns = self.keep.shape[-2:]
+        if (height, width) != (rows, columns):
             raise ValueError(
-                f"the mask is {tuple(self.keep.shape[-2:])} (height, width) but the image is {(height, width)}; "
+                f"the mask has {columns} x {rows} pixels, but the image {width} x {height}; "
                 "an inpainting mask must have its image's size"
             )
         if self.keep.ndim == 3 and channels != len(self.keep):

@@ -112,7 +112,7 @@ def test_a_large_hole_is_filled_from_its_border_without_the_masked_values() -> N
     ("A", "shape", "says"),
     [
         (SuperResolution(scale=4), (1, 3, 10, 12), "divisible by 4"),
-        (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 4, 5), "must have its image's size"),
+        (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 4, 5), "has 4 x 4 pixels, but the image 5 x 4; "),
         (Colorization(), (1, 1, 4, 4), "3 channels"),
     ],
 )

@@ -212,8 +212,20 @@ def test_an_interrupted_run_ends_soon_and_is_resumed(
     _, messages = process.communicate()
     assert process.returncode == status, messages
     assert "Traceback" not in messages
+    assert messages.splitlines()[-1] == "error: interrupted; run the same command again to resume"
     assert deqir("restore", source, destination, *options).returncode == 0
     assert len(rows_in(str(destination))) == 12
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_words_are_completed(deqir: Command, shell: str) -> None:
+    script = deqir(_DEQIR_COMPLETE=f"source_{shell}")
+    assert f"_DEQIR_COMPLETE=complete_{shell}" in script.stdout, script.stderr
+    for words, found in (("deqir re", ("restore", "retry")), ("deqir restore A B --dr", ("--dry-run",))):
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        asked |= {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        run = deqir(**asked, _DEQIR_COMPLETE=f"complete_{shell}")
+        assert all(each in run.stdout for each in found), run.stdout + run.stderr
 
 
 def test_an_error_is_shown_without_the_colours_and_with_the_brackets_of_its_text(capsys) -> None:

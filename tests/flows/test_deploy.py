@@ -132,6 +132,9 @@ def test_a_pool_that_is_made_does_one_run_at_a_time_unless_told_otherwise(api, d
     ("options", "text"),
     [
         ({"cron": "0 25 * * *"}, "--cron '0 25 * * *': Invalid cron string"),
+        ({"cron": "0 0 30 2 *"}, "--cron '0 0 30 2 *': it has no time to come"),
+        ({"cron": "* * * * * *"}, "--cron '* * * * * *': write five fields"),
+        ({"cron": "0 3 * *"}, "--cron '0 3 * *': Invalid cron string"),
         ({"cron": "0 3 * * *", "interval": "6h"}, "--cron and --interval are two schedules"),
         ({"cron": "0 3 * * *", "timezone": "Mars/Olympus"}, "--timezone Mars/Olympus: no such time zone"),
         ({"timezone": "Europe/Vienna"}, "--timezone needs --cron"),
@@ -146,6 +149,11 @@ def test_a_schedule_that_cannot_be_is_refused_before_anything_is_registered(opti
         schedule(**options)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * *", "0 0 29 2 *", "*/5 8-18 * * MON-FRI", "@daily"])
+def test_a_cron_schedule_that_comes_is_taken_however_seldom(cron) -> None:
+    assert schedule(cron=cron).cron == cron
 
 
 def test_an_interval_counts_from_midnight_in_its_time_zone_whenever_it_is_registered() -> None:
@@ -186,7 +194,7 @@ def test_without_a_server_set_nothing_is_started_to_hold_the_deployment() -> Non
 def test_deploy_has_every_option_of_restore_that_describes_the_job() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     restore, deploy = ({each.opts[0] for each in commands[name].params} for name in ("restore", "deploy"))
-    assert restore - deploy == {"--json", "--verbose"}
+    assert restore - deploy == {"--dry-run", "--json", "--verbose"}
 
 
 def test_the_file_prefect_yaml_makes_the_same_deployment_as_the_command_that_it_names(

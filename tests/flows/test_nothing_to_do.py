@@ -35,6 +35,18 @@ def test_an_empty_folder_is_told_and_no_job_is_written(tmp_path: Path, tiny_prio
     assert not destination.exists()
 
 
+def test_a_folder_without_any_image_is_told_with_what_is_there_and_no_job_is_written(
+    tmp_path: Path, tiny_prior: str, deqir: Command
+) -> None:
+    source, destination = tmp_path / "in", tmp_path / "out"
+    for name in ("a.tif", "b.TIF", "c.bmp", "._d.jpg"):
+        put(source, name, b"no image that is read here")
+    line = one_line(deqir("restore", source, destination, *quick(tiny_prior)))
+    assert f"{source} holds no image" in line
+    assert ".webp, but .tif 2, ._* 1, .bmp 1;" in line
+    assert not destination.exists()
+
+
 @pytest.mark.s3
 def test_a_mistyped_prefix_is_told_whatever_the_destination_holds(s3_server, s3_url, tiny_prior, deqir) -> None:
     put_pictures(s3_server, f"{s3_url}/in")
@@ -76,6 +88,21 @@ def test_a_deployed_run_with_nothing_in_its_source_warns_and_the_command_line_sa
     assert run.returncode == 2
     assert f"error: the source {source} holds no object" in run.stderr
     assert snapshot(destination) == before
+
+
+def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as_well(
+    tmp_path: Path, tiny_prior: str, deqir: Command, prefect_environment: dict[str, str]
+) -> None:
+    put(tmp_path / "in", "a.tif", b"no image that is read here")
+    job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
+    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    restore = ["restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), "--device", "cpu"]
+    run = deqir(*restore)
+    assert run.returncode == 2
+    assert "skipped: 1 not named as JPEG, PNG or WebP files are (.tif 1)" in run.stdout
+    assert f"error: the source {tmp_path / 'in'} holds no image" in run.stderr
+    write_archive(tmp_path / "in", 1)
+    assert deqir(*restore).returncode == 0
 
 
 def test_a_prefect_server_that_is_not_there_is_one_line(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:

@@ -28,7 +28,7 @@ from pipeline.summary import Failure, JobSummary
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,
-    replaced=0,
+    to_do=0, not_images=0, endings={}, replaced=0,
     restored_since=0,
     failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_given=None, psnr_start=None,
     ssim=None, measured=0, sampled=0,

@@ -26,14 +26,16 @@ def test_the_sentence_counts_images_failures_pace_and_time_left() -> None:
     assert str(standing()) == "615 of 1,000 images, 3 failed, ETA 9 min, 41/min"
 
 
-def test_the_pace_is_this_runs_alone() -> None:
+def test_the_pace_and_the_failures_are_this_runs_alone() -> None:
     resumed = standing(done=900, fresh=10, seconds=60)
-    assert str(resumed) == "900 of 1,000 images, 3 failed, ETA 10 min, 10/min"
+    assert str(resumed) == "900 of 1,000 images, 3 failed in this run, ETA 10 min, 10/min"
+    nothing_left = standing(done=1000, fresh=0, failed=0)
+    assert str(nothing_left) == "1,000 of 1,000 images, 0 failed in this run"
 
 
 def test_nothing_is_promised_before_the_first_image() -> None:
     assert str(standing(done=0, failed=0)) == "0 of 1,000 images, 0 failed"
-    assert str(standing(done=400, fresh=0)) == "400 of 1,000 images, 3 failed"
+    assert str(standing(done=400, fresh=0, failed=0)) == "400 of 1,000 images, 0 failed in this run"
 
 
 def test_conflicts_are_named_where_there_are_any_and_the_end_has_no_eta() -> None:

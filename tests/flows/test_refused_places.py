@@ -1,4 +1,4 @@
-"""URLs that may hold credentials: no command takes them, and none of them reaches the server or a message."""
+"""URLs that may hold credentials: no command takes them for a place, and no message repeats what they hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pipeline.config import RestoreJob
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, JobError
 from tests.flows.live import Api
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
@@ -67,4 +67,44 @@ def test_watching_a_deployment_that_has_one_is_refused(api: Api) -> None:
         pytest.raises(ConfigurationError, match="an S3 place is") as caught,
     ):
         runs.deployment()
+    assert SECRET not in str(caught.value)
+
+
+def with_password(url: str) -> str:
+    """The same server's URL as somebody has it who sits behind a proxy that asks for a password."""
+    return url.replace("://", f"://keeper:{SECRET}@")
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["deploy", "nightly", "in", "out"]], ids=lambda command: command[0])
+def test_a_server_that_does_not_answer_is_named_without_its_password(command, deqir) -> None:
+    done = deqir(*command, PREFECT_API_URL=with_password("http://127.0.0.1:9/api"))
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in said
+    assert SECRET not in said
+
+
+def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.check_server import check_api
+    from flows.server import page, server
+
+    plain = api.url
+    with temporary_settings({PREFECT_API_URL: with_password(plain)}), server() as client:
+        assert check_api(client).what == f"server {plain}/"
+        assert page("runs") == f"{plain.removesuffix('/api')}/runs"
+
+
+def test_what_a_server_refuses_is_told_without_its_password(api: Api) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.server import server
+
+    with (
+        temporary_settings({PREFECT_API_URL: with_password(f"{api.url}/nowhere")}),
+        pytest.raises(JobError, match=r"refused: .*404") as caught,
+        server(),
+    ):
+        pass
     assert SECRET not in str(caught.value)

@@ -52,6 +52,9 @@ def test_every_place_becomes_one_that_holds_in_every_process() -> None:
     assert degradation_of(wanted) == OldPhotograph(masks=str(Path("m").absolute()), grey=False)
     guided = job(result={"optimise": 3, "guide": "g"}).result
     assert guided.guide == str(Path("g").absolute())
+    for prior in ("./mine", "networks/mine", ".."):
+        assert job(result={"prior": prior}).result.prior == str(Path(prior).absolute())
+    assert job(result={"prior": "ffdnet"}).result.prior == "ffdnet"
     wanted = {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket/k.png"}
     assert degradation_of(wanted) == Deblurring(blur="file", kernel_file="s3://bucket/k.png")
 

@@ -15,7 +15,7 @@ from flows.retry import retry_job
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.job import find_jobs, open_job
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
 
 
 def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny_prior, deqir) -> None:
@@ -40,6 +40,29 @@ def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny
     told = deqir("status", destination, "--job", job).stdout
     assert re.search(r"restored since\W+1\W", told), told
     assert "large.png" not in told
+
+
+def test_an_output_that_was_deleted_is_made_again_by_a_retry(tmp_path, tiny_prior, deqir) -> None:
+    source, destination = tmp_path / "in", tmp_path / "out"
+    first, _ = write_archive(source, 2)
+    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local", "--json")
+    assert deqir("restore", source, destination, *options).returncode == 0
+    made = pixels(destination / first)
+    (destination / first).unlink()
+    in_vain = deqir("retry", destination, "--max-pixels", "10", "--json")
+    assert (in_vain.returncode, json.loads(in_vain.stdout)["failed"]) == (3, 1)
+    plain = deqir("restore", source, destination, *options)
+    assert plain.returncode == 3  # it is not there, and the last try of it failed
+    assert [each["key"] for each in json.loads(plain.stdout)["failures"]] == [first]
+    again = deqir("retry", destination, "--json")
+    assert again.returncode == 0, again.stderr
+    summary = json.loads(again.stdout)
+    assert (summary["restored"], summary["done_in_this_run"]) == (1, 1)
+    assert (pixels(destination / first) == made).all()
+    assert deqir("restore", source, destination, *options).returncode == 0
+    jobs = json.loads(deqir("status", destination, "--json").stdout)
+    assert [job["restored"] for job in jobs] == [2, 0, 1]
+    assert not any(job["failures"] for job in jobs)
 
 
 @pytest.fixture

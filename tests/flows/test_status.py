@@ -13,9 +13,11 @@ import pytest
 from rich.console import Console
 
 from flows.status import overview
+from flows.summary import print_summary
+from pipeline.job import open_job, plan_job, run_shards
 from pipeline.summary import JobSummary, summary_of
 from tests.flows.conftest import Command
-from tests.pipeline.archive import image_bytes, put, write_archive
+from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 
 BARE = replace(summary_of("0123456789abcdef", "/restored", []), failed=4, skipped=12)
 MEASURED = replace(
@@ -40,10 +42,54 @@ def shown(summaries: list[JobSummary], *, width: int, terminal: bool) -> str:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_heading_and_no_number_is_cut(width: int, terminal: bool) -> None:
     heading, bare, measured = shown([BARE, MEASURED], width=width, terminal=terminal).splitlines()
-    assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped conflict PSNR"
-    assert bare.split() == ["0123456789abcdef", "16", "0", "4", "12", "0"]
-    assert " ".join(measured.split()) == "fedcba9876543210 2031-07-09 20:05 999,999 999,983 4 12 0 23.46"
+    assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped PSNR"
+    assert bare.split() == ["0123456789abcdef", "16", "0", "4", "12"]
+    assert " ".join(measured.split()) == "fedcba9876543210 2031-07-09 20:05 999,999 999,983 4 12 23.46"
     assert len(heading) == len(measured) <= 80
+
+
+def test_conflicts_and_what_is_to_do_have_a_column_where_any_job_has_some() -> None:
+    cut = replace(MEASURED, to_do=999_999)
+    heading, bare, measured = shown([BARE, cut], width=80, terminal=True).splitlines()
+    assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped PSNR"
+    assert (bare.split()[2], measured.split()[4]) == ("0", "999,999")
+    assert len(heading) == len(measured) <= 80
+    heading, *_ = shown([replace(cut, conflicts=1)], width=80, terminal=True).splitlines()
+    assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped conflict PSNR"
+    heading, *_ = shown([replace(BARE, conflicts=1)], width=80, terminal=True).splitlines()
+    assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped conflict PSNR"
+
+
+def test_a_jobs_id_stands_in_a_line_by_itself_however_narrow_the_console_is() -> None:
+    file = io.StringIO()
+    retried = replace(BARE, job_id="0123456789abcdef-retry1", to_do=26, not_images=3, endings={".tif": 2, ".gif": 1})
+    print_summary(Console(file=file, width=20), retried)
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "job 0123456789abcdef-retry1"
+    assert "skipped: 3 not named as JPEG, PNG or WebP files are (.tif 2, .gif 1)" in lines
+    assert "26 to do: where no run is at work on them, run the same deqir retry again" in lines
+
+
+def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command(
+    tmp_path: Path, tiny_prior: str, deqir: Command
+) -> None:
+    write_archive(tmp_path / "in", 5)
+    put(tmp_path / "in", "scan.tif", b"II*")
+    job = open_job(restore_job(tmp_path / "in", tmp_path / "out", tiny_prior, runtime={"shard_size": 2}))
+    list(run_shards(job, plan_job(job).pending[:1], on_progress=lambda progress: None))
+    told = deqir("status", tmp_path / "out")
+    assert told.returncode == 0, told.stderr
+    heading, line, note = told.stdout.splitlines()
+    assert re.search(r"images to do restored", heading)
+    assert line.split()[3:] == ["2", "4", "2", "0", "0"]
+    assert note == f"{job.id}: 4 to do: where no run is at work on them, run the same deqir restore again"
+    (summary,) = json.loads(deqir("status", tmp_path / "out", "--json").stdout)
+    assert (summary["restored"], summary["to_do"], summary["not_images"]) == (2, 4, 0)
+    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
+    heading, line, note = deqir("status", tmp_path / "out").stdout.splitlines()
+    assert "to do" not in heading
+    assert line.split()[3:] == ["6", "5", "0", "1"]
+    assert note == f"{job.id}: skipped: 1 not named as JPEG, PNG or WebP files are (.tif 1)"
 
 
 def test_larger_numbers_widen_their_column() -> None:
@@ -60,7 +106,7 @@ def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_p
     assert told.returncode == 0, told.stderr
     heading, line = told.stdout.splitlines()
     assert heading.startswith("job ")
-    assert line.split()[3:] == ["2", "2", "0", "0", "0"]
+    assert line.split()[3:] == ["2", "2", "0", "0"]
 
 
 def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(

@@ -169,11 +169,11 @@ def test_a_mask_may_have_as_many_pixels_as_an_image_and_is_not_decoded_beyond(
     _, worker, shards = opened(**settings)
     rows = by_key(run(worker, shards[0]))
     assert [rows[key].status for key in keys] == ["restored", "failed", "failed"]
-    assert "25 x 16 pixels, but max_pixels is 384" in str(rows[keys[1]].error)
-    assert "20000 x 20000 pixels, but max_pixels is 384" in str(rows[keys[2]].error)
+    assert "25 x 16 pixels, but `max_pixels` is 384" in str(rows[keys[1]].error)
+    assert "20000 x 20000 pixels, but `max_pixels` is 384" in str(rows[keys[2]].error)
     for_all = {"task": "inpaint", "mask": str(masks / keys[2])}
     job = restore_job(source, tmp_path / "other", tiny_prior, degradation=for_all)
-    with pytest.raises(ConfigurationError, match="20000 x 20000 pixels, but max_pixels is 64000000"):
+    with pytest.raises(ConfigurationError, match="20000 x 20000 pixels, but `max_pixels` is 64000000"):
         open_job(job)
     assert not (tmp_path / "other").exists()
 

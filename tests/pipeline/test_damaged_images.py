@@ -21,7 +21,7 @@ from tests.pipeline.files import RGB_PROFILE, TWO_FRAMES, chunk, noise, png, sav
 def test_size_is_bounded_by_the_header(kind) -> None:
     data = saved(noise(20, 30, 3), kind)
     assert decode(data, max_pixels=600).pixels.shape == (3, 20, 30)
-    with pytest.raises(ImageTooLargeError, match="30 x 20 pixels, but max_pixels is 599"):
+    with pytest.raises(ImageTooLargeError, match="30 x 20 pixels, but `max_pixels` is 599"):
         decode(data, max_pixels=599)
 
 

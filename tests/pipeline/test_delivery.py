@@ -17,7 +17,7 @@ from tests.pipeline.archive import image_bytes, pixels, put
 from tests.pipeline.shard_runs import run
 
 
-def test_psnr_is_that_of_the_written_file_against_the_original(source, destination, tmp_path, opened) -> None:
+def test_psnr_is_that_of_the_written_file_against_the_original(source, destination, tmp_path, opened, caplog) -> None:
     original = image_bytes(5, size=(32, 32), kind="JPEG")
     put(tmp_path / "reference", "a.jpg", original)
     truth = np.asarray(Image.open(io.BytesIO(original))).astype(float)
@@ -37,6 +37,7 @@ def test_psnr_is_that_of_the_written_file_against_the_original(source, destinati
     assert rows["a.png"].ssim is not None
     assert 0 < rows["a.png"].ssim <= 1
     assert all(rows[key].status == "restored" and rows[key].psnr is None for key in ("b.png", "c.png"))
+    assert "it has 34 x 32 pixels, the restored image 32 x 32;" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

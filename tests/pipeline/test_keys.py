@@ -19,6 +19,7 @@ from pipeline.keys import (
     check_output_key,
     escaped,
     has_image_name,
+    is_resource_fork,
     job_id_of,
     output_keys,
     provenance,
@@ -131,6 +132,18 @@ def test_every_output_format_has_an_extension_that_names_an_image() -> None:
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.jpe", "a.jfif", "a.Png", "a.webp", "a/b.c.png"])
 def test_an_image_is_known_by_its_name(name) -> None:
+    assert has_image_name(name)
+
+
+@pytest.mark.parametrize("name", ["._a.jpg", "b/._a.PNG", "._.jpg", "._a.txt"])
+def test_what_a_mac_writes_beside_each_file_is_no_image(name) -> None:
+    assert is_resource_fork(name)
+    assert not has_image_name(name)
+
+
+@pytest.mark.parametrize("name", [".a.jpg", "._b/a.jpg", "a._.jpg", "_a.jpg"])
+def test_names_that_only_resemble_it_are_those_of_images(name) -> None:
+    assert not is_resource_fork(name)
     assert has_image_name(name)
 
 
