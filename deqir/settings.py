@@ -28,8 +28,8 @@ class Defaults:
     ETA: Final = 0.95
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
-    MADE_NOISE: Final = 6 / 255
-    MADE_END: Final = 2 / 255
+    MADE_NOISE: Final = 5 / 255
+    MADE_END: Final = 1 / 255
     MADE_STEPS: Final = 3
     TOLERANCE: Final = 5e-3
 

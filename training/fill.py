@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -15,10 +16,11 @@ from torch.nn import functional
 
 from deqir.operators import masks
 from deqir.perceptual import Lpips
-from deqir.priors.filling import MOST_NOISE, Filler
+from deqir.priors.filling import MOST_NOISE, Beyond, Filler
 
 from .data import Crops
 from .objective import log_error
+from .progress import AVERAGE
 from .starting import Recipe, parser_of, train
 from .train import ffdnet
 
@@ -26,6 +28,8 @@ CLEAN_SHARE: Final = 0.7
 """Samples without noise."""
 HALF_WEIGHT: Final = 0.3
 """Weight of the error at half the size beside that at the full one."""
+NEW: Final = 3
+"""Learning rate of what FFDNet does not have, beside that of what it has."""
 GAP_NOISE: Final = 0.1
 """What a gap counts as in the beginning: this much noise in each of its pixels."""
 
@@ -34,22 +38,27 @@ def beginner(network: nn.Module) -> Filler:
     """Return the network that does with gaps what an `FFDNet` does with noise."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     filler = Filler(width=layers[0].out_channels, depth=len(layers))
-    weights = dict(zip(filler.state_dict(), network.state_dict().values(), strict=True))
+    weights = dict(zip(filler.layers.state_dict(prefix="layers."), network.state_dict().values(), strict=True))
     image, noise = weights["layers.0.weight"][:, :12], weights["layers.0.weight"][:, 12:]
     weights["layers.0.weight"] = torch.cat([image, GAP_NOISE / 12 * noise.expand_as(image), noise], 1)
-    filler.load_state_dict(weights)
+    filler.load_state_dict(filler.state_dict() | weights)
+    for added in filler.modules():
+        if isinstance(added, Beyond):  # adds nothing yet
+            for layer in (added.up, *(block[-1] for block in added.blocks)):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
     return filler
 
 
 def gaps(side: int) -> Tensor:
     """Return a random mask, (3, side, side), true where a pixel is kept; drawn from torch's own generator."""
     kinds: Sequence[tuple[float, Callable[[int], Tensor]]] = (
-        (0.22, _random),
+        (0.20, _random),
         (0.22, _stripes),
         (0.08, lambda n: masks.dead_lines(n, n, lost=_between(0.05, 0.5), vertical=_coin(), seed=_seed())),
         (0.14, _text),
-        (0.14, lambda n: masks.scratches(n, n, count=_whole(1, 12), thickness=_whole(1, 5), seed=_seed())),
-        (0.13, _boxes),
+        (0.10, lambda n: masks.scratches(n, n, count=_whole(1, 12), thickness=_whole(1, 5), seed=_seed())),
+        (0.19, _boxes),
         (0.07, lambda n: torch.stack([_random(n) for _ in range(3)])),
     )
     shares = torch.tensor([share for share, _ in kinds])
@@ -72,7 +81,7 @@ def _text(side: int) -> Tensor:
 
 
 def _boxes(side: int) -> Tensor:
-    holes = [masks.box(side, side, side=_between(0.03, 0.38), seed=_seed()) for _ in range(_whole(1, 6))]
+    holes = [masks.box(side, side, side=_between(0.03, 0.5), seed=_seed()) for _ in range(_whole(1, 6))]
     return torch.stack(holes).all(0)
 
 
@@ -98,18 +107,28 @@ class Filling:
 
     Attributes:
         size: Side of a crop in pixels; even.
+        earlier: Run with whose averaged weights it begins, as far as that has them; None: with FFDNet's.
     """
 
     size: int = 128
+    earlier: Path | None = None
     turns: bool = True
     held: int = 192
     shown: Sequence[str] = ("text", "random", "stripes", "hole", "text with noise")
 
     def network(self) -> nn.Module:
-        return beginner(ffdnet())
+        network = beginner(ffdnet())
+        if self.earlier is not None:
+            learnt = torch.load(self.earlier / AVERAGE, map_location="cpu", weights_only=True)
+            network.load_state_dict(network.state_dict() | learnt)
+        return network
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
-        return [{"params": list(network.parameters()), "highest": rate}]
+        assert isinstance(network, Filler)
+        return [
+            {"params": list(network.layers.parameters()), "highest": rate},
+            {"params": list(network.beyond.parameters()), "highest": NEW * rate},
+        ]
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
         """Nothing is to be prepared."""
@@ -145,10 +164,11 @@ class Filling:
 def main() -> None:
     parser = parser_of(__doc__, "fill", batch=6, rate=1e-4, eyes=0.5)
     parser.add_argument("--size", type=int, default=128, help="side of a crop in pixels; default: 128")
+    parser.add_argument("--begin", type=Path, help="run with whose averaged weights to begin; default: FFDNet's")
     options = parser.parse_args()
     if options.size % 2:
         parser.error(f"--size must be even, got {options.size}: crops are halved")
-    train(options, Filling(size=options.size))
+    train(options, Filling(size=options.size, earlier=options.begin))
 
 
 if __name__ == "__main__":

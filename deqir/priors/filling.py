@@ -25,22 +25,52 @@ At a quarter and below it does worse than that.
 """
 SIDE: Final = 512
 """Side in pixels of the parts that the network sees at once."""
+MARGIN: Final = 64
+"""What it sees of an image beyond a part on each side, in pixels: as far as it looks; a multiple of 4."""
+
+
+class Beyond(nn.Module):
+    """Planes, and what a residual network at half their size adds to them, which sees twice as far.
+
+    Args:
+        width: Of the planes.
+        inner: Planes at half the size.
+        blocks: Pairs of convolutions there; each pair adds to what it is given.
+    """
+
+    def __init__(self, width: int, inner: int, blocks: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(width, inner, 4, stride=2, padding=1)
+        self.blocks = nn.ModuleList(stack([inner, inner, inner]) for _ in range(blocks))
+        self.up = nn.Conv2d(inner, 4 * width, 1)
+
+    def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        height, width = h.shape[-2:]
+        g = functional.relu(self.down(functional.pad(h, (0, width % 2, 0, height % 2), mode="replicate")))
+        for block in self.blocks:
+            assert isinstance(block, nn.ModuleList)
+            g = g + through(block, g)
+        return h + functional.pixel_shuffle(self.up(functional.relu(g)), 2)[..., :height, :width]
 
 
 class Filler(nn.Module):
     """FFDNet's layers on an image with a guess in its gaps, and on planes that tell where they are.
 
-    The means of the known pixels of 2 x 2 blocks have smaller gaps; what it makes of those is its guess at full size.
-    Their guess is `diffused_fill`.
+    Here and there it looks further. The means of the known pixels of 2 x 2 blocks have smaller gaps; what it
+    makes of those is its guess at full size. Their guess is `diffused_fill`.
 
     Args:
         width, depth: FFDNet's are 96 and 12.
+        every: Of so many layers the last one's planes go through a `Beyond`, but for the last layer's of all.
+        inner, blocks: Of `Beyond`.
     """
 
-    def __init__(self, *, width: int = 96, depth: int = 12) -> None:
+    def __init__(self, *, width: int = 96, depth: int = 12, every: int = 4, inner: int = 128, blocks: int = 2) -> None:
         super().__init__()
         sides = [12 + 12 + 1, *[width] * (depth - 1), 12]
         self.layers = stack(sides)
+        after = range(every - 1, depth - 1, every)
+        self.beyond = nn.ModuleDict({str(layer): Beyond(width, inner, blocks) for layer in after})
 
     def forward(
         self, guess: Float[Tensor, "B 3 H W"], lost: Float[Tensor, "B 3 H W"], noise: Float[Tensor, " B"]
@@ -54,7 +84,11 @@ class Filler(nn.Module):
         """
         h = torch.cat([functional.pixel_unshuffle((guess + 1) / 2, 2), functional.pixel_unshuffle(lost, 2)], 1)
         h = torch.cat([h, noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])], 1)
-        return functional.pixel_shuffle(through(self.layers, h), 2) * 2 - 1
+        for number, layer in enumerate(self.layers[:-1]):
+            h = functional.relu(layer(h))
+            if str(number) in self.beyond:
+                h = functional.relu(self.beyond[str(number)](h))
+        return functional.pixel_shuffle(self.layers[-1](h), 2) * 2 - 1
 
     def fill(
         self, y: Float[Tensor, "B 3 H W"], keep: Bool[Tensor, "#B #C H W"], noise: Float[Tensor, " B"]
@@ -104,5 +138,4 @@ class Filler(nn.Module):
             return image
 
         wide = reflected(planes, -height % 2, -width % 2)
-        margin = 2 * len(self.layers)
-        return in_parts(network, wide, scale=1, side=SIDE, margin=margin)[..., :height, :width]
+        return in_parts(network, wide, scale=1, side=SIDE, margin=MARGIN)[..., :height, :width]

@@ -38,8 +38,9 @@ def enlargers(*scales: int, dense: Sequence[int] = ()) -> Enlargers:
 
 
 def filler(*, width: int = 8, depth: int = 3) -> Filler:
+    """One that looks further after its second layer."""
     torch.manual_seed(2)
-    return Filler(width=width, depth=depth).eval().requires_grad_(False)
+    return Filler(width=width, depth=depth, every=2, inner=6, blocks=1).eval().requires_grad_(False)
 
 
 def colorizer(*, width: int = 8) -> Colorizer:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from deqir.operators import masks
 from deqir.operators.inpainting import halved, relaxed
 from deqir.priors import filling
-from deqir.priors.filling import MOST_NOISE, SIDE, SIZES, Filler
+from deqir.priors.filling import MARGIN, MOST_NOISE, SIDE, SIZES, Beyond, Filler
 from tests.deqir.problems import rand
 from tests.deqir.starting import filler
 
@@ -30,6 +30,10 @@ def one_that_returns_its_guess() -> Filler:
         assert isinstance(layer, nn.Conv2d)
         nn.init.dirac_(layer.weight)
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for further in network.beyond.values():
+        assert isinstance(further, Beyond)
+        nn.init.zeros_(further.up.weight)
+        nn.init.zeros_(further.up.bias)  # type: ignore[arg-type]
     return network
 
 
@@ -114,7 +118,26 @@ def test_relaxation_ends_in_a_plane_where_the_border_lies_in_one() -> None:
     torch.testing.assert_close(relaxed(plane * keep, keep, sweeps=500), plane)
 
 
-def test_the_layers_are_those_of_ffdnet_on_the_image_the_gaps_and_the_noise() -> None:
+def looked_further(further: nn.Module, h: Tensor) -> Tensor:
+    """Planes and what their halves add, of which four planes hold the four pixels of each block."""
+    own = dict(further.named_parameters())
+
+    def layer(name: str, g: Tensor, *, stride: int = 1, padding: int = 1) -> Tensor:
+        return functional.conv2d(g, own[f"{name}.weight"], own[f"{name}.bias"], stride=stride, padding=padding)
+
+    wide = torch.cat([h, h[..., -1:]], -1) if h.shape[-1] % 2 else h
+    wide = torch.cat([wide, wide[..., -1:, :]], -2) if h.shape[-2] % 2 else wide
+    g = layer("down", wide, stride=2).clamp(min=0)
+    g = g + layer("blocks.0.1", layer("blocks.0.0", g).clamp(min=0))
+    added = layer("up", g.clamp(min=0), padding=0)
+    found = wide.clone()
+    for i in range(2):
+        for j in range(2):
+            found[..., i::2, j::2] += added[:, 2 * i + j :: 4]
+    return found[..., : h.shape[-2], : h.shape[-1]]
+
+
+def test_the_layers_are_those_of_ffdnet_on_the_image_the_gaps_and_the_noise_and_one_looks_further() -> None:
     network, guess = filler(), pictures(2, 3, 6, 8)
     lost, noise = (rand(2, 3, 6, 8, seed=1) > 0).float(), torch.tensor([0.1, 0.2])
 
@@ -126,6 +149,8 @@ def test_the_layers_are_those_of_ffdnet_on_the_image_the_gaps_and_the_noise() ->
     h = torch.cat([quarters((guess + 1) / 2), quarters(lost), noise.view(2, 1, 1, 1).expand(2, 1, 3, 4)], 1)
     for place, layer in enumerate(network.layers):
         assert isinstance(layer, nn.Conv2d)
+        if place == 2:
+            h = looked_further(network.beyond["1"], h.clamp(min=0))
         h = functional.conv2d(h if place == 0 else h.clamp(min=0), layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(quarters(network(guess, lost, noise)), h * 2 - 1)
 
@@ -207,6 +232,25 @@ def test_a_large_image_is_seen_part_by_part_as_in_one_piece(monkeypatch: pytest.
     whole = network.start(small, keep, 0.1)
     monkeypatch.setattr(filling, "SIDE", 16)
     torch.testing.assert_close(network.start(small, keep, 0.1), whole)
+
+
+@torch.no_grad()
+def test_the_network_looks_no_further_than_what_it_is_shown_beyond_a_part() -> None:
+    torch.manual_seed(0)
+    network, noise = Filler(width=8, inner=6).double(), torch.zeros(1, dtype=torch.float64)
+    for weight in network.parameters():
+        weight.abs_()  # no ReLU cuts anything off
+    y, edge = pictures(1, 3, 4, 400).double(), 200
+    assert (SIDE % 4, MARGIN % 4, edge % 4) == (0, 0, 0)  # parts lie on the grid of its halvings
+    found = network(y, torch.zeros_like(y), noise)
+    for seen in (MARGIN, MARGIN - 4):
+        other = y.clone()
+        other[..., : edge - seen] *= -1
+        same = torch.equal(network(other, torch.zeros_like(y), noise)[..., edge:], found[..., edge:])
+        assert same == (seen == MARGIN)
+    other = y.clone()
+    other[..., edge + MARGIN :] *= -1
+    assert torch.equal(network(other, torch.zeros_like(y), noise)[..., :edge], found[..., :edge])
 
 
 def test_grey_images_are_filled_as_colour_ones_whose_channels_are_alike() -> None:

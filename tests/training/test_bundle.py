@@ -15,7 +15,7 @@ from torch.nn import functional
 from deqir import load_prior
 from deqir.operators import Colorization, Inpainting, SuperResolution, masks
 from deqir.operators.colorization import REC_601
-from deqir.priors import read_card
+from deqir.priors import FFDNet, read_card
 from deqir.priors.colorizing import Colorizer, coloured
 from deqir.priors.eight_bits import STEPS
 from deqir.priors.enlarging import DenseEnlarger, Enlarger
@@ -76,7 +76,8 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
     prior = load_prior(str(tmp_path / "mine"), device="cpu")
     assert prior.name == "mine"
     x_t, alpha_bar = torch.randn(1, 3, 8, 12), torch.tensor([0.9])
-    assert torch.equal(prior(x_t, alpha_bar), load_prior(tiny_prior, device="cpu")(x_t, alpha_bar))
+    denoised = load_prior(tiny_prior, device="cpu")(x_t, alpha_bar)
+    torch.testing.assert_close(prior(x_t, alpha_bar), denoised, rtol=0, atol=2e-3)
 
     y = 2 * torch.rand(1, 3, 48, 48) - 1
     none, grey = torch.zeros(1), functional.interpolate(y[:, :1], size=(64, 80), mode="bilinear")
@@ -97,13 +98,30 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
                 assert float((made - image).square().mean().sqrt()) < 0.02 * float(image.std())
 
 
-def test_only_dense_networks_have_one_step_for_a_row_of_kernels(runs: Path, tmp_path: Path) -> None:
+@torch.no_grad()
+def test_a_denoiser_in_half_precision_keeps_the_mean_of_each_plane_that_it_makes() -> None:
+    torch.manual_seed(0)
+    network, found, rounded = FFDNet(), FFDNet(), FFDNet()
+    found.load_state_dict(bundle.halved(network))
+    rounded.load_state_dict({name: value.half() for name, value in network.state_dict().items()})
+    image, noise = torch.rand(2, 3, 96, 96), torch.tensor([0.02, 0.2])
+
+    def moved(other: FFDNet) -> float:
+        shift = functional.pixel_unshuffle(other(image, noise) - network(image, noise), 2).mean((0, 2, 3))
+        return float(shift.abs().max())
+
+    assert moved(found) < 0.2 * moved(rounded)
+    stored = bundle.halved(network)
+    assert [name for name, value in stored.items() if value.dtype != torch.half] == ["model.22.bias"]
+
+
+def test_only_residual_networks_have_one_step_for_a_row_of_kernels(runs: Path, tmp_path: Path) -> None:
     bundle.bundle(tmp_path / "mine", enlarge=[runs / "x2", runs / "x4"], fill=runs / "fill", colorize=runs / "colorize")
     weights = load_file(tmp_path / "mine" / "model.safetensors")
     shapes = {name.removesuffix(STEPS): steps.shape for name, steps in weights.items() if name.endswith(STEPS)}
     for name, shape in shapes.items():
-        dense = name.startswith("enlargers.networks.4.")
-        assert shape == (len(weights[name]), 1 if dense else weights[name].shape[1], 1, 1)
+        residual = name.startswith(("enlargers.networks.4.", "filler.beyond."))
+        assert shape == (len(weights[name]), 1 if residual else weights[name].shape[1], 1, 1)
     assert any(name.startswith("colorizer.") for name in shapes)
 
 
