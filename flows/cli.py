@@ -196,7 +196,7 @@ def estimate(source: o.Source, masks: o.MasksTo = None, as_json: o.Json = False)
 
 @app.command()
 def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json = False) -> None:
-    """Show where the jobs of an archive stand, from their manifests alone."""
+    """Show where the jobs of an archive stand, from their plans and manifests alone."""
     with exit_status(Console(stderr=True)):
         from .status import show_status
 

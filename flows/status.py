@@ -1,4 +1,4 @@
-"""`deqir status`: where the jobs of an archive stand, from their manifests alone."""
+"""`deqir status`: where the jobs of an archive stand, from their plans and manifests alone."""
 
 from __future__ import annotations
 

@@ -104,10 +104,10 @@ def degraded(picture: Picture, undoing: Undoing, key: str, *, noise: float, seed
     x, scale = picture.pixels[None], scale_of(undoing.degradation)
     if is_grey(undoing.degradation):
         x = x.expand(-1, 3, -1, -1)
-    height, width = (side - side % scale for side in x.shape[-2:])
-    x = x[..., :height, :width]
+    height, width = x.shape[-2:]
+    x = x[..., : height - height % scale, : width - width % scale]
     if not x.numel():
-        raise ImageError(f"its sides {tuple(picture.pixels.shape[-2:])} are shorter than the scale")
+        raise ImageError(f"{width} x {height} pixels are fewer than the scale on a side")
     try:
         operator = undoing.of(undoing.mask_of(key))
         y = operator(scene_of(x, operator))[0]

@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 
-from flows.server import server_url
+from flows.server import server_url, without_password
 from pipeline.errors import ConfigurationError
 from pipeline.store import check_place
 
@@ -197,4 +197,4 @@ def answering() -> Iterator[None]:
     except ObjectNotFound:
         raise
     except (httpx.HTTPError, PrefectException) as error:
-        raise TryLaterError(f"the Prefect server: {error or type(error).__name__}") from error
+        raise TryLaterError(f"the Prefect server: {without_password(str(error)) or type(error).__name__}") from error
