@@ -107,9 +107,16 @@ def test_the_bundled_priors_need_no_fetching_and_are_whole(
 @pytest.mark.skipif(
     not (prior_directory("ffdnet") / "deqir.json").exists(), reason="needs FFDNet; run: deqir models fetch ffdnet"
 )
-def test_the_bundled_prior_denoises_as_ffdnet(bundled: Prior) -> None:
-    x_t, alpha_bar = rand(1, 3, 32, 32).float(), torch.tensor([0.9], dtype=torch.float64)
-    assert torch.equal(bundled(x_t, alpha_bar), load_prior("ffdnet", device="cpu")(x_t, alpha_bar))
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("noise", [5, 75])
+def test_a_bundled_prior_denoises_as_ffdnet_to_a_twentieth_of_a_grey_level(name: str, noise: int) -> None:
+    sigma = 2 * noise / 255
+    alpha_bar = torch.tensor([1 / (1 + sigma**2)], dtype=torch.float64)
+    image = torch.linspace(-1, 1, 64).expand(1, 3, 64, 64) + sigma * rand(1, 3, 64, 64).float()
+    found, wanted = (
+        load_prior(each, device="cpu")(image * float(alpha_bar.sqrt()), alpha_bar) for each in (name, "ffdnet")
+    )
+    assert float((found - wanted).square().mean().sqrt()) * sigma * 127.5 < 0.05
 
 
 @pytest.mark.parametrize("scale", [4, 8])
