@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -103,7 +103,7 @@ class Pool(Generic[Tag]):
             request = self._deferred.pop()
             return Crew(shape=shape_of(request), batch=1, window=1, steps=1, starting=[request], alone=True)
         groups = self._groups()
-        while self._more and not self._crowded and not self._enough(list(groups.values())):
+        while self._more and not self._crowded and not self._enough(groups.values()):
             self._take()
             groups = self._groups()
         return self._chosen(groups[self._turn(groups)]) if groups else None
@@ -179,7 +179,7 @@ class Pool(Generic[Tag]):
             group(request, self._steps_of(request)).starting.append(request)
         return groups
 
-    def _enough(self, groups: Sequence[Crew[Tag]]) -> bool:
+    def _enough(self, groups: Collection[Crew[Tag]]) -> bool:
         """Whether a batch can be filled, or so much waits that taking more would not help."""
         due, room = sum(group.evaluations for group in groups), max((group.batch for group in groups), default=1)
         if self._crowd and self._windows.least == 1 and 0 < self._left < room:

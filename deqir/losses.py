@@ -54,8 +54,8 @@ class Misfit:
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
         misfit = (self.A(x) - known_of(self.A, self.y[rows])).square().flatten(1).mean(1)
-        noise = max(self.sigma_y, ROUNDING) ** 2 * float(known_of(self.A, torch.ones_like(self.y[:1])).mean())
-        return (misfit - noise).clamp(min=0)
+        share = known_of(self.A, torch.ones_like(self.y[:1])).mean()  # a tensor: a number would wait for the device
+        return (misfit - max(self.sigma_y, ROUNDING) ** 2 * share).clamp(min=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

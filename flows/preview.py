@@ -52,8 +52,7 @@ def lines(found: Preview) -> list[tuple[str, str]]:
         told.append(
             ("outputs that are there", f"{found.taken:,}: conflicts, unless a run of this job that died left them")
         )
-    shown = found.refused[:SHOWN]
-    for each in shown:
+    for each in found.refused[:SHOWN]:
         told.append((f"not restored: {each.ending}", f"{each.count:,}: {each.reason.partition(';')[0]}"))
     if more := sum(each.count for each in found.refused[SHOWN:]):
         told.append(("not restored: others", f"{more:,}"))

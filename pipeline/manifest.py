@@ -200,7 +200,7 @@ def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
-    return _each_row(store, layout, _decode_ends)
+    return _each_row(store, layout, partial(PARTS.decode_columns, names=ENDS))
 
 
 def read_outputs(store: Store, layout: Layout) -> Iterator[tuple[str, str, str, str | None, int | None]]:
@@ -230,10 +230,6 @@ def map_objects(store: Store, keys: Iterable[str], decode: Callable[[bytes], T],
     """Yield what `decode` makes of each of a job's objects, none larger than `limit` bytes, as `map_parts` does."""
     with threads(READERS, "manifest") as pool:
         yield from map_ahead(pool, partial(_read, store, decode, limit), keys, ahead=READERS)
-
-
-def _decode_ends(data: bytes) -> list[tuple[str, str, str]]:
-    return [(key, etag, status) for key, etag, status in PARTS.decode_columns(data, ENDS)]
 
 
 def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:

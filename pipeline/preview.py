@@ -15,7 +15,7 @@ from .job import check_job
 from .keys import Layout
 from .lost import Listing
 from .plan import plan_unwritten, stored_plan, uncommitted
-from .shards import ImageRef, Shard
+from .shards import ImageRef
 from .store import Store, open_store
 
 
@@ -75,7 +75,7 @@ def preview(job: RestoreJob, /) -> Preview:
     )
     pending = shards if destination is None else uncommitted(destination, layout, shards)
     waiting = [ref for shard in pending for ref in shard.images]
-    inputs = _count(shards)
+    inputs = sum(len(shard.images) for shard in shards)
     return Preview(
         job_id=identity.job_id,
         inputs=inputs,
@@ -112,7 +112,3 @@ def _refused(waiting: Iterable[ImageRef]) -> tuple[Refused, ...]:
         Refused(reason=str(reason), ending=ending, count=number)
         for (reason, ending), number in sorted(count.items(), key=lambda each: (-each[1], str(each[0])))
     )
-
-
-def _count(shards: Iterable[Shard]) -> int:
-    return sum(len(shard.images) for shard in shards)

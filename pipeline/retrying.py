@@ -101,10 +101,11 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
     Those that were refused by their names are left out: no other try has another end.
     """
     failed, lost = _undone(destination, jobs)
-    keys = {key for key, _ in (*failed, *lost)}
+    undone = failed.keys() | lost
+    keys = {key for key, _ in undone}
     planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images if ref.key in keys)
     refs = [ref for ref in planned if ref.refusal is None]
-    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in failed or (ref.key, ref.etag) in lost])
+    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in undone])
     found, settled = list[ImageRef](), set[str]()
     for ref in reversed(refs):  # the newest first
         end = failed.get((ref.key, ref.etag))

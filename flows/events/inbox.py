@@ -180,10 +180,7 @@ class Inbox:
     def ended(self, batch: Batch, outcome: str, /) -> None:
         """Keep that a batch's run has ended, for good; what came again in the meantime waits for another batch."""
         with self._writing() as db:
-            db.execute(
-                "UPDATE batches SET state = 'ended', outcome = ? WHERE id = ? AND attempt = ?",
-                (outcome, batch.id, batch.attempt),
-            )
+            _change(db, batch, "state = 'ended', outcome = ?", outcome)
             release(db, batch.id)
 
     def try_again(self, batch: Batch, /, *, seconds: float) -> None:
@@ -224,7 +221,7 @@ class Inbox:
 
     def _update(self, batch: Batch, change: str, value: str | float) -> None:
         with self._writing() as db:
-            db.execute(f"UPDATE batches SET {change} WHERE id = ? AND attempt = ?", (value, batch.id, batch.attempt))
+            _change(db, batch, change, value)
 
     @contextmanager
     def _writing(self, begin: str = "BEGIN IMMEDIATE", /) -> Iterator[sqlite3.Connection]:
@@ -242,3 +239,7 @@ class Inbox:
 
 def _names(entry: Entry) -> tuple[str, str]:
     return json.dumps(entry.key), json.dumps(entry.version)
+
+
+def _change(db: sqlite3.Connection, batch: Batch, change: str, value: str | float) -> None:
+    db.execute(f"UPDATE batches SET {change} WHERE id = ? AND attempt = ?", (value, batch.id, batch.attempt))
