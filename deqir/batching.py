@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
 
 from .protocols import Denoiser
@@ -16,6 +17,8 @@ WORTHWHILE: Final = 1.1
 """A batch twice as large has to be this much faster per evaluation to be chosen."""
 MEMORY_SHARE: Final = 0.5
 """Of the device's memory, for one network call; the rest is for states."""
+FEW_CALLS: Final = 8
+"""Calls after which one of the same kind is recorded, see `deqir.graphs`."""
 
 Seconds = Callable[[int], float]
 """Seconds of a network call with so many evaluations; raises where memory runs out."""
@@ -31,6 +34,7 @@ class Batch:
     def __init__(self, fixed: int | None) -> None:
         self._fixed = fixed
         self._pixels: int | None = None
+        self._seconds: dict[int, float] = {}
 
     @property
     def known(self) -> bool:
@@ -46,7 +50,24 @@ class Batch:
 
     def measure(self, shape: tuple[int, int, int], seconds: Seconds) -> None:
         """Find the size for this shape; those of other shapes follow from their pixels."""
-        self._pixels = saturating(seconds) * shape[-2] * shape[-1]
+        pixels = shape[-2] * shape[-1]
+
+        def noted(size: int) -> float:
+            self._seconds[size * pixels] = taken = seconds(size)
+            return taken
+
+        self._pixels = saturating(noted) * pixels
+
+    @property
+    def timed(self) -> bool:
+        """Whether `seconds` can be told."""
+        return bool(self._seconds)
+
+    def seconds(self, shape: tuple[int, int, int], evaluations: int) -> float:
+        """Return how long a call takes, going by those of `measure`; beyond the largest in proportion to its pixels."""
+        sizes, pixels = sorted(self._seconds), evaluations * shape[-2] * shape[-1]
+        within = np.interp(pixels, sizes, [self._seconds[size] for size in sizes])
+        return float(within) * max(1.0, pixels / sizes[-1])
 
     def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
         """Allow half the pixels of `evaluations`, which were too many, from now on; False where it was but one."""
@@ -75,14 +96,18 @@ def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
 def timed_calls(
     denoiser: Denoiser, shape: tuple[int, int, int], *, dtype: torch.dtype, device: torch.device
 ) -> Seconds:
-    """Return the best time of three calls on an accelerator; more than its share of memory counts as none left."""
+    """Return the best time of three calls on an accelerator, once they may be recorded (`deqir.graphs`).
+
+    More than its share of memory counts as none left.
+    """
     backend = torch.get_device_module(device)
 
     def seconds(size: int) -> float:
         x = torch.zeros(size, *shape, dtype=dtype, device=device)
         alpha_bar = torch.full((size,), 0.9, dtype=torch.float64, device=device)
         backend.reset_peak_memory_stats(device)
-        denoiser(x, alpha_bar)  # warms up
+        for _ in range(FEW_CALLS + 1):
+            denoiser(x, alpha_bar)
         if backend.max_memory_allocated(device) > MEMORY_SHARE * backend.mem_get_info(device)[1]:
             raise torch.OutOfMemoryError(f"{size} evaluations take more than their share of memory")
         best = math.inf

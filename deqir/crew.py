@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from .flight import Flight
 from .requests import Request
-from .windows import Windows
+from .windows import Pace, Windows
 
 Tag = TypeVar("Tag")
 Shape = tuple[int, int, int]
@@ -29,6 +29,7 @@ class Crew(Generic[Tag]):
         batch: Most evaluations in one network call.
         window: States of each image that are solved together.
         steps: Of the longest chain among them.
+        pace: What rounds of such images take, where that is known.
         flying: Those under way.
         starting: Those to be started.
         alone: The one image is to have the memory for itself.
@@ -38,6 +39,7 @@ class Crew(Generic[Tag]):
     batch: int
     window: int
     steps: int
+    pace: Pace | None = None
     flying: list[Flight[Tag]] = field(default_factory=list)
     starting: list[Request[Tag]] = field(default_factory=list)
     alone: bool = False
@@ -75,6 +77,7 @@ class Pool(Generic[Tag]):
         windows: The windows of the run.
         batch_of: Evaluations of an image like this in one network call.
         steps_of: Steps of its chain.
+        pace_of: What rounds of images like this take; None where it is not known.
         crowd: False gives one image at a time.
         images: Most requests to come, if that is known: the last ones are then taken early, so that they share
             batches evenly.
@@ -86,12 +89,14 @@ class Pool(Generic[Tag]):
         windows: Windows,
         batch_of: Callable[[Request[Tag]], int],
         steps_of: Callable[[Request[Tag]], int],
+        pace_of: Callable[[Request[Tag]], Pace | None],
         *,
         crowd: bool = True,
         images: int | None = None,
     ) -> None:
         self._requests, self._more, self._left = iter(requests), True, math.inf if images is None else images
         self._windows, self._batch_of, self._steps_of, self._crowd = windows, batch_of, steps_of, crowd
+        self._pace_of = pace_of
         self._waiting: list[Request[Tag]] = []
         self._flying: list[Flight[Tag]] = []
         self._deferred: list[Request[Tag]] = []
@@ -167,7 +172,9 @@ class Pool(Generic[Tag]):
 
         def group(request: Request[Tag], steps: int) -> Crew[Tag]:
             shape = shape_of(request)
-            empty: Crew[Tag] = Crew(shape=shape, batch=self._batch_of(request), window=1, steps=1)
+            empty: Crew[Tag] = Crew(
+                shape=shape, batch=self._batch_of(request), window=1, steps=1, pace=self._pace_of(request)
+            )
             found = groups.setdefault((shape, request.y.dtype), empty)
             found.steps = max(found.steps, steps)
             found.window = min(self._windows.least, found.steps)
@@ -195,7 +202,7 @@ class Pool(Generic[Tag]):
 
     def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
         """Return those of a group that fill a batch, those under way first, at least one of them."""
-        window = min(self._windows.wide(group.batch, group.images), group.steps)
+        window = self._windows.wide(group.batch, group.images, group.steps, group.pace)
         if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
             return _furthest_behind(group)
         crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window, steps=group.steps)

@@ -30,6 +30,13 @@ def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"
         return atoms.to(dtype=dtype, device=device)
 
 
+@lru_cache(maxsize=8)
+def _blocks(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 64"]:
+    """Return the atoms as columns, weighted so that all blocks that lie over a pixel add up to it."""
+    with torch.inference_mode(False):
+        return _atoms(dtype, device).flatten(1).mT * (STRIDE / BLOCK) ** 2
+
+
 def _grid(side: int) -> int:
     """Side of the periodic domain: even, and wide enough for one block and its overlap."""
     return max(BLOCK, side + side % STRIDE)
@@ -42,9 +49,11 @@ def analyse(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "BC 64 h w"]:
     the factor (STRIDE / BLOCK)^2.
     """
     h, w = x.shape[-2:]
-    wide = functional.pad(x.reshape(-1, 1, h, w), (0, _grid(w) - w, 0, _grid(h) - h))
-    overlap = BLOCK - STRIDE
-    wide = functional.pad(wide, (0, overlap, 0, overlap), mode="circular")
+    wide, overlap = x.reshape(-1, 1, h, w), BLOCK - STRIDE
+    if (_grid(h), _grid(w)) != (h, w):
+        wide = functional.pad(wide, (0, _grid(w) - w, 0, _grid(h) - h))
+    wide = torch.cat([wide, wide[..., :overlap]], -1)  # functional.pad's "circular" takes six kernels
+    wide = torch.cat([wide, wide[..., :overlap, :]], -2)
     return functional.conv2d(wide, _atoms(x.dtype, x.device), stride=STRIDE)
 
 
@@ -52,10 +61,10 @@ def synthesise(c: Float[Tensor, "BC 64 h w"], shape: torch.Size) -> Float[Tensor
     """Return the image of `shape` with these coefficients."""
     h, w = _grid(shape[-2]), _grid(shape[-1])
     overlap = BLOCK - STRIDE
-    blocks = _atoms(c.dtype, c.device).flatten(1).mT @ c.flatten(2)
+    blocks = _blocks(c.dtype, c.device) @ c.flatten(2)
     wide = functional.fold(blocks, (h + overlap, w + overlap), BLOCK, stride=STRIDE)  # 4 x conv_transpose2d's speed
     x = wide[..., :h, :w].clone()
     x[..., :overlap, :] += wide[..., h:, :w]
     x[..., :, :overlap] += wide[..., :h, w:]
     x[..., :overlap, :overlap] += wide[..., h:, w:]
-    return (x * (STRIDE / BLOCK) ** 2)[..., : shape[-2], : shape[-1]].reshape(shape)
+    return x[..., : shape[-2], : shape[-1]].reshape(shape)

@@ -21,6 +21,7 @@ from .devices import sent
 from .flight import Flight
 from .noise import chain_noise
 from .operators import ConvergenceError
+from .pacing import seconds_a_state
 from .priors.prior import Prior
 from .protocols import Denoiser
 from .published import published
@@ -31,7 +32,7 @@ from .settings import SURROGATES, Settings
 from .starts import Span, span_of, starts
 from .tiling import Tilings, tiled
 from .trajectory import Sampler
-from .windows import Windows
+from .windows import Pace, Windows
 
 Tag = TypeVar("Tag")
 
@@ -55,6 +56,7 @@ class Engine:
         self._batch: Batch | None = None
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
         self._chains: dict[Span, Chain] = {}
+        self._scan: float | None = None
 
     @torch.inference_mode()
     def run(
@@ -83,7 +85,7 @@ class Engine:
         windows = Windows.of(self.settings, self._device(first), replicas=self._replicas)
         together = self.settings.mode != "paper"
         everything = itertools.chain([first], requests)
-        pool = Pool(everything, windows, self._batch_of, self._steps_of, crowd=together, images=images)
+        pool = Pool(everything, windows, self._batch_of, self._steps_of, self._pace_of, crowd=together, images=images)
         while crew := pool.crew():
             began = time.perf_counter()
             ended = self._ended(crew, pool, tally)
@@ -225,6 +227,19 @@ class Engine:
                 self._batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
         tiling = self._tilings.of(shape)
         return self._per_call(shape) if tiling is None else max(1, self._per_call(shape) // tiling.count(shape))
+
+    def _pace_of(self, request: Request[Tag]) -> Pace | None:
+        """Return what rounds of images like this take, where the network was timed; `auto` goes by it."""
+        batch, shape = self._batch, shape_of(request)
+        if self.settings.mode != "auto" or batch is None or not batch.timed:
+            return None
+        if self._scan is None:
+            surrogate, dtype = SURROGATES[self.settings.surrogate], request.y.dtype
+            where = self._device(request)
+            self._scan = seconds_a_state(request, self._chain(request), surrogate, dtype=dtype, device=where)
+        scan, seen, tiling = self._scan, self._tilings.seen(shape), self._tilings.of(shape)
+        tiles = tiling.count(shape) if tiling else 1
+        return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * scan
 
     def _per_call(self, image: Shape) -> int:
         """Return how many images of a shape, or tiles of them, go into one network call."""

@@ -38,6 +38,7 @@ class Flight(Generic[Tag]):
         frontier: Position of the last known state; T at the end.
         fallback: Its rounds ran out, or its guesses broke; it is finished step by step.
         broken: A state that was to be exact is not finite.
+        still: What is told of the state that `step_to` brought.
         seconds: Its share of the time of its rounds.
     """
 
@@ -62,6 +63,7 @@ class Flight(Generic[Tag]):
         self._states: list[Tensor] = [sampler.initial()]
         self._fresh: list[Tensor] = []
         self._latest: Tensor | None = None
+        self.still = sampler.start.new_zeros(1)
 
     @property
     def done(self) -> bool:
@@ -94,14 +96,9 @@ class Flight(Generic[Tag]):
             return self.sampler.guessed(state, position)
         return self.sampler.step(state[:, None], self._latest, position)[:, 0]
 
-    def step_to(self, state: Float[Tensor, "1 C H W"]) -> None:
-        """Take the next state, where no guess is held."""
-        self._fresh = [state]
-
-    def finite(self) -> Float[Tensor, " 1"]:
-        """Return 0 if the state that `step_to` brought is finite, else nan."""
-        (state,) = self._fresh
-        return (state - state).sum()[None]
+    def step_to(self, state: Float[Tensor, "1 C H W"], still: Float[Tensor, " 1"]) -> None:
+        """Take the next state, where no guess is held, and 0 if it is finite, else nan."""
+        self._fresh, self.still = [state], still
 
     def carry(self, eps: Float[Tensor, "K C H W"]) -> Float[Tensor, " K"]:
         """Take the predicted noise of the states that were due; returns how far each next state moved."""

@@ -52,7 +52,7 @@ def fly(denoiser: Denoiser, flights: Sequence[Flight[Any]], *, window: int, batc
             by_kind.setdefault((id(sampler.A), id(sampler.chain), sampler.sigma_y is None), []).append(turn)
     for alike in by_kind.values():
         _step(alike)
-    moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.finite() for turn in turns]
+    moved = [turn.flight.carry(turn.eps) if turn.flight.guesses else turn.flight.still for turn in turns]
     residuals = iter(_joined(moved).tolist())
     for flight, x, _ in turns:
         flight.settle([next(residuals) for _ in range(len(x))])
@@ -76,8 +76,10 @@ def _step(turns: Sequence[_Turn]) -> None:
     step = Step.at(samplers[0].chain, at, A=samplers[0].A, sigma_y=torch.cat(noises) if noises else None, like=x)
     pinv_y = _joined([sampler.pinv_y for sampler in samplers])
     z = _joined([sampler.noise[:, i + 1] for sampler, i in zip(samplers, at, strict=True)])
-    for turn, state in zip(turns, torch.split(step(step.x0_hat(x, eps), eps, pinv_y=pinv_y, z=z), 1), strict=True):
-        turn.flight.step_to(state)
+    states = step(step.x0_hat(x, eps), eps, pinv_y=pinv_y, z=z)
+    still = (states - states).flatten(1).sum(1)
+    for turn, state, finite in zip(turns, torch.split(states, 1), torch.split(still, 1), strict=True):
+        turn.flight.step_to(state, finite)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

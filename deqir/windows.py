@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from .settings import Settings
+
+RUNGS: Final = (1, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Windows among which `auto` chooses; wider ones save no more rounds."""
+
+Pace = Callable[[int, int], float]
+"""Seconds of a round of so many images with such a window."""
+
+
+def rounds(steps: int, window: int) -> float:
+    """Return how many rounds a chain takes with a window, about: at the default tolerance and eta, see
+    docs/performance.md."""
+    return float(steps) if window == 1 else min(steps, 1 + steps * math.sqrt(2 / window))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +55,15 @@ class Windows:
                 least = most = min(number, settings.steps)
         return cls(least=least, most=most)
 
-    def wide(self, batch: int, images: int) -> int:
-        """Return the window with which so many images fill a batch."""
-        return max(self.least, min(self.most, batch // images))
+    def wide(self, batch: int, images: int, steps: int, pace: Pace | None = None) -> int:
+        """Return the window for so many images: the one with which they fill a batch, at most their steps.
+
+        Where it is known what rounds take and images need no window, it is the one that ends soonest: a batch that is
+        filled with guesses may take longer than the rounds that it saves.
+        """
+        widest = min(max(self.least, min(self.most, batch // images)), steps)
+        if pace is None or self.least > 1:
+            return widest
+        return min(
+            (rung for rung in RUNGS if rung <= widest), key=lambda rung: rounds(steps, rung) * pace(images, rung)
+        )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deqir.devices import device_of
 from deqir.download import cache_dir, fetch_from_pypi
+from deqir.graphs import captured
 from deqir.protocols import Denoiser
 
 from .channelwise import Channelwise
@@ -141,7 +142,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     for one in (network, starters):
         if one is not None:
             one.to(where).eval().requires_grad_(False)
-    return Prior(
+    prior = Prior(
         name=card.name,
         digest=card.sha256,
         denoiser=denoiser,
@@ -152,6 +153,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
         native=card.native_size or native_size(network),
         starters=starters,
     )
+    return captured(prior)
 
 
 def _channels(card: PriorCard, network: torch.nn.Module) -> int:

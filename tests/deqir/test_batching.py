@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from deqir import Settings
+from deqir import Chain, Request, Settings
 from deqir.batching import Batch, out_of_memory, saturating
-from deqir.windows import Windows
+from deqir.operators import SuperResolution
+from deqir.pacing import seconds_a_state
+from deqir.surrogates import Secant
+from deqir.windows import RUNGS, Windows, rounds
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -69,4 +74,54 @@ def test_the_window_fills_the_batch_where_that_costs_nobody_his_place(
     mode: str, device: torch.device, images: int, window: int
 ) -> None:
     windows = Windows.of(Settings(steps=20, mode=mode), device)  # type: ignore[arg-type]
-    assert windows.wide(32, images) == window
+    assert windows.wide(32, images, steps=20) == window
+
+
+def test_the_window_is_never_wider_than_the_chain_is_long() -> None:
+    assert Windows.of(Settings(steps=20, mode="auto"), GPU).wide(32, 1, steps=3) == 3
+
+
+@pytest.mark.parametrize(
+    ("network", "scan", "window"),
+    [
+        (lambda evaluations: 1.0, 0.0, 16),  # all that a batch holds at the price of one
+        (lambda evaluations: float(evaluations), 0.0, 1),  # a device that is busy with one
+        (lambda evaluations: max(1.0, evaluations / 4), 0.0, 4),
+        (lambda evaluations: 1.0, 1.0, 1),  # what guesses cost beside the network eats what they save
+    ],
+)
+def test_auto_solves_ahead_only_where_that_ends_sooner(
+    network: Callable[[int], float], scan: float, window: int
+) -> None:
+    def pace(images: int, window: int) -> float:
+        return network(images * window) + images * window * scan
+
+    assert Windows.of(Settings(steps=20, mode="auto"), GPU).wide(16, 1, 20, pace) == window
+
+
+def test_a_window_that_was_asked_for_is_taken_whatever_it_costs() -> None:
+    assert Windows.of(Settings(steps=20, mode="latency"), GPU).wide(16, 1, 20, lambda images, window: window) == 20
+
+
+@pytest.mark.parametrize("steps", [2, 5, 20, 100])
+def test_rounds_are_never_more_than_steps_and_fall_with_the_window(steps: int) -> None:
+    expected = [rounds(steps, window) for window in RUNGS if window <= steps]
+    assert expected[0] == steps
+    assert expected == sorted(expected, reverse=True)
+
+
+def test_times_of_calls_that_were_not_timed_follow_from_those_that_were() -> None:
+    batch = Batch(None)
+    assert not batch.timed
+    batch.measure((3, 64, 64), lambda size: max(1.0, size / 16))
+    assert batch.timed
+    assert batch.seconds((3, 64, 64), 3) == 1.0
+    assert batch.seconds((3, 64, 64), 24) == pytest.approx(1.5)
+    assert batch.seconds((3, 128, 128), 16) == pytest.approx(4.0)
+    assert batch.seconds((3, 32, 32), 1) == 1.0
+
+
+def test_what_a_state_of_a_round_costs_is_timed_without_the_network() -> None:
+    A, chain = SuperResolution(scale=4), Chain.between(0.2, 0.02, steps=6, eta=0.9)
+    request = Request(y=torch.full((3, 4, 4), torch.nan), operator=A, seed=0, tag=0)  # what y holds does not matter
+    assert 0 < seconds_a_state(request, chain, Secant(), dtype=torch.float32, device=CPU) < 10
