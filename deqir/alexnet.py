@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .convolutions import rectified
 from .shapes import Float
 
 WIDTHS: Final = (64, 192, 384, 256, 256)
@@ -35,7 +36,8 @@ def features(convolutions: nn.ModuleList, x: Float[Tensor, "B 3 H W"]) -> list[F
     for layer, convolution in enumerate(convolutions):
         if layer in (1, 2):
             x = functional.max_pool2d(x, 3, stride=2)
-        x = functional.relu(convolution(x))
+        assert isinstance(convolution, nn.Conv2d)
+        x = rectified(convolution, x)
         found.append(x)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,11 @@ from .protocols import Denoiser
 
 LARGEST: Final = 1024
 WORTHWHILE: Final = 1.1
-"""A batch twice as large has to be this much faster per evaluation to be chosen."""
+"""A batch that is larger has to be this much faster per evaluation to be chosen."""
+ROUND: Final = 4e-4
+"""Seconds that a round takes beside its network call, however many images are in it (docs/performance.md)."""
+TIMED: Final = 0.02
+"""Seconds for which calls of one size are repeated, so that the device's clock has time to rise."""
 MEMORY_SHARE: Final = 0.5
 """Of the device's memory, for one network call; the rest is for states."""
 FEW_CALLS: Final = 8
@@ -35,6 +40,7 @@ class Batch:
         self._fixed = fixed
         self._pixels: int | None = None
         self._seconds: dict[int, float] = {}
+        self._known: dict[int, float] = {}
 
     @property
     def known(self) -> bool:
@@ -65,9 +71,12 @@ class Batch:
 
     def seconds(self, shape: tuple[int, int, int], evaluations: int) -> float:
         """Return how long a call takes, going by those of `measure`; beyond the largest in proportion to its pixels."""
-        sizes, pixels = sorted(self._seconds), evaluations * shape[-2] * shape[-1]
-        within = np.interp(pixels, sizes, [self._seconds[size] for size in sizes])
-        return float(within) * max(1.0, pixels / sizes[-1])
+        pixels = evaluations * shape[-2] * shape[-1]
+        if pixels not in self._known:
+            sizes = sorted(self._seconds)
+            within = np.interp(pixels, sizes, [self._seconds[size] for size in sizes])
+            self._known[pixels] = float(within) * max(1.0, pixels / sizes[-1])
+        return self._known[pixels]
 
     def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
         """Allow half the pixels of `evaluations`, which were too many, from now on; False where it was but one."""
@@ -77,26 +86,42 @@ class Batch:
         return True
 
 
+@dataclass(slots=True)
+class Measured:
+    """What an engine has found out where it runs; those of the same prior and settings may share it.
+
+    Attributes:
+        batch: Of its network calls.
+        state: Seconds that a round takes for each state of a window, without the network.
+    """
+
+    batch: Batch | None = None
+    state: float | None = None
+
+
 def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
-    """Return the smallest batch, of 1, 2, 4, ..., that doubling makes hardly faster or too large for memory."""
+    """Return the smallest batch, of 1, 2, 4, ..., that one twice or four times as large is hardly faster than.
+
+    Those that are too large for memory count as none.
+    """
     best, pace, size = 1, math.inf, 1
-    while size <= largest:
+    while size <= min(largest, 4 * best):
         try:
-            now = seconds(size) / size
+            now = (seconds(size) + ROUND) / size
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             return best
-        if now * WORTHWHILE > pace:
-            return best
-        best, pace, size = size, now, 2 * size
+        if now * WORTHWHILE <= pace:
+            best, pace = size, now
+        size *= 2
     return best
 
 
 def timed_calls(
     denoiser: Denoiser, shape: tuple[int, int, int], *, dtype: torch.dtype, device: torch.device
 ) -> Seconds:
-    """Return the best time of three calls on an accelerator, once they may be recorded (`deqir.graphs`).
+    """Return the best time of a few calls on an accelerator, once they may be recorded (`deqir.graphs`).
 
     More than its share of memory counts as none left.
     """
@@ -110,8 +135,8 @@ def timed_calls(
             denoiser(x, alpha_bar)
         if backend.max_memory_allocated(device) > MEMORY_SHARE * backend.mem_get_info(device)[1]:
             raise torch.OutOfMemoryError(f"{size} evaluations take more than their share of memory")
-        best = math.inf
-        for _ in range(3):
+        best, until = math.inf, time.perf_counter() + TIMED
+        while best == math.inf or time.perf_counter() < until:
             backend.synchronize(device)
             began = time.perf_counter()
             denoiser(x, alpha_bar)
@@ -124,7 +149,7 @@ def timed_calls(
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out: Python's, the GPU's, or those for which torch has no class."""
-    known = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
+    known = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "unable to find an engine to")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(name in str(error) for name in known)
 
 

@@ -31,6 +31,7 @@ class Chain:
         c1: Weight of the fresh noise z_i, shape (T,).
         c2: Weight of the predicted noise e_i, shape (T,).
         weights: sqrt(alpha_bar_i), sqrt(1 - alpha_bar_i), both of i + 1, c1_i and c2_i of each step.
+        steps: Number of steps T.
 
     Raises:
         ValueError: The levels do not rise to 1, or the weights have another length.
@@ -40,6 +41,7 @@ class Chain:
     c1: Float[Tensor, " T"]
     c2: Float[Tensor, " T"]
     weights: Float[Tensor, "6 T"] = field(init=False)
+    steps: int = field(init=False)
     _levels: Constant = field(init=False, repr=False)
     _weights: Constant = field(init=False, repr=False)
 
@@ -54,6 +56,7 @@ class Chain:
         here, there = a[:-1], a[1:]
         weights = [here.sqrt(), (1 - here).sqrt(), there.sqrt(), (1 - there).sqrt(), self.c1, self.c2]
         object.__setattr__(self, "weights", torch.stack(weights))
+        object.__setattr__(self, "steps", len(self.c1))
         object.__setattr__(self, "_levels", Constant(a))
         object.__setattr__(self, "_weights", Constant(self.weights))
 
@@ -108,11 +111,6 @@ class Chain:
     def from_schedule(cls, schedule: NoiseSchedule, *, steps: int, eta: float) -> Chain:
         """Return the published choice: evenly spaced timesteps from the schedule's noisiest level."""
         return cls.with_eta(schedule.alpha_bar[schedule.timesteps(steps)], eta)
-
-    @property
-    def steps(self) -> int:
-        """Number of steps T."""
-        return len(self.c1)
 
     def levels(self, first: int, count: int, device: torch.device) -> Float[Tensor, " count"]:
         """Return alpha_bar of `count` positions from `first` on, on a device."""

@@ -172,10 +172,11 @@ class Pool(Generic[Tag]):
 
         def group(request: Request[Tag], steps: int) -> Crew[Tag]:
             shape = shape_of(request)
-            empty: Crew[Tag] = Crew(
-                shape=shape, batch=self._batch_of(request), window=1, steps=1, pace=self._pace_of(request)
-            )
-            found = groups.setdefault((shape, request.y.dtype), empty)
+            key = (shape, request.y.dtype)
+            if key not in groups:
+                batch, pace = self._batch_of(request), self._pace_of(request)
+                groups[key] = Crew(shape=shape, batch=batch, window=1, steps=1, pace=pace)
+            found = groups[key]
             found.steps = max(found.steps, steps)
             found.window = min(self._windows.least, found.steps)
             return found
@@ -206,13 +207,16 @@ class Pool(Generic[Tag]):
         if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
             return _furthest_behind(group)
         crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window, steps=group.steps)
+        room = crew.batch
         for flight in group.flying:
-            if not crew.images or crew.evaluations + flight.width(window) <= crew.batch:
+            if not crew.images or flight.width(window) <= room:
                 crew.flying.append(flight)
+                room -= flight.width(window)
         for request in group.starting:
-            if crew.images and (not self._crowd or crew.evaluations + window > crew.batch):
+            if crew.images and (not self._crowd or window > room):
                 break
             crew.starting.append(request)
+            room -= window
         return crew
 
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import torch
 
-from .batching import Batch, free_cached_memory, timed_calls
+from .batching import Batch, Measured, free_cached_memory, timed_calls
 from .chain import Chain
 from .crew import Crew, Pool, Shape, shape_of
 from .devices import sent
@@ -49,14 +49,14 @@ class Engine:
     Args:
         prior: A `Prior`, or any `Denoiser`.
         settings: The same for all images.
+        measured: What another engine of the same prior and settings has found out; it is added to.
     """
 
-    def __init__(self, prior: Prior | Denoiser, settings: Settings) -> None:
+    def __init__(self, prior: Prior | Denoiser, settings: Settings, *, measured: Measured | None = None) -> None:
         self.prior, self.settings = prior, settings
-        self._batch: Batch | None = None
+        self._measured = Measured() if measured is None else measured
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
         self._chains: dict[Span, Chain] = {}
-        self._scan: float | None = None
 
     @torch.inference_mode()
     def run(
@@ -156,7 +156,9 @@ class Engine:
         free_cached_memory(self._device((crew.starting or [flight.request for flight in crew.flying])[0]))
         seen, tiling = self._tilings.seen(crew.shape), self._tilings.of(crew.shape)
         evaluations = min(crew.evaluations, crew.batch) * (tiling.count(crew.shape) if tiling else 1)
-        if self._batch is not None and self._batch.halve(seen, min(evaluations, self._per_call(crew.shape))):
+        if self._measured.batch is not None and self._measured.batch.halve(
+            seen, min(evaluations, self._per_call(crew.shape))
+        ):
             tally.halvings += 1
             return []
         alone = pool.put_off(crew)
@@ -219,34 +221,36 @@ class Engine:
     def _batch_of(self, request: Request[Tag]) -> int:
         """Return how many evaluations of an image like this go into one network call, measured at the first."""
         shape, device = shape_of(request), self._device(request)
-        if self._batch is None:
+        if self._measured.batch is None:
             at_home = self._replicas if device.type == "cpu" else None
-            self._batch = Batch(self.settings.denoiser_batch or at_home)
-            if not self._batch.known:
+            batch = Batch(self.settings.denoiser_batch or at_home)
+            if not batch.known:
                 seen = self._tilings.seen(shape)
-                self._batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
+                batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
+            self._measured.batch = batch
         tiling = self._tilings.of(shape)
         return self._per_call(shape) if tiling is None else max(1, self._per_call(shape) // tiling.count(shape))
 
     def _pace_of(self, request: Request[Tag]) -> Pace | None:
         """Return what rounds of images like this take, where the network was timed; `auto` goes by it."""
-        batch, shape = self._batch, shape_of(request)
+        batch, shape = self._measured.batch, shape_of(request)
         if self.settings.mode != "auto" or batch is None or not batch.timed:
             return None
-        if self._scan is None:
+        if self._measured.state is None:
             surrogate, dtype = SURROGATES[self.settings.surrogate], request.y.dtype
             where = self._device(request)
-            self._scan = seconds_a_state(request, self._chain(request), surrogate, dtype=dtype, device=where)
-        scan, seen, tiling = self._scan, self._tilings.seen(shape), self._tilings.of(shape)
+            self._measured.state = seconds_a_state(request, self._chain(request), surrogate, dtype=dtype, device=where)
+        state, seen, tiling = self._measured.state, self._tilings.seen(shape), self._tilings.of(shape)
         tiles = tiling.count(shape) if tiling else 1
-        return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * scan
+        return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * state
 
     def _per_call(self, image: Shape) -> int:
         """Return how many images of a shape, or tiles of them, go into one network call."""
         tiling = self._tilings.of(image)
-        if self._batch is None or (tiling is not None and tiling.scarce):
+        batch = self._measured.batch
+        if batch is None or (tiling is not None and tiling.scarce):
             return 1
-        return self._batch.of(self._tilings.seen(image))
+        return batch.of(self._tilings.seen(image))
 
     def _network(self, image: Shape) -> Prior | Denoiser:
         """Return the prior as it is to see images of a shape."""

@@ -37,11 +37,13 @@ class _Kind(NamedTuple):
     dtype: torch.dtype
     device: torch.device
     half: torch.dtype | None
+    rounded: tuple[bool, bool]
 
     @classmethod
     def of(cls, x_t: Tensor) -> _Kind:
         half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
-        return cls(rows_of(len(x_t)), tuple(x_t.shape[1:]), x_t.dtype, x_t.device, half)
+        rounded = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        return cls(rows_of(len(x_t)), tuple(x_t.shape[1:]), x_t.dtype, x_t.device, half, rounded)
 
 
 class _Place(NamedTuple):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from .batching import Measured
 from .engine import Engine
 from .noise import image_seed
 from .priors.prior import Prior
@@ -24,13 +25,14 @@ __all__ = ["SURROGATES", "ConvergenceStats", "Defaults", "Mode", "Restoration", 
 
 @dataclass(frozen=True, slots=True)
 class Restorer(Settings):
-    """Restores y = A x with one prior and one set of settings; holds no state between calls.
+    """Restores y = A x with one prior and one set of settings; of a call it keeps what the device was found to do.
 
     Attributes:
         prior: A `Prior`, or any `Denoiser`.
     """
 
     prior: Prior | Denoiser
+    _measured: Measured = field(default_factory=Measured, init=False, repr=False, compare=False)
 
     def __call__(
         self,
@@ -93,7 +95,7 @@ class Restorer(Settings):
             for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
         results = list[Result[int]]()
-        for result in Engine(self.prior, self).run(requests):
+        for result in Engine(self.prior, self, measured=self._measured).run(requests):
             if isinstance(result, Failed):
                 result.error.add_note(f"while restoring image {result.tag} of the {len(y)} given")
                 raise result.error

@@ -81,7 +81,8 @@ class _Mixer:
         if self._anderson.safeguard:
             self._held[rows] = self._held[rows] & ~(size > self._last[rows])[:, None]
         self._last[rows] = size
-        self._images[rows, slot], self._gaps[rows, slot], self._held[rows, slot] = new.flatten(1), gap, True
+        self._images[rows, slot], self._gaps[rows, slot] = new.flatten(1), gap
+        self._held[:, slot].index_fill_(0, rows, True)  # a number given to [rows, slot] would be sent first
         weights = self._weights(self._gaps[rows], self._held[rows])
         return torch.einsum("bm,bmd->bd", weights, self._images[rows]).view_as(new)
 

@@ -53,8 +53,8 @@ def span_of(
 ) -> Span:
     """Return what was set, or what fits the start.
 
-    One that the prior makes takes little noise and few steps, but where gaps are wide: what it has in those is as
-    good as what was given.
+    One that the prior makes takes little noise and few steps, but where gaps are wide: many steps lose least of what
+    it has in those. They would smooth what it has in wider ones, see training/README.md.
 
     Args:
         settings: Noise and steps of the run.

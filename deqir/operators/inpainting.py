@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,8 +14,8 @@ from deqir.shapes import Bool, Float
 from .constant import Constant
 from .spectral import two_valued
 
-WIDE: Final = 8
-"""Side in pixels of a block that shows a gap to be wide, where none of it is known."""
+WIDE, VAST = 8, 32
+"""Sides in pixels of blocks that show a gap to be wide, or more than that, where none of them is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,7 +26,8 @@ class Inpainting:
         keep: Which pixels are known: shape (H, W), the same in every channel, or (C, H, W), each channel for
             itself (a missing channel, a colour filter mosaic). deqir.operators.masks makes some.
 
-        wide: A gap holds a block of `WIDE` x `WIDE` pixels; where the image is smaller, one as high or wide as it is.
+        wide: A gap holds a block of `WIDE` x `WIDE` pixels, and none holds one of `VAST` x `VAST`; where the image is
+            smaller, one as high or wide as it is.
 
     Raises:
         ValueError: `keep` is not a plane of booleans or one a channel, or nothing is kept.
@@ -47,7 +47,7 @@ class Inpainting:
         if not bool(self.keep.any()):
             raise ValueError("the mask keeps no pixel at all: nothing to restore from; is it inverted?")
         object.__setattr__(self, "_known", Constant(self.keep))
-        object.__setattr__(self, "wide", _has_wide_gap(self.keep))
+        object.__setattr__(self, "wide", _has_gap(self.keep, WIDE) and not _has_gap(self.keep, VAST))
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
@@ -145,9 +145,10 @@ def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, swe
     return x
 
 
-def _has_wide_gap(keep: Bool[Tensor, "*C H W"]) -> bool:
+def _has_gap(keep: Bool[Tensor, "*C H W"], side: int) -> bool:
+    """Return whether some channel has a block of so many pixels a side of which none is known."""
     known = in_batch(keep).float()
-    down, across = (min(WIDE, side) for side in keep.shape[-2:])
+    down, across = (min(side, length) for length in keep.shape[-2:])
     near = functional.max_pool2d(functional.max_pool2d(known, (down, 1), stride=1), (1, across), stride=1)
     return not bool(near.all())
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.alexnet import WIDTHS, features, trunk
+from deqir.convolutions import rectified
 from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 
@@ -67,9 +68,10 @@ class Colorizer(nn.Module):
             planes.append(functional.interpolate(found, size=size, mode="bilinear", align_corners=False))
         whole = functional.relu(self.whole(seen[-1].mean((2, 3))))
         planes += [whole[:, :, None, None].expand(-1, -1, *size), functional.pixel_unshuffle(grey, 4)]
-        h = functional.relu(self.body[0](torch.cat(planes, 1)))
-        for convolution in self.body[1:]:
-            h = h + functional.relu(convolution(h))
+        first, *others = (layer for layer in self.body if isinstance(layer, nn.Conv2d))
+        h = rectified(first, torch.cat(planes, 1))
+        for convolution in others:
+            h = h + rectified(convolution, h)
         return functional.pixel_shuffle(self.last(h), 4)
 
     def start(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deqir.convolutions import rectified
 from deqir.schedule import sigma_of
 from deqir.shapes import Float
 
@@ -27,14 +28,17 @@ class FFDNet(nn.Module):
         sides = [4 * channels + 1, *[width] * (depth - 1), 4 * channels]
         layers = list[nn.Module]()
         for before, after in pairwise(sides):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]  # the latter for the weights' published names
         self.model = nn.Sequential(*layers[:-1])
 
     def forward(self, image: Float[Tensor, "N C H W"], noise: Float[Tensor, " N"]) -> Float[Tensor, "N C H W"]:
         h = functional.pixel_unshuffle(image, 2)
         plane = noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])
-        denoised: Tensor = self.model(torch.cat([h, plane], 1))
-        return functional.pixel_shuffle(denoised, 2)
+        *hidden, last = (layer for layer in self.model if isinstance(layer, nn.Conv2d))
+        h = torch.cat([h, plane], 1)
+        for layer in hidden:
+            h = rectified(layer, h)
+        return functional.pixel_shuffle(last(h), 2)
 
 
 class DenoiserPrior:

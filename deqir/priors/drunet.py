@@ -6,8 +6,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from deqir.convolutions import rectified
 from deqir.shapes import Float
 
 HALVINGS: Final = 3
@@ -22,7 +22,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: Float[Tensor, "N F H W"]) -> Float[Tensor, "N F H W"]:
-        correction: Tensor = self.second(functional.relu(self.first(x)))
+        correction: Tensor = self.second(rectified(self.first, x))
         return x + correction
 
 

@@ -84,7 +84,7 @@ class DenseEnlarger(Rrdb):
     def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
         """Return images in about [-1, 1] of images in [-1, 1], see `Enlarger.forward`."""
         told = torch.zeros(len(KERNELS), device=y.device)
-        told[kernel] = 1
+        told[kernel : kernel + 1] = 1  # a slice is filled; a number put at one place would be sent
         code = torch.cat([told.expand(len(y), -1), noise[:, None]], 1)[:, :, None, None]
         planes = torch.cat([(y + 1) / 2, code.expand(-1, -1, *y.shape[-2:])], 1)
         return functional.pixel_shuffle(self.through(planes), self.scale // SCALE) * 2 - 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deqir.convolutions import rectified
 from deqir.devices import sent
 from deqir.operators.inpainting import diffused_fill, grown, halved, in_batch
 from deqir.parts import in_parts
@@ -46,7 +47,8 @@ class Beyond(nn.Module):
 
     def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         height, width = h.shape[-2:]
-        g = functional.relu(self.down(functional.pad(h, (0, width % 2, 0, height % 2), mode="replicate")))
+        even = functional.pad(h, (0, width % 2, 0, height % 2), mode="replicate") if width % 2 or height % 2 else h
+        g = rectified(self.down, even)
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)
             g = g + through(block, g)
@@ -85,7 +87,8 @@ class Filler(nn.Module):
         h = torch.cat([functional.pixel_unshuffle((guess + 1) / 2, 2), functional.pixel_unshuffle(lost, 2)], 1)
         h = torch.cat([h, noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])], 1)
         for number, layer in enumerate(self.layers[:-1]):
-            h = functional.relu(layer(h))
+            assert isinstance(layer, nn.Conv2d)
+            h = rectified(layer, h)
             if str(number) in self.beyond:
                 h = functional.relu(self.beyond[str(number)](h))
         return functional.pixel_shuffle(self.layers[-1](h), 2) * 2 - 1

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from deqir.convolutions import rectified
 from deqir.shapes import Float
 
 
@@ -19,6 +19,7 @@ def stack(channels: Sequence[int]) -> nn.ModuleList:
 def through(layers: nn.ModuleList, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
     """Return what a stack makes of planes, with ReLU between its layers."""
     for layer in layers[:-1]:
-        h = functional.relu(layer(h))
+        assert isinstance(layer, nn.Conv2d)
+        h = rectified(layer, h)
     made: Tensor = layers[-1](h)
     return made

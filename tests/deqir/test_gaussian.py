@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deqir import Chain, GaussianPrior, Restorer
+from deqir.noise import standard_normal
 from deqir.operators import Inpainting, SuperResolution
 from deqir.protocols import LinearOperator
 from deqir.restore import SURROGATES
@@ -60,7 +61,7 @@ def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how:
         restorer = replace(restorer, mode="latency", surrogate=how)
     found = restorer(y, A, seeds=[11])
 
-    noise = torch.randn(steps + 1, SIZE, generator=torch.Generator().manual_seed(11)).double().numpy()
+    noise = standard_normal(11, (steps + 1) * SIZE, device=torch.device("cpu")).view(-1, SIZE).double().numpy()
     C, mu = prior.covariance.numpy(), prior.mean.flatten().numpy()
     matrix = dense(A).numpy()
     pinv = np.linalg.pinv(matrix)
