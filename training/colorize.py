@@ -17,8 +17,9 @@ from deqir.operators.colorization import REC_601
 from deqir.perceptual import Lpips, load_lpips
 from deqir.priors.colorizing import Colorizer, coloured
 
-from .data import Crops
-from .starting import Recipe, parser_of, train
+from .ahead import Batch
+from .data import Crops, as_shares
+from .starting import Recipe, begun, parser_of, train
 
 GAMMA: Final = 0.3
 """Largest logarithm of the exponent that brightens or darkens a crop."""
@@ -39,11 +40,11 @@ class Colorizing:
     held: int = 256
     shown: Sequence[str] = ("grey", "coloured")
 
-    def network(self) -> nn.Module:
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
         network = Colorizer(dropout=self.dropout)
         network.trunk.load_state_dict(load_lpips(device="cpu").convolutions.state_dict())
         network.trunk.requires_grad_(False)
-        return network
+        return network if earlier is None else begun(network, earlier)
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -52,8 +53,12 @@ class Colorizing:
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
         """Nothing is to be prepared."""
 
-    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
-        x = self._drawn(crops, recipe)
+    def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
+        return (crops.pixels(recipe.batch, self.size),)
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
+        (pixels,) = batch
+        x = self._lit(as_shares(pixels))
         grey = Colorization()(x)
         with torch.autocast(x.device.type, torch.bfloat16):
             above = network(grey)
@@ -66,9 +71,8 @@ class Colorizing:
         grey = Colorization()(x)
         return {"grey": grey.expand_as(x), "coloured": network.start(grey)}
 
-    def _drawn(self, crops: Crops, recipe: Recipe) -> Tensor:
-        """Return crops of photographs, some brighter and some darker than they were, in [-1, 1]."""
-        x = crops(recipe.batch, self.size)
+    def _lit(self, x: Tensor) -> Tensor:
+        """Return images in [0, 1], some brighter and some darker than they were, in [-1, 1]."""
         gamma = (GAMMA * (2 * torch.rand(len(x), 1, 1, 1, device=x.device) - 1)).exp()
         return 2 * x**gamma - 1
 

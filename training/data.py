@@ -146,13 +146,17 @@ class Crops:
 
     def __call__(self, count: int, size: int) -> Tensor:
         """Return (count, 3, size, size) in [0, 1]."""
+        return as_shares(self.pixels(count, size).to(self.device))
+
+    def pixels(self, count: int, size: int) -> Tensor:
+        """Return (count, 3, size, size) as bytes on the CPU, whatever the device."""
         fitting = [picture for picture in self.pictures if min(picture.height, picture.width) >= size]
         if not fitting:
             raise DataError(f"no photograph is {size} pixels high and wide; choose smaller crops")
         # The root of the area, so that the scales of a photograph share its crops more evenly.
         area = np.array([float(picture.height * picture.width) for picture in fitting]) ** 0.5
         chosen = self._random.choice(len(fitting), size=count, p=area / area.sum())
-        return torch.stack([self._crop(fitting[i], size) for i in chosen]).to(self.device)
+        return torch.stack([self._crop(fitting[i], size) for i in chosen])
 
     def centres(self, size: int) -> Tensor:
         """Return the middle of each photograph, at the largest scale whose sides are at most four times `size`."""
@@ -164,8 +168,8 @@ class Crops:
         crops = list[Tensor]()
         for picture in best.values():
             top, left = (picture.height - size) // 2, (picture.width - size) // 2
-            crops.append(_image(self._array(picture)[top : top + size, left : left + size]))
-        return torch.stack(crops)
+            crops.append(_planes(self._array(picture)[top : top + size, left : left + size]))
+        return as_shares(torch.stack(crops))
 
     def _array(self, picture: Picture) -> NDArray[np.uint8]:
         count = picture.height * picture.width * 3
@@ -177,11 +181,16 @@ class Crops:
         left = int(self._random.integers(picture.width - size + 1))
         crop = self._array(picture)[top : top + size, left : left + size]
         crop = np.rot90(crop, int(self._random.integers(4))) if self.turns else crop
-        return _image(crop[:, ::-1] if self._random.integers(2) else crop)
+        return _planes(crop[:, ::-1] if self._random.integers(2) else crop)
 
 
-def _image(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float() / 255
+def as_shares(pixels: Tensor) -> Tensor:
+    """Return bytes as numbers in [0, 1], where they are."""
+    return pixels.float() / 255
+
+
+def _planes(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def main() -> None:

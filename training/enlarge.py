@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -25,9 +26,10 @@ from deqir.priors.enlarging import MOST_NOISE, DenseEnlarger, Enlarger
 from deqir.protocols import LinearOperator
 from deqir.rrdb import SCALE
 
-from .data import Crops
+from .ahead import Batch
+from .data import Crops, as_shares
 from .objective import log_error
-from .starting import Recipe, parser_of, train
+from .starting import Recipe, begun, parser_of, train
 
 WHEEL: Final = "5d973fa8111cbb1888964ba823f6fa95c53670b9ca1aeac9f1583d0120722643"
 DENSE_WHEEL: Final = "958fcc98f9c7a891521967bb7674fbd0982c3c7955dcf30cb56e41e1c1971cd8"
@@ -107,7 +109,8 @@ def enlarged(network: nn.Module, A: LinearOperator, kernel: int, y: Tensor, nois
     """Return what a chain would start from: y enlarged, and made to agree with it where it has no noise."""
     image: Tensor = network(y, kernel, noise)
     image = image.float()
-    return torch.where(noise[:, None, None, None] > 0, image, image + A.pinv(y - A(image)))
+    with torch.autocast(image.device.type, enabled=False):  # in bfloat16 it would agree less
+        return torch.where(noise[:, None, None, None] > 0, image, image + A.pinv(y - A(image)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +137,10 @@ class Enlarging:
     @property
     def operators(self) -> tuple[LinearOperator, ...]:
         """What makes images small, in the order of `KERNELS`."""
-        return SuperResolution(scale=self.scale), KernelSuperResolution(scale=self.scale)
+        return _operators(self.scale)
 
-    def network(self) -> nn.Module:
-        return published(self.scale)
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
+        return published(self.scale) if earlier is None else begun(Enlarger(scale=self.scale), earlier)
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
         weights = [parameter for name, parameter in network.named_parameters() if name != "kernels"]
@@ -148,7 +151,7 @@ class Enlarging:
         optimizer = torch.optim.Adam([network.get_parameter("kernels")], lr=0.05)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.calibration))
         for _ in range(self.calibration):
-            x = self._drawn(crops, recipe)
+            x = 2 * crops(recipe.batch, self.small * self.scale) - 1
             noise = x.new_zeros(len(x))
             loss = x.new_zeros(())
             for kernel, A in enumerate(self.operators):
@@ -159,9 +162,13 @@ class Enlarging:
             optimizer.step()
             schedule.step()
 
-    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
+    def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
+        return (crops.pixels(recipe.batch, self.small * self.scale),)
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
+        (pixels,) = batch
         kernel = int(torch.rand(()) >= AVERAGE_SHARE)
-        x, A = self._drawn(crops, recipe), self.operators[kernel]
+        x, A = 2 * as_shares(pixels) - 1, self.operators[kernel]
         clean = torch.rand(len(x), device=x.device) < CLEAN_SHARE
         noise = torch.where(clean, 0.0, MOST_NOISE * torch.rand(len(x), device=x.device))
         y = observed(A, x, noise)
@@ -178,15 +185,17 @@ class Enlarging:
             found[name] = enlarged(network, A, kernel, observed(A, x, noise, white), noise)
         return found
 
-    def _drawn(self, crops: Crops, recipe: Recipe) -> Tensor:
-        return 2 * crops(recipe.batch, self.small * self.scale) - 1
+
+@lru_cache
+def _operators(scale: int) -> tuple[LinearOperator, ...]:
+    return SuperResolution(scale=scale), KernelSuperResolution(scale=scale)
 
 
 class EnlargingDensely(Enlarging):
     """What a `DenseEnlarger` learns: the same, from other weights and without codes of filters."""
 
-    def network(self) -> nn.Module:
-        return published_dense(self.scale)
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
+        return published_dense(self.scale) if earlier is None else begun(DenseEnlarger(scale=self.scale), earlier)
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
         return [{"params": list(network.parameters()), "highest": rate}]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -18,10 +18,10 @@ from deqir.operators import masks
 from deqir.perceptual import Lpips
 from deqir.priors.filling import MOST_NOISE, Beyond, Filler
 
-from .data import Crops
+from .ahead import Batch
+from .data import Crops, as_shares
 from .objective import log_error
-from .progress import AVERAGE
-from .starting import Recipe, parser_of, train
+from .starting import Recipe, begun, parser_of, train
 from .train import ffdnet
 
 CLEAN_SHARE: Final = 0.7
@@ -55,11 +55,12 @@ def gaps(side: int) -> Tensor:
     kinds: Sequence[tuple[float, Callable[[int], Tensor]]] = (
         (0.20, _random),
         (0.22, _stripes),
-        (0.08, lambda n: masks.dead_lines(n, n, lost=_between(0.05, 0.5), vertical=_coin(), seed=_seed())),
+        (0.05, lambda n: masks.dead_lines(n, n, lost=_between(0.05, 0.5), vertical=_coin(), seed=_seed())),
         (0.14, _text),
-        (0.10, lambda n: masks.scratches(n, n, count=_whole(1, 12), thickness=_whole(1, 5), seed=_seed())),
+        (0.08, lambda n: masks.scratches(n, n, count=_whole(1, 12), thickness=_whole(1, 5), seed=_seed())),
         (0.19, _boxes),
-        (0.07, lambda n: torch.stack([_random(n) for _ in range(3)])),
+        (0.07, lambda n: masks.box(n, n, side=_between(0.19, 0.56), seed=_seed())),
+        (0.05, lambda n: torch.stack([_random(n) for _ in range(3)])),
     )
     shares = torch.tensor([share for share, _ in kinds])
     keep = kinds[int(torch.multinomial(shares, 1))][1](side)
@@ -72,12 +73,18 @@ def _random(side: int) -> Tensor:
 
 def _stripes(side: int) -> Tensor:
     period = _whole(3, 14)
-    keep = masks.stripes(side, side, period=period, thickness=_whole(1, max(1, int(0.6 * period))))
+    half, any_share = (period + _whole(0, 1)) // 2, _whole(1, max(1, int(0.6 * period)))
+    keep = masks.stripes(side, side, period=period, thickness=half if _coin() else any_share)
     return keep.roll(_whole(0, period), 0)
 
 
 def _text(side: int) -> Tensor:
-    return masks.text(side, side, size=_whole(8, 24)).roll((_whole(0, side), _whole(0, side)), (0, 1))
+    return _lines_of_text(side, _whole(8, 24)).roll((_whole(0, side), _whole(0, side)), (0, 1))
+
+
+@lru_cache
+def _lines_of_text(side: int, size: int) -> Tensor:
+    return masks.text(side, side, size=size)
 
 
 def _boxes(side: int) -> Tensor:
@@ -107,21 +114,16 @@ class Filling:
 
     Attributes:
         size: Side of a crop in pixels; even.
-        earlier: Run with whose averaged weights it begins, as far as that has them; None: with FFDNet's.
     """
 
     size: int = 128
-    earlier: Path | None = None
     turns: bool = True
     held: int = 192
     shown: Sequence[str] = ("text", "random", "stripes", "hole", "text with noise")
 
-    def network(self) -> nn.Module:
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
         network = beginner(ffdnet())
-        if self.earlier is not None:
-            learnt = torch.load(self.earlier / AVERAGE, map_location="cpu", weights_only=True)
-            network.load_state_dict(network.state_dict() | learnt)
-        return network
+        return network if earlier is None else begun(network, {**network.state_dict(), **earlier})
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
         assert isinstance(network, Filler)
@@ -133,10 +135,14 @@ class Filling:
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
         """Nothing is to be prepared."""
 
-    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
+    def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
+        pixels = crops.pixels(recipe.batch, self.size)
+        return pixels, torch.stack([gaps(self.size) for _ in pixels])
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
         assert isinstance(network, Filler)
-        x = 2 * crops(recipe.batch, self.size) - 1
-        keep = torch.stack([gaps(self.size) for _ in x]).to(x.device)
+        pixels, keep = batch
+        x = 2 * as_shares(pixels) - 1
         clean = torch.rand(len(x), device=x.device) < CLEAN_SHARE
         noise = torch.where(clean, 0.0, MOST_NOISE * torch.rand(len(x), device=x.device))
         y = x + 2 * noise[:, None, None, None] * torch.randn_like(x)
@@ -164,11 +170,10 @@ class Filling:
 def main() -> None:
     parser = parser_of(__doc__, "fill", batch=6, rate=1e-4, eyes=0.5)
     parser.add_argument("--size", type=int, default=128, help="side of a crop in pixels; default: 128")
-    parser.add_argument("--begin", type=Path, help="run with whose averaged weights to begin; default: FFDNet's")
     options = parser.parse_args()
     if options.size % 2:
         parser.error(f"--size must be even, got {options.size}: crops are halved")
-    train(options, Filling(size=options.size, earlier=options.begin))
+    train(options, Filling(size=options.size))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,12 @@ class Progress:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def averaged(folder: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a folder's run, on the CPU."""
+    weights: dict[str, Tensor] = torch.load(folder / AVERAGE, map_location="cpu", weights_only=True)
+    return weights
 
 
 def share_of_rate(step: int, done: float, *, rise: int, least: float) -> float:

@@ -6,8 +6,9 @@ import argparse
 import copy
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +19,9 @@ from deqir.metrics import psnr
 from deqir.models import fetch_model
 from deqir.perceptual import Lpips, load_lpips
 
+from .ahead import Batch, Drawing
 from .data import Crops
-from .progress import CURVE, Progress, note, share_of_rate
+from .progress import CURVE, Progress, averaged, note, share_of_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,12 @@ class Lesson(Protocol):
         """Names of the validation's degradations."""
         ...
 
-    def network(self) -> nn.Module:
-        """Return it as a run begins with it."""
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
+        """Return it as a run begins with it.
+
+        Args:
+            earlier: The averaged weights of a run that it goes on from; None: of none.
+        """
         ...
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
@@ -72,11 +78,15 @@ class Lesson(Protocol):
         ...
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Prepare it for training, before the first step."""
+        """Prepare it for training, before the first step of a run that goes on from no other."""
         ...
 
-    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
-        """Return what a step lowers."""
+    def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
+        """Return what a step learns from, on the CPU: crops as bytes first; maybe in another process."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
+        """Return what a step lowers; the batch is where the network is."""
         ...
 
     def restored(self, network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
@@ -93,13 +103,26 @@ class Run:
         recipe: Of the run.
         data: Folder that `training.data` prepared.
         device: Where it trains.
+        earlier: Folder of a run from whose averaged weights it goes on; None: it begins as the lesson does.
+        workers: Processes that draw batches ahead; 0: they are drawn between the steps.
     """
 
-    def __init__(self, folder: Path, lesson: Lesson, recipe: Recipe, data: Path, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lesson: Lesson,
+        recipe: Recipe,
+        data: Path,
+        *,
+        device: torch.device,
+        earlier: Path | None = None,
+        workers: int = 0,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         fetch_model("lpips")
         self.folder, self.lesson, self.recipe, self.lpips = folder, lesson, recipe, load_lpips(device=str(device))
-        network = lesson.network().to(device)
+        self.device, self.earlier, self.workers = device, earlier, workers
+        network = lesson.network(None if earlier is None else averaged(earlier)).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(network).requires_grad_(False).eval()
         groups = lesson.groups(network, recipe.rate)
@@ -110,37 +133,49 @@ class Run:
         seed = recipe.seed + self.progress.step
         torch.manual_seed(seed)
         self.crops = Crops(data, "train", seed=seed, turns=lesson.turns, device=device)
+        self.drawing = Drawing(draw=partial(lesson.drawn, recipe=recipe), data=data, turns=lesson.turns)
         self.held = 2 * Crops(data, "validation", seed=0).centres(lesson.held).to(device) - 1
 
     def train(self) -> None:
         """Train until the recipe's time is over, writing a checkpoint and a line of the curve now and then."""
-        network = self.progress.network
+        network, batches = self.progress.network, self.batches()
         if self.progress.step == 0:
             (self.folder / CURVE).unlink(missing_ok=True)
             names = [f"{measure} {shown}" for shown in self.lesson.shown for measure in ("psnr", "lpips")]
             note(self.folder, ("step", "seconds", *names))
-            self.lesson.begin(network, self.crops, self.recipe)
+            if self.earlier is None:
+                self.lesson.begin(network, self.crops, self.recipe)
             self.progress.average.load_state_dict(network.state_dict())
             note(self.folder, (0, 0, *self.judged()))
         mark, before, written = time.monotonic(), self.progress.seconds, self.progress.seconds
         total = self.recipe.hours * 3600
         while self.progress.seconds < total:
-            self._one_step(self.progress.seconds / total)
+            self._one_step(next(batches), self.progress.seconds / total)
             self.progress.seconds = before + time.monotonic() - mark
             if self.progress.seconds - written >= self.recipe.every or self.progress.seconds >= total:
                 self.progress.save(self.folder)
                 note(self.folder, (self.progress.step, round(self.progress.seconds), *self.judged()))
                 written = self.progress.seconds
 
-    def _one_step(self, done: float) -> None:
+    def batches(self) -> Iterator[Batch]:
+        """Return the batches of the steps; processes that draw ahead begin now."""
+        if self.workers and self.progress.seconds < self.recipe.hours * 3600:
+            return self.drawing.ahead(self.workers, pinned=self.device.type == "cuda")
+        return self.drawing.endless(self.crops)
+
+    def _one_step(self, batch: Batch, done: float) -> None:
         progress = self.progress
         fall = share_of_rate(progress.step, done, rise=self.recipe.rise, least=0.001)
         for group, highest in zip(progress.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = highest * fall
-        loss = self.lesson.loss(progress.network, self.crops, self.recipe, self.lpips)
+        near = tuple(part.to(self.device, non_blocking=True) for part in batch)
+        loss = self.lesson.loss(progress.network, near, self.recipe, self.lpips)
         progress.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(progress.network.parameters(), 1.0)
+        for weight in progress.network.parameters():
+            if weight.grad is not None:  # LPIPS has no derivative where none of a layer's features is there
+                weight.grad.nan_to_num_(0.0, 0.0, 0.0)
         progress.optimizer.step()
         progress.follow()
 
@@ -155,6 +190,20 @@ class Run:
                 f"{float(self.lpips(image, self.held).mean()):.4f}",
             ]
         return judged
+
+
+def begun(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return a network with weights of an earlier run.
+
+    Raises:
+        ValueError: They are not those of such a network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        kind = type(network).__name__
+        raise ValueError(f"the earlier run's weights are not of this {kind}; begin with a run of its kind") from error
+    return network
 
 
 def parser_of(
@@ -174,6 +223,9 @@ def parser_of(
     parser.add_argument("--eyes", type=float, default=eyes, help=f"weight of LPIPS in the loss; default: {eyes:g}")
     parser.add_argument("--every", type=float, default=300, help="seconds between checkpoints; default: 300")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
+    parser.add_argument("--rise", type=int, default=100, help="steps until the rate is there; default: 100")
+    parser.add_argument("--begin", type=Path, help="run with whose averaged weights to begin; default: published ones")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw batches ahead; default: 0")
     return parser
 
 
@@ -182,6 +234,15 @@ def train(options: argparse.Namespace, lesson: Lesson) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    recipe = Recipe(hours=options.hours, batch=options.batch, rate=options.rate, eyes=options.eyes, every=options.every)
+    recipe = Recipe(
+        hours=options.hours,
+        batch=options.batch,
+        rate=options.rate,
+        eyes=options.eyes,
+        rise=options.rise,
+        every=options.every,
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    Run(options.run, lesson, recipe, options.data, device=device).train()
+    torch.backends.cudnn.benchmark = True  # all batches of a run are of one size
+    earlier, workers = options.begin, options.workers
+    Run(options.run, lesson, recipe, options.data, device=device, earlier=earlier, workers=workers).train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -48,5 +49,5 @@ def lpips(monkeypatch: pytest.MonkeyPatch) -> Lpips:
         head.abs_()
     monkeypatch.setattr(starting, "fetch_model", lambda name: Path(name))
     for module in (starting, colorize):
-        monkeypatch.setattr(module, "load_lpips", lambda device: unlearnt.to(device))
+        monkeypatch.setattr(module, "load_lpips", lambda device: copy.deepcopy(unlearnt).to(device))
     return unlearnt

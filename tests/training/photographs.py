@@ -65,7 +65,7 @@ def prepared(folder: Path, *, lossy: bool = True, dark_and_bright: tuple[str, st
 
 def learn(run: Run, steps: int) -> None:
     """Have a run take so many steps, however long they take here."""
-    network = run.progress.network
-    run.lesson.begin(network, run.crops, run.recipe)
+    batches = run.batches()
+    run.lesson.begin(run.progress.network, run.crops, run.recipe)
     for step in range(steps):
-        run._one_step(step / steps)
+        run._one_step(next(batches), step / steps)

@@ -13,7 +13,7 @@ from deqir.priors.colorizing import Colorizer
 from tests.training.photographs import learn, prepared
 from training import colorize
 from training.colorize import Colorizing
-from training.data import Crops
+from training.data import Crops, as_shares
 from training.starting import Recipe, Run
 
 RECIPE = Recipe(hours=3 / 3600, batch=2, rate=1e-3, eyes=0.02, rise=5, every=1)
@@ -56,11 +56,11 @@ def test_photographs_stand_upright_for_it_and_some_are_mirrored(planes: Path, tm
 def test_crops_are_of_one_size_and_some_darker_than_others(golden: Path) -> None:
     crops, again = (Crops(golden, "train", seed=0, turns=False) for _ in range(2))
     torch.manual_seed(0)
-    drawn = [LESSON._drawn(crops, RECIPE) for _ in range(8)]
+    drawn = [LESSON._lit(as_shares(*LESSON.drawn(crops, RECIPE))) for _ in range(8)]
     assert {tuple(x.shape) for x in drawn} == {(2, 3, 64, 64)}
     assert all(-1 <= float(x.min()) < float(x.max()) <= 1 for x in drawn)
     torch.manual_seed(1)
-    assert not torch.allclose(LESSON._drawn(again, RECIPE), drawn[0], atol=0.05)
+    assert not torch.allclose(LESSON._lit(as_shares(*LESSON.drawn(again, RECIPE))), drawn[0], atol=0.05)
 
 
 def test_the_command_trains_a_colorizer(

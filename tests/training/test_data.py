@@ -82,6 +82,12 @@ def test_the_same_seed_draws_the_same_crops_and_another_seed_others(planes: Path
     assert not torch.equal(one, other)
 
 
+def test_crops_as_bytes_are_the_same_ones(planes: Path) -> None:
+    shares, pixels = Crops(planes, "train", seed=1)(8, 32), Crops(planes, "train", seed=1).pixels(8, 32)
+    assert pixels.dtype == torch.uint8
+    torch.testing.assert_close(shares * 255, pixels.float())
+
+
 def test_crops_larger_than_every_photograph_are_refused(planes: Path) -> None:
     with pytest.raises(DataError, match="no photograph is 100 pixels"):
         Crops(planes, "train", seed=0)(1, 100)

