@@ -31,6 +31,10 @@ test: $(VENV)/.dev ## Run the tests
 	$(BIN)/deqir models fetch ffdnet
 	$(BIN)/python -m pytest -q
 
+.PHONY: test-cuda
+test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute
+	$(BIN)/python -m pytest -q tests/cuda
+
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; ten minutes
 	$(BIN)/python -m pytest -q -m stack
@@ -61,6 +65,11 @@ check: $(VENV)/.dev ## Run the linters and the type checker
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: bench-gpu
+bench-gpu: $(VENV)/.dev ## Measure the engine on an NVIDIA GPU; see docs/performance.md
+	$(BIN)/deqir models fetch ffdnet
+	$(BIN)/python -m benchmarks.gpu
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure convergence; see docs/convergence.md

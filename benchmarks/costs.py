@@ -82,7 +82,7 @@ def shares(prior: Prior, problem: Problem, modes: tuple[Mode, ...], *, batch: in
     """Return what each part took of the time of restoring all images, in percent."""
     rows = list[Row]()
     for mode in modes:
-        watch = Watch(clock_of(prior))
+        watch = Watch(clock_of(prior.device))
         watched = replace(prior, denoiser=WatchedDenoiser(prior.denoiser, watch))
         requests = requests_of(replace(problem, A=WatchedOperator(problem.A, watch)))
         began = watch.clock()
@@ -99,16 +99,14 @@ def floor(prior: Prior, *, size: int) -> Row:
     x, level = torch.zeros(1, 3, size, size, device=prior.device), torch.tensor([0.9], device=prior.device).double()
     with FlopCounterMode(display=False) as counter:
         prior(x, level)
-    flops, clock = counter.get_total_flops(), clock_of(prior)
+    flops, clock = counter.get_total_flops(), clock_of(prior.device)
 
     def fastest(call: Callable[[], object], times: int = 10) -> float:
         call()
         best = float("inf")
         for _ in range(times):
-            _settle(prior.device)
             began = clock()
             call()
-            _settle(prior.device)
             best = min(best, clock() - began)
         return best
 
@@ -124,8 +122,3 @@ def floor(prior: Prior, *, size: int) -> Row:
         "one 3 x 3 convolution of 96 channels, GFLOP/s": convolution / 1e9,
         "network, % of the faster": 100 * network / max(matrices, convolution),
     }
-
-
-def _settle(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.get_device_module(device).synchronize(device)

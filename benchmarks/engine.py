@@ -56,7 +56,7 @@ class Counting:
 def compared(prior: Prior, problem: Problem, x: Tensor, *, batch: int) -> list[Row]:
     """Restore all images in every way, and the first alone; the originals are for the PSNR."""
     truth = loop_by_hand(prior, problem, chain_of(problem.A, Defaults.STEPS, Defaults.ETA))
-    rows, clock = list[Row](), clock_of(prior)
+    rows, clock = list[Row](), clock_of(prior.device)
     for name, restore, same in ways(batch):
         counting = Counting(prior.denoiser)
         counted = replace(prior, denoiser=counting)

@@ -30,6 +30,28 @@ def environment() -> dict[str, str | int]:
     }
 
 
+def gpu(device: torch.device) -> dict[str, str | int]:
+    """Return what GPU a device is, and the software that it runs with; nothing of a CPU."""
+    if device.type != "cuda":
+        return {}
+    card = torch.cuda.get_device_properties(device)
+    return {
+        "gpu": card.name,
+        "gpu_mib": card.total_memory // 2**20,
+        "driver": _driver(),
+        "cuda": torch.version.cuda or "unknown",
+        "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+    }
+
+
+def _driver() -> str:
+    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
 def _commit() -> str:
     root = Path(__file__).parent
     try:

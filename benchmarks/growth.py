@@ -23,7 +23,7 @@ MODES: Final[tuple[Mode, Mode]] = ("throughput", "latency")
 
 def by_images(prior: Prior, counts: Sequence[int], *, size: int, batch: int) -> list[Row]:
     """Restore ever more images, step by step."""
-    rows, clock = list[Row](), clock_of(prior)
+    rows, clock = list[Row](), clock_of(prior.device)
     for images in counts:
         problem, _ = problem_of(images, size, prior.device)
         tally, began = Tally(), clock()
@@ -69,7 +69,7 @@ def _only(prior: Prior, settings: Settings, problem: Problem) -> Result[int]:
 
 def by_pixels(prior: Prior, sizes: Sequence[int], *, steps: int) -> list[Row]:
     """Restore ever larger images, step by step; the network's share of the time is measured by itself."""
-    rows, clock = list[Row](), clock_of(prior)
+    rows, clock = list[Row](), clock_of(prior.device)
     for size in sizes:
         problem, _ = problem_of(1, size, prior.device)
         began = clock()
@@ -95,7 +95,7 @@ def at_equal_depth(
 ) -> list[Row]:
     """Compare k rounds over a long chain with a whole chain of k steps: means over photographs, to the originals."""
     rows, A, eta = list[Row](), operator("sr4", size), Defaults.ETA
-    benches = [Bench(prior=prior, lpips=lpips, A=A, x=photograph(name, size)) for name in names]
+    benches = [Bench(prior=prior, lpips=lpips, A=A, x=photograph(name, size).to(prior.device)) for name in names]
 
     def after_rounds(bench: Bench, steps: int) -> list[Score]:
         sampler = bench.sampler(steps=steps, eta=eta)

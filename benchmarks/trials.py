@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -39,19 +40,48 @@ def _figure(value: float) -> str:
 def problem_of(images: int, size: int, device: torch.device) -> tuple[Problem, Tensor]:
     """Return so many images, degraded for 4x super-resolution, each with a seed of its own, and the originals."""
     A = operator("sr4", size)
-    x = torch.cat([photograph(PHOTOGRAPHS[n % len(PHOTOGRAPHS)], size) for n in range(images)]).to(device)
+    few = [photograph(name, size) for name in PHOTOGRAPHS]
+    x = torch.cat([few[n % len(few)] for n in range(images)]).to(device)
     return Problem(y=A(x), A=A, seeds=tuple(range(images))), x
 
 
-def clock_of(prior: Prior) -> Callable[[], float]:
-    """Return what time is read from: this process's own on a CPU, so that others on the machine do not count."""
-    return time.process_time if prior.device.type == "cpu" else time.perf_counter
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Return what time is read from: this process's own on a CPU, so that others on the machine do not count.
+
+    On an accelerator the hour at which all is done that it was given before.
+    """
+    if device.type == "cpu":
+        return time.process_time
+    backend = torch.get_device_module(device)
+
+    def settled() -> float:
+        backend.synchronize(device)
+        return time.perf_counter()
+
+    return settled
 
 
-def bulk(prior: Prior, problem: Problem, ours: Restore, by_hand: Restore, *, pairs: int) -> Row:
-    """Time the engine and the loop by hand in turns, each before the other as often as after it."""
-    clock, seconds = clock_of(prior), dict[Restore, list[float]]({ours: [], by_hand: []})
+def usual(call: Callable[[], object], device: torch.device, *, times: int = 5, enough: float = 0.4) -> float:
+    """Return the median seconds of a call that is repeated, of fewer times where `enough` seconds were spent."""
+    clock, seconds = clock_of(device), list[float]()
+    while not seconds or (len(seconds) < times and sum(seconds) < enough):
+        began = clock()
+        call()
+        seconds.append(clock() - began)
+    return median(seconds)
+
+
+def bulk(
+    prior: Prior, problem: Problem, ours: Restore, by_hand: Restore, *, pairs: int, enough: float = math.inf
+) -> Row:
+    """Time the engine and the loop by hand in turns, each before the other as often as after it.
+
+    Pairs of turns are fewer where `enough` seconds were spent.
+    """
+    clock, seconds = clock_of(prior.device), dict[Restore, list[float]]({ours: [], by_hand: []})
     for n in range(pairs):
+        if sum(map(sum, seconds.values())) > enough:
+            break
         for restore in (ours, by_hand) if n % 2 else (by_hand, ours):
             began = clock()
             restore(prior, problem)

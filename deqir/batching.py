@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -84,19 +83,6 @@ class Batch:
             return False
         self._pixels = evaluations // 2 * shape[-2] * shape[-1]
         return True
-
-
-@dataclass(slots=True)
-class Measured:
-    """What an engine has found out where it runs; those of the same prior and settings may share it.
-
-    Attributes:
-        batch: Of its network calls.
-        state: Seconds that a round takes for each state of a window, without the network.
-    """
-
-    batch: Batch | None = None
-    state: float | None = None
 
 
 def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:

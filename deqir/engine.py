@@ -14,14 +14,14 @@ from typing import Final, TypeVar
 
 import torch
 
-from .batching import Batch, Measured, free_cached_memory, timed_calls
+from .batching import free_cached_memory
 from .chain import Chain
 from .crew import Crew, Pool, Shape, shape_of
 from .devices import sent
 from .flight import Flight
 from .noise import chain_noise
 from .operators import ConvergenceError
-from .pacing import seconds_a_state
+from .pacing import Measured, Pacing
 from .priors.prior import Prior
 from .protocols import Denoiser
 from .published import published
@@ -54,8 +54,9 @@ class Engine:
 
     def __init__(self, prior: Prior | Denoiser, settings: Settings, *, measured: Measured | None = None) -> None:
         self.prior, self.settings = prior, settings
-        self._measured = Measured() if measured is None else measured
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
+        measured = Measured() if measured is None else measured
+        self._pacing = Pacing(prior=prior, settings=settings, tilings=self._tilings, measured=measured)
         self._chains: dict[Span, Chain] = {}
 
     @torch.inference_mode()
@@ -82,10 +83,13 @@ class Engine:
         first = next(requests, None)
         if first is None:
             return
-        windows = Windows.of(self.settings, self._device(first), replicas=self._replicas)
+        pacing = self._pacing
+        windows = Windows.of(self.settings, pacing.device_of(first), replicas=pacing.replicas)
         together = self.settings.mode != "paper"
         everything = itertools.chain([first], requests)
-        pool = Pool(everything, windows, self._batch_of, self._steps_of, self._pace_of, crowd=together, images=images)
+        pool = Pool(
+            everything, windows, self._pacing.batch_of, self._steps_of, self._pace_of, crowd=together, images=images
+        )
         while crew := pool.crew():
             began = time.perf_counter()
             ended = self._ended(crew, pool, tally)
@@ -153,12 +157,8 @@ class Engine:
         self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally, error: Exception
     ) -> list[Result[Tag] | Failed[Tag]]:
         """Memory ran out: halve the batch; where it was but one, restore the image alone, then in smaller tiles."""
-        free_cached_memory(self._device((crew.starting or [flight.request for flight in crew.flying])[0]))
-        seen, tiling = self._tilings.seen(crew.shape), self._tilings.of(crew.shape)
-        evaluations = min(crew.evaluations, crew.batch) * (tiling.count(crew.shape) if tiling else 1)
-        if self._measured.batch is not None and self._measured.batch.halve(
-            seen, min(evaluations, self._per_call(crew.shape))
-        ):
+        free_cached_memory(self._pacing.device_of((crew.starting or [flight.request for flight in crew.flying])[0]))
+        if self._pacing.halve(crew.shape, min(crew.evaluations, crew.batch)):
             tally.halvings += 1
             return []
         alone = pool.put_off(crew)
@@ -176,7 +176,7 @@ class Engine:
         Raises:
             ValueError, PriorError: As for `run`.
         """
-        A, device, chain = request.operator, self._device(request), self._chain(request)
+        A, device, chain = request.operator, self._pacing.device_of(request), self._chain(request)
         y = sent(request.y, device)[None]
         pinv_y = A.pinv(y)
         start, guess = starts(request, self.settings, self.prior, y, pinv_y)
@@ -189,7 +189,7 @@ class Engine:
             guess=guess,
             sigma_y=y.new_full((1,), request.sigma_y) if request.sigma_y else None,
             noise=chain_noise([request.seed], start.shape[1:], chain.steps, dtype=y.dtype, device=device),
-            denoiser_batch=self._batch_of(request),
+            denoiser_batch=self._pacing.batch_of(request),
         )
 
     def _chain(self, request: Request[Tag]) -> Chain:
@@ -206,56 +206,17 @@ class Engine:
     def _steps_of(self, request: Request[Tag]) -> int:
         return self._chain(request).steps
 
-    def _device(self, request: Request[Tag]) -> torch.device:
-        home = self.prior.device if isinstance(self.prior, Prior) else request.y.device
-        return self.settings.device or home
+    def _pace_of(self, request: Request[Tag]) -> Pace | None:
+        return self._pacing.pace_of(request, self._chain(request))
 
     def _placed(self, request: Request[Tag]) -> Request[Tag]:
         """Return a request whose y, which is needed at the start and at the end, is where the arithmetic runs."""
-        return replace(request, y=sent(request.y, self._device(request)))
-
-    @property
-    def _replicas(self) -> int:
-        return self.prior.replicas if isinstance(self.prior, Prior) else 1
-
-    def _batch_of(self, request: Request[Tag]) -> int:
-        """Return how many evaluations of an image like this go into one network call, measured at the first."""
-        shape, device = shape_of(request), self._device(request)
-        if self._measured.batch is None:
-            at_home = self._replicas if device.type == "cpu" else None
-            batch = Batch(self.settings.denoiser_batch or at_home)
-            if not batch.known:
-                seen = self._tilings.seen(shape)
-                batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
-            self._measured.batch = batch
-        tiling = self._tilings.of(shape)
-        return self._per_call(shape) if tiling is None else max(1, self._per_call(shape) // tiling.count(shape))
-
-    def _pace_of(self, request: Request[Tag]) -> Pace | None:
-        """Return what rounds of images like this take, where the network was timed; `auto` goes by it."""
-        batch, shape = self._measured.batch, shape_of(request)
-        if self.settings.mode != "auto" or batch is None or not batch.timed:
-            return None
-        if self._measured.state is None:
-            surrogate, dtype = SURROGATES[self.settings.surrogate], request.y.dtype
-            where = self._device(request)
-            self._measured.state = seconds_a_state(request, self._chain(request), surrogate, dtype=dtype, device=where)
-        state, seen, tiling = self._measured.state, self._tilings.seen(shape), self._tilings.of(shape)
-        tiles = tiling.count(shape) if tiling else 1
-        return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * state
-
-    def _per_call(self, image: Shape) -> int:
-        """Return how many images of a shape, or tiles of them, go into one network call."""
-        tiling = self._tilings.of(image)
-        batch = self._measured.batch
-        if batch is None or (tiling is not None and tiling.scarce):
-            return 1
-        return batch.of(self._tilings.seen(image))
+        return replace(request, y=sent(request.y, self._pacing.device_of(request)))
 
     def _network(self, image: Shape) -> Prior | Denoiser:
         """Return the prior as it is to see images of a shape."""
         tiling = self._tilings.of(image)
-        return self.prior if tiling is None else tiled(self.prior, tiling, batch=self._per_call(image))
+        return self.prior if tiling is None else tiled(self.prior, tiling, batch=self._pacing.a_call(image))
 
     def _with_tile(self, result: Result[Tag], image: Shape) -> Result[Tag]:
         tiling = self._tilings.of(image)

@@ -1,20 +1,26 @@
-"""What a round costs beside its network calls, measured where it runs."""
+"""What rounds take where they run, measured at the first of them, and how many evaluations go into a network call."""
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from .batching import Batch, timed_calls
 from .chain import Chain
-from .crew import shape_of
+from .crew import Shape, shape_of
 from .flight import Flight
-from .protocols import Surrogate
+from .priors.prior import Prior
+from .protocols import Denoiser, Surrogate
 from .requests import Request
+from .settings import SURROGATES, Settings
+from .tiling import Tilings
 from .trajectory import Sampler
+from .windows import Pace
 
 STATES: Final = 4
 """Held in the rounds that are timed."""
@@ -22,18 +28,93 @@ TIMES: Final = 4
 """Rounds that are timed: the first ones set up what later ones find."""
 
 
-def seconds_a_state(
-    request: Request[Any], chain: Chain, surrogate: Surrogate, *, dtype: torch.dtype, device: torch.device
-) -> float:
+@dataclass(slots=True)
+class Measured:
+    """What an engine has found out where it runs; those of the same prior and settings may share it.
+
+    Attributes:
+        batch: Of its network calls.
+        state: Seconds that a round takes for each state of a window, without the network.
+    """
+
+    batch: Batch | None = None
+    state: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """The batches and the pace of an engine's rounds.
+
+    Attributes:
+        prior, settings, tilings: The engine's.
+        measured: What is known; it is added to.
+    """
+
+    prior: Prior | Denoiser
+    settings: Settings
+    tilings: Tilings
+    measured: Measured
+
+    @property
+    def replicas(self) -> int:
+        """Devices among which the network divides its work."""
+        return self.prior.replicas if isinstance(self.prior, Prior) else 1
+
+    def batch_of(self, request: Request[Any]) -> int:
+        """Return how many evaluations of an image like this go into one network call, measured at the first."""
+        shape, device = shape_of(request), self.device_of(request)
+        if self.measured.batch is None:
+            batch = Batch(self.settings.denoiser_batch or (self.replicas if device.type == "cpu" else None))
+            if not batch.known:
+                seen = self.tilings.seen(shape)
+                batch.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
+            self.measured.batch = batch
+        return max(1, self.a_call(shape) // self._tiles(shape))
+
+    def pace_of(self, request: Request[Any], chain: Chain) -> Pace | None:
+        """Return what rounds of images like this take, where the network was timed; `auto` goes by it."""
+        batch, shape = self.measured.batch, shape_of(request)
+        if self.settings.mode != "auto" or batch is None or not batch.timed:
+            return None
+        if self.measured.state is None:
+            surrogate, device = SURROGATES[self.settings.surrogate], self.device_of(request)
+            self.measured.state = seconds_a_state(request, chain, surrogate, device=device)
+        state, seen, tiles = self.measured.state, self.tilings.seen(shape), self._tiles(shape)
+        return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * state
+
+    def a_call(self, image: Shape) -> int:
+        """Return how many images of a shape, or tiles of them, go into one network call."""
+        tiling, batch = self.tilings.of(image), self.measured.batch
+        if batch is None or (tiling is not None and tiling.scarce):
+            return 1
+        return batch.of(self.tilings.seen(image))
+
+    def halve(self, image: Shape, evaluations: int) -> bool:
+        """Allow half of so many evaluations of images of a shape in a call, from now on; False where it was but one."""
+        batch = self.measured.batch
+        tiled = min(evaluations * self._tiles(image), self.a_call(image))
+        return batch is not None and batch.halve(self.tilings.seen(image), tiled)
+
+    def device_of(self, request: Request[Any]) -> torch.device:
+        """Return where the arithmetic of an image runs."""
+        home = self.prior.device if isinstance(self.prior, Prior) else request.y.device
+        return self.settings.device or home
+
+    def _tiles(self, image: Shape) -> int:
+        tiling = self.tilings.of(image)
+        return tiling.count(image) if tiling else 1
+
+
+def seconds_a_state(request: Request[Any], chain: Chain, surrogate: Surrogate, *, device: torch.device) -> float:
     """Return the seconds that a round takes for each state of an image, without the network.
 
     Args:
         request: Of the image; of its y but the shape matters.
         chain: Of the image.
         surrogate: Stand-in for the Jacobian.
-        dtype, device: Of the states.
+        device: Where the arithmetic runs.
     """
-    nothing = torch.zeros(1, *shape_of(request), dtype=dtype, device=device)
+    nothing = torch.zeros(1, *shape_of(request), dtype=request.y.dtype, device=device)
     sampler = Sampler(
         denoiser=_silent,
         A=request.operator,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .batching import Measured
 from .engine import Engine
 from .noise import image_seed
+from .pacing import Measured
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
 from .requests import Failed, Request, Result

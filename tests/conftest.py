@@ -20,7 +20,8 @@ from deqir.priors import FFDNet, PriorCard, write_prior  # noqa: E402
 from tests.other_device import register  # noqa: E402
 
 torch.set_num_threads(1)
-register()  # torch counts its devices at the first gradient of a process, and serves no later one
+if not torch.cuda.is_available():
+    register()  # torch counts its devices at the first gradient of a process, and serves no later one
 
 if TYPE_CHECKING:
     from tests.servers import S3Server

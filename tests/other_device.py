@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
+import pytest
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
@@ -36,6 +37,11 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 NAME: Final = "other"
 DEVICE, SECOND = torch.device("privateuseone", 0), torch.device("privateuseone", 1)
 """By torch's own name: the device has ours once it is registered."""
+OURS_ALONE: Final = pytest.mark.skipif(
+    torch.cuda.is_available(),
+    reason="the stand-in takes a GPU's place in torch: tests/cuda asks the GPU, CUDA_VISIBLE_DEVICES= hides it",
+)
+"""For tests of this device, which is registered where there is no GPU alone."""
 aten: Final = torch.ops.aten
 COPIES: Final = {aten.copy_, aten._to_copy}
 INDEXING: Final = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
@@ -134,6 +140,11 @@ class OtherTensor(Tensor):
     def data(self, other: OtherTensor) -> None:
         torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
         self.held, self._block = other.held, other._block
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, bool | int | float):  # of which torch makes a tensor, for CUDA alone one on the CPU
+            value = torch.tensor(value, dtype=self.dtype)
+        super().__setitem__(index, value)
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -266,13 +277,25 @@ def _count(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], wher
         elif not isinstance(source, OtherTensor):
             _note("streamed" if asked and source.dtype == target.dtype else "uploads", func)
     elif packet in INDEXING:
-        for index in args[1]:
-            if isinstance(index, Tensor) and not isinstance(index, OtherTensor):
-                _note("uploads", func)
-            elif isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8):
-                _note("waits", func)
+        _count_indexing(func, args)
     elif packet in TOLD:
         _note("waits", func)
+
+
+def _count_indexing(func: OpOverload, args: tuple[Any, ...]) -> None:
+    """Count indices, masks and numbers: those that are on the CPU are sent, what a mask picks is waited for.
+
+    A number that is put where one mask says is filled in, which takes neither.
+    """
+    indices = [index for index in args[1] if isinstance(index, Tensor)]
+    there = [index for index in indices if isinstance(index, OtherTensor)]
+    masks = sum(index.dtype in (torch.bool, torch.uint8) for index in there)
+    is_number = len(args) > 2 and not isinstance(args[2], OtherTensor)
+    if is_number and masks == len(indices) == 1:
+        return
+    for kind, times in (("waits", masks), ("uploads", len(indices) - len(there) + is_number)):
+        for _ in range(times):
+            _note(kind, func)
 
 
 def _note(kind: str, func: OpOverload) -> None:
@@ -341,7 +364,11 @@ def _pinned(x: Tensor, device: torch.device | None = None) -> Tensor:
 
 @cache
 def register() -> tuple[torch.library.Library, ...]:
-    """Make the device known to torch, for good; returns what has to be kept."""
+    """Make the device known to torch, for good; returns what has to be kept.
+
+    Not where there is a GPU: torch takes it for the one accelerator of the process from then on, and pinned memory is
+    the stand-in's.
+    """
     _setup_privateuseone_for_python_backend(NAME, _Backend())
     anything, ours = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     anything.fallback(_made, "PrivateUse1")

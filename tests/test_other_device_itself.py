@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.other_device import MEMORY, MixedDevicesError, OtherTensor, Traffic, register, traffic
+from tests.other_device import MEMORY, OURS_ALONE, MixedDevicesError, OtherTensor, Traffic, register, traffic
 
+pytestmark = OURS_ALONE
 Use = Callable[[Tensor, Tensor], object]
 """Of a tensor on the device and one of the same shape on the CPU."""
 
@@ -36,11 +37,22 @@ MIXTURES: dict[str, Use] = {
     "noise by the CPU's generator": lambda x, c: x.normal_(generator=torch.Generator()),
     "new noise by the CPU's generator": lambda x, c: torch.randn(2, generator=torch.Generator(), device=x.device),
 }
+
+
+def put(x: Tensor, index: object, value: object) -> Tensor:
+    changed = x.clone()
+    changed[index] = value  # type: ignore[index, assignment]
+    return changed
+
+
 ALLOWED: dict[str, Use] = {
     "a number times": lambda x, c: 2 * torch.tensor(3.0) * x,
     "where with a number": lambda x, c: torch.where(x > 0, x, torch.tensor(0.5)),
     "filled with a number": lambda x, c: x.clone().fill_(torch.tensor(0.5)),
     "a number put into a row": lambda x, c: x.clone().index_fill_(0, torch.tensor([0], device=x.device), 0.5),
+    "a number put at indices": lambda x, c: put(x, torch.tensor([0], device=x.device), 0.5),
+    "a number put at a place": lambda x, c: put(x, (0, 1), 0.5),
+    "a number put where a mask says": lambda x, c: put(x, x > 0, 0.5),
     "elements by indices of the CPU": lambda x, c: x[torch.tensor([1, 0])],
     "elements by a mask of the CPU": lambda x, c: x[c[:, 0] > 0],
     "a copy": lambda x, c: x.clone().copy_(c),
@@ -71,6 +83,10 @@ UPLOADS: dict[str, Use] = {
     "new_tensor": lambda x, c: x.new_tensor([1.0]),
     "indices of the CPU": lambda x, c: x[torch.tensor([0])],
     "a list of indices": lambda x, c: x[[0, 1]],
+    "a number put at indices": lambda x, c: put(x, torch.arange(2, device=x.device), 0.5),
+    "a number put at indices of one column": lambda x, c: put(x, (torch.arange(2, device=x.device), 1), 0.5),
+    "a number of the CPU put at indices": lambda x, c: put(x, torch.arange(2, device=x.device), torch.tensor(0.5)),
+    "a number put at a place": lambda x, c: put(x, (0, 1), 0.5),
 }
 
 
@@ -134,6 +150,8 @@ def test_arithmetic_shapes_and_new_tensors_cost_nothing(x: Tensor) -> None:
             0, 1, 3, device="other"
         )
         y[:, 0] = 1.0
+        y[y > 0.5] = 2.0
+        y[:, 1].index_fill_(0, torch.arange(2, device="other"), 3.0)
         y = torch.cat([torch.where(x > 0, y, 0.0), x.new_full((1, 3), 0.5)]).flatten().view(3, 3).mT
         torch.fft.irfft2(torch.fft.rfft2(y) * torch.fft.rfftfreq(3, device="other"), s=(3, 3))
         assert y.shape == (3, 3)

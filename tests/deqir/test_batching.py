@@ -124,4 +124,4 @@ def test_times_of_calls_that_were_not_timed_follow_from_those_that_were() -> Non
 def test_what_a_state_of_a_round_costs_is_timed_without_the_network() -> None:
     A, chain = SuperResolution(scale=4), Chain.between(0.2, 0.02, steps=6, eta=0.9)
     request = Request(y=torch.full((3, 4, 4), torch.nan), operator=A, seed=0, tag=0)  # what y holds does not matter
-    assert 0 < seconds_a_state(request, chain, Secant(), dtype=torch.float32, device=CPU) < 10
+    assert 0 < seconds_a_state(request, chain, Secant(), device=CPU) < 10

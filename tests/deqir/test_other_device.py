@@ -3,9 +3,10 @@
 See `tests.other_device` for what stands in for CUDA and what it cannot show. What is found here: a round waits once,
 for the residuals of all its images, and sends nothing. An image waits once more at its end, for A x_0 - y (by the
 published algorithm three times), and at its start as often as its operator's start asks the device something
-(`ASKED_AT_START`); it sends y, its noise and a given start, each once and from pinned memory. A run sends its levels
-and weights once. A solve by `Picard` or `Anderson` waits once a round, a search for noise twice an iterate and once a
-round of its solves. `MatrixFree` and `FramedDeblurring` wait inside of each A^+, every eighth iteration.
+(`ASKED_AT_START`); it sends y and a given start, each once and from pinned memory, and its noise is drawn there. A run
+sends its levels and weights once. A solve by `Picard` or `Anderson` waits once a round, a search for noise twice an
+iterate and once a round of its solves. `MatrixFree` and `FramedDeblurring` wait inside of each A^+, every eighth
+iteration.
 
 `from_deepinv` needs a library that is not here; it makes a `MatrixFree`. Half precision is the device's own.
 """
@@ -13,9 +14,8 @@ round of its solves. `MatrixFree` and `FramedDeblurring` wait inside of each A^+
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Final
 
 import pytest
 import torch
@@ -25,7 +25,6 @@ from deqir import (
     Engine,
     Failed,
     GaussianPrior,
-    NoiseSchedule,
     Prior,
     Request,
     Restorer,
@@ -46,71 +45,44 @@ from deqir.losses import GuideName, guided
 from deqir.operators import FramedDeblurring, SuperResolution, masks
 from deqir.optimisation import Optimisation, optimise
 from deqir.perceptual import Lpips
-from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
-from deqir.priors.channelwise import Channelwise
-from deqir.priors.drunet import DRUNet
-from deqir.priors.pyramid import PyramidDenoiser
-from deqir.priors.starters import Skills
-from deqir.protocols import Denoiser, Iterative, LinearOperator, SpectralOperator
+from deqir.protocols import Iterative
 from deqir.real_esrgan import RealEsrgan
 from deqir.samples import Samples
 from deqir.solvers import Anderson, Picard
-from deqir.trajectory import Sampler
-from tests.conformance.dense import Shape
-from tests.conformance.examples import EXAMPLES, ONE_SIDED
+from tests.conformance.examples import ONE_SIDED
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.restorations import (
+    ALL,
+    ASKED_AT_START,
+    HOWS,
+    NETWORKS,
+    RESTORATIONS,
+    SKILLS,
+    STARTED,
+    How,
+    T,
+    asked,
+    how,
+    in_iterations,
+    moved,
+    twins,
+    waits_of,
+)
 from tests.deqir.starting import starters
-from tests.other_device import CALLED, DEVICE, MEMORY, SECOND, OtherTensor, Traffic, register, traffic
+from tests.other_device import (
+    CALLED,
+    DEVICE,
+    MEMORY,
+    OURS_ALONE,
+    SECOND,
+    OtherTensor,
+    Traffic,
+    register,
+    traffic,
+)
 
-Network = TypeVar("Network", bound=nn.Module)
-
+pytestmark = OURS_ALONE
 CPU: Final = torch.device("cpu")
-T: Final = 3
-PARTS: Final = (OPERATORS["inpaint"], SuperResolution(scale=2))
-ALL: Final[dict[str, tuple[LinearOperator, Shape]]] = EXAMPLES | {
-    "sr4x2": (SuperResolution(scale=(4, 2)), (3, 8, 12)),
-    "bicubic3x1": (operators.KernelSuperResolution(scale=(3, 1)), (3, 9, 12)),
-    "deblur-circular": (operators.Deblurring(kernel=ONE_SIDED), (3, 8, 12)),
-    "deblur-framed": (FramedDeblurring(kernel=ONE_SIDED, max_iterations=9), (3, 12, 14)),
-    "grey-blur": (
-        operators.Composition(parts=(operators.Colorization(), operators.SeparableDeblurring(kernel=torch.ones(3)))),
-        (3, 8, 12),
-    ),
-    "matrix-free": (operators.MatrixFree.of_parts(PARTS, (3, 8, 12), tolerance=1e-3), (3, 8, 12)),
-}
-ASKED_AT_START: Final = {"inpaint": 3, "inpaint-channels": 6, "old-photograph": 6}
-"""Whether anything is missing, at each size down to a pixel's side, for each filling by diffusion."""
-ASKED_OF_NOISY: Final = ASKED_AT_START | {"old-photograph": 3}
-"""The same with noise, where a start that knows of it is the first guess as well."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """One way to restore some images."""
-
-    settings: Settings
-    images: int = 1
-    sigma_y: float = 0.0
-    given: bool = False
-
-
-def how(mode: str | int, **others: object) -> Settings:
-    return Settings(mode=mode, steps=T, start_noise=0.2, denoiser_batch=4, **others)  # type: ignore[arg-type]
-
-
-HOWS: Final = {
-    "throughput": How(settings=how("throughput"), images=2),
-    "latency": How(settings=how("latency", eta=0.0)),
-    "window, a given start": How(settings=how(2), images=2, given=True),
-    "paper": How(settings=how("paper")),
-    "noisy": How(settings=how("throughput", eta=0.0), images=2, sigma_y=0.1),
-    "noisy, latency": How(settings=how("auto"), sigma_y=0.1),
-}
-
-
-RESTORATIONS: Final = [
-    (name, way) for name in ALL for way in HOWS if isinstance(ALL[name][0], SpectralOperator) or not HOWS[way].sigma_y
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,20 +95,6 @@ def _registered() -> None:
 def priors(tiny_prior: str) -> dict[torch.device, Prior]:
     """The same small network on each device."""
     return {device: load_prior(tiny_prior, device=str(device)) for device in (CPU, DEVICE, SECOND)}
-
-
-def asked(A: LinearOperator, shape: Shape, how: How) -> list[Request[int]]:
-    return [
-        Request(
-            y=A(rand(1, *shape, seed=n).clamp(-1, 1))[0],
-            operator=A,
-            seed=n,
-            tag=n,
-            sigma_y=how.sigma_y,
-            start=0.3 * rand(*shape, seed=9 + n) if how.given else None,
-        )
-        for n in range(how.images)
-    ]
 
 
 def run(requests: list[Request[int]], settings: Settings, device: torch.device) -> tuple[list[Tensor], int, Traffic]:
@@ -155,10 +113,6 @@ def compare(found: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(one.cpu(), other, rtol=0, atol=1e-5)
 
 
-def in_iterations(wait: str) -> bool:
-    return "krylov.py" in wait or "matrix_free.py" in wait
-
-
 @pytest.mark.parametrize(("name", "way"), RESTORATIONS)
 def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(name: str, way: str) -> None:
     (A, shape), how = ALL[name], HOWS[way]
@@ -169,12 +123,10 @@ def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(
     found, rounds, counted = run(requests, how.settings, DEVICE)
     compare(found, expected)
     waits = [wait for wait in counted.waits if not in_iterations(wait)]
-    at_end = 3 if how.settings.mode == "paper" else 1  # statistics
-    at_start = 0 if how.given else (ASKED_OF_NOISY if how.sigma_y else ASKED_AT_START).get(name, 0)
-    assert len(waits) == rounds + how.images * (at_start + at_end)
+    assert len(waits) == waits_of(name, way, rounds)
     assert isinstance(A, Iterative) or len(waits) == len(counted.waits)
     edges = 2 if name == "deblur-framed" and not how.given else 0
-    assert len(counted.streamed) == 2 + how.images * (2 + how.given + edges)
+    assert len(counted.streamed) == 2 + how.images * (1 + how.given + edges)
     assert not counted.uploads
 
 
@@ -241,26 +193,10 @@ def test_a_loaded_prior_restores_where_it_is_and_answers_where_y_was(
     assert len(questions) == (1 + 2 * images if y_there else images + 2)
 
 
-SKILLS: Final = Skills(enlarges=(2, 4), dense=(4,), fills=True, colorizes=True)
-OLD: Final = operators.Composition(
-    parts=(operators.Colorization(), PARTS[1], operators.Inpainting(keep=masks.scratches(24, 36)))
-)
-STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
-    "enlarged": (PARTS[1], (3, 32, 32), 0.0, 0),
-    "enlarged densely": (SuperResolution(scale=4), (3, 32, 32), 0.0, 0),
-    "filled": (operators.Inpainting(keep=masks.random(32, 30, lost=0.3)), (3, 32, 30), 0.0, 3),
-    "coloured": (operators.Colorization(), (3, 30, 40), 0.0, 0),
-    "coloured, noisy": (operators.Colorization(), (3, 30, 40), 0.1, 2),
-    "old photograph": (OLD, (3, 48, 72), 0.0, 3),
-    "old photograph, noisy": (OLD, (3, 48, 72), 0.1, 3),
-}
-"""Also the noise of y, and how often a start asks the device whether anything is missing."""
-
-
 @pytest.mark.parametrize("name", STARTED)
 def test_a_prior_that_makes_starts_makes_them_there(name: str, priors: dict[torch.device, Prior]) -> None:
     A, shape, sigma_y, asked_at_start = STARTED[name]
-    networks, far_networks = twins(lambda: starters(SKILLS))
+    networks, far_networks = twins(lambda: starters(SKILLS), DEVICE)
     here, far = replace(priors[CPU], starters=networks), replace(priors[DEVICE], starters=far_networks)
     y = A(rand(2, *shape).float().clamp(-1, 1))
     expected = Restorer(here, steps=T, denoiser_batch=8)(y, A, sigma_y=sigma_y)
@@ -276,7 +212,7 @@ def test_a_prior_that_makes_starts_makes_them_there(name: str, priors: dict[torc
 
 @pytest.mark.parametrize("size", [(32, 48), (70, 90), (5, 7)])
 def test_networks_answer_on_their_device_where_y_is_not(size: tuple[int, int]) -> None:
-    networks, far_networks = twins(lambda: starters(SKILLS))
+    networks, far_networks = twins(lambda: starters(SKILLS), DEVICE)
     keep = masks.random(*size, lost=0.3)
     grey = rand(1, 1, *size).float().clamp(-1, 1)
     for A, y in ((operators.Inpainting(keep=keep), grey * keep), (operators.Colorization(), grey)):
@@ -323,45 +259,10 @@ def test_copies_on_two_devices_share_the_work(priors: dict[torch.device, Prior])
     torch.testing.assert_close(half.images, expected.images, rtol=0, atol=0.1)
 
 
-def unet() -> nn.Module:
-    from diffusers import UNet2DModel
-
-    network: nn.Module = UNet2DModel(
-        sample_size=8,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
-    return network
-
-
-NETWORKS: Final[dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], Denoiser]]]] = {
-    "denoiser": (lambda: FFDNet(width=8, depth=3), lambda net: DenoiserPrior(net, max_noise=0.3)),
-    "grey": (lambda: FFDNet(channels=1, width=8, depth=3), lambda net: Channelwise(DenoiserPrior(net, max_noise=0.3))),
-    "drunet": (lambda: DRUNet(width=4, blocks=1), lambda net: DenoiserPrior(net, max_noise=0.3)),
-    "pyramid": (
-        lambda: PyramidDenoiser(width=4, blocks=1, coarse_width=4, coarse_blocks=1, levels=2),
-        lambda net: DenoiserPrior(net, max_noise=0.3),
-    ),
-    "unet": (unet, lambda net: UNetPrior(net, NoiseSchedule.linear())),
-    "unet of images": (unet, lambda net: UNetPrior(net, NoiseSchedule.cosine(), prediction="sample")),
-}
-
-
-def twins(make: Callable[[], Network]) -> tuple[Network, Network]:
-    """The same network here and there."""
-    torch.manual_seed(0)
-    here, there = make().eval().requires_grad_(False), make().eval().requires_grad_(False)
-    there.load_state_dict(here.state_dict())
-    return here, there.to(DEVICE)
-
-
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_kind_of_prior_answers_there_without_being_waited_for(kind: str) -> None:
     make, prior = NETWORKS[kind]
-    here, there = twins(make)
+    here, there = twins(make, DEVICE)
     x, levels = rand(3, 3, 16, 16).float(), torch.tensor([0.4, 0.9, 0.999], dtype=torch.float64)
     on_device, x_there, levels_there = prior(there), x.to(DEVICE), levels.to(DEVICE)
     with torch.inference_mode():
@@ -380,15 +281,10 @@ def test_a_gaussian_answers_there() -> None:
     torch.testing.assert_close(found.cpu(), GaussianPrior(mean, covariance)(x, levels))
 
 
-def there(sampler: Sampler) -> Sampler:
-    moved = {name: getattr(sampler, name).to(DEVICE) for name in ("pinv_y", "start", "guess", "noise")}
-    return replace(sampler, **moved)
-
-
 def test_gradients_are_the_same_there() -> None:
     here = make_sampler(OPERATORS["inpaint"], images=3)
     states, end = chain_states(here), rand(*here.start.shape, seed=5)
-    far, far_states, far_end = there(here), states.to(DEVICE), end.to(DEVICE)
+    far, far_states, far_end = moved(here, DEVICE), states.to(DEVICE), end.to(DEVICE)
     for function, once_a_round in ((exact_adjoint, False), (phantom_gradient, False), (parallel_adjoint, True)):
         expected = function(here, states, end)
         with traffic() as counted:
@@ -404,8 +300,8 @@ def test_gradients_are_the_same_there() -> None:
 def test_noise_is_optimised_there(name: GuideName, gradient: str) -> None:
     side = 32 if name == "lpips" else 8
     here = make_sampler(OPERATORS["colorize"], images=2, shape=(3, side, side), steps=3)
-    far, guide = there(here), 0.5 * rand(2, 3, side, side, seed=12)
-    lpips, lpips_there = twins(lambda: Lpips().double()) if name == "lpips" else (None, None)
+    far, guide = moved(here, DEVICE), 0.5 * rand(2, 3, side, side, seed=12)
+    lpips, lpips_there = twins(lambda: Lpips().double(), DEVICE) if name == "lpips" else (None, None)
     settings, loss = Optimisation(steps=2, gradient=gradient, variables="all"), guided(name, guide, lpips=lpips)  # type: ignore[arg-type]
     expected, loss_there = optimise(here, loss, settings=settings), guided(name, guide.to(DEVICE), lpips=lpips_there)
     optimise(far, loss_there, settings=settings)
@@ -435,8 +331,8 @@ def test_a_solver_waits_once_a_round_also_where_elements_leave(solver: Picard | 
 def test_what_measures_and_enlarges_images_does_so_there() -> None:
     a, b = rand(2, 3, 40, 40).float(), rand(2, 3, 40, 40, seed=1).float()
     far_a, far_b = a.to(DEVICE), b.to(DEVICE)
-    lpips, far_lpips = twins(Lpips)
-    enlarger, far_enlarger = twins(lambda: RealEsrgan(width=8, growth=4, blocks=1))
+    lpips, far_lpips = twins(Lpips, DEVICE)
+    enlarger, far_enlarger = twins(lambda: RealEsrgan(width=8, growth=4, blocks=1), DEVICE)
     far_enlarger.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     y, size = a[..., :20, :24].clamp(-1, 1), (70, 96)
     pairs = [

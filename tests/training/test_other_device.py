@@ -17,7 +17,7 @@ from training.starting import Lesson, Recipe, Run
 
 pytestmark = [OURS_ALONE, pytest.mark.usefixtures("lpips")]
 RECIPE = Recipe(hours=1e-9, batch=3, rate=1e-3, eyes=0.1, rise=1)
-LESSONS = {
+LESSONS: dict[str, Lesson] = {
     "fill": Filling(size=32, held=64),
     "enlarge": Enlarging(scale=2, small=20, calibration=2),
     "colorize": Colorizing(size=64, held=64),
@@ -32,8 +32,7 @@ def test_a_step_sends_its_batch_and_waits_for_nothing_but_whether_gaps_are_left(
 ) -> None:
     monkeypatch.setattr(fill, "ffdnet", lambda: FFDNet(width=8, depth=6))
     monkeypatch.setattr(enlarge, "published", lambda scale: Enlarger(scale=scale, width=8, depth=3))
-    lesson: Lesson = LESSONS[name]
-    run = Run(tmp_path, lesson, RECIPE, data, device=DEVICE)
+    run = Run(tmp_path, LESSONS[name], RECIPE, data, device=DEVICE)
     run.train()
     assert run.progress.step == 1
     batches = run.batches()

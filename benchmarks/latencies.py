@@ -1,0 +1,118 @@
+"""How soon one image is restored on an accelerator, step by step and with ever more of its states at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir import Engine, Prior, Result, Settings
+from deqir.batching import FEW_CALLS
+from deqir.graphs import captured
+from deqir.protocols import Denoiser
+from deqir.settings import Defaults, Mode
+
+from .precisions import unrecorded, working_in
+from .rivals import Problem
+from .trials import GREY_LEVELS, Row, clock_of, problem_of, usual
+from .ways import requests_of
+
+MODES: Final[tuple[Mode | int, ...]] = ("throughput", "auto", "latency", 5)
+SET_UP: Final = 1.5
+"""Seconds after which no more is restored to set up what later restorations find."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deepened:
+    """A denoiser that answers as one network and takes the time of another besides.
+
+    A network of random weights does not converge as a trained one does. This has the rounds of the trained one and,
+    but for the part that is its own, the seconds of the other.
+    """
+
+    trained: Denoiser
+    deep: Denoiser
+
+    def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
+        return self.trained(x_t, alpha_bar) + 0 * self.deep(x_t, alpha_bar)
+
+
+def deepened(trained: Prior, deep: Prior) -> Prior:
+    """Return a prior that answers as the first and takes the time of the second besides, its calls recorded as one."""
+    both = Deepened(unrecorded(trained).denoiser, unrecorded(deep).denoiser)
+    name = f"{deep.name}, answers of {trained.name}"
+    return captured(replace(trained, name=name, denoiser=both, multiple=max(trained.multiple, deep.multiple)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One image and one chain."""
+
+    steps: int
+    size: int
+    eta: float = Defaults.ETA
+
+
+def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | int] = MODES) -> Iterator[Row]:
+    """Yield what each mode takes for one image, the first step by step.
+
+    Args:
+        prior: In single precision.
+        precision: In which its network is to work; "default" is as torch has it, convolutions in TF32 on a GPU.
+        cell: Image and chain.
+        modes: The first is what others are compared with.
+    """
+    worker, (problem, _) = working_in(prior, precision), problem_of(1, cell.size, prior.device)
+    settings = Settings(steps=cell.steps, eta=cell.eta)
+    engine = Engine(worker, settings)
+    with torch.inference_mode():
+        batch = engine.sampler(requests_of(problem)[0]).denoiser_batch
+    first: tuple[float, Tensor] | None = None
+    for mode in modes:
+        fixed = replace(settings, mode=mode, denoiser_batch=None if mode == "auto" else batch)
+        seconds, result = _timed(engine if mode == "auto" else Engine(worker, fixed), problem)
+        first = first or (seconds, result.image)
+        stats = result.stats
+        off = float((result.image - first[1]).square().mean().sqrt()) * GREY_LEVELS
+        yield {
+            "network": prior.name,
+            "precision": precision,
+            "T": cell.steps,
+            "eta": cell.eta,
+            "pixels": cell.size,
+            "batch": batch,
+            "mode": f"window {mode}" if isinstance(mode, int) else mode,
+            "window": stats.window,
+            "rounds": stats.rounds,
+            "NFE": stats.nfe,
+            "ms": 1000 * seconds,
+            "ms a round": 1000 * seconds / stats.rounds,
+            "times as fast": first[0] / seconds,
+            "grey levels off": off,
+        }
+
+
+def _timed(engine: Engine, problem: Problem) -> tuple[float, Result[int]]:
+    """Return the median of the seconds of a restoration, and its result."""
+    accustom(engine, problem)
+    result = _only(engine, problem)
+    return usual(lambda: _only(engine, problem), problem.y.device), result
+
+
+def accustom(engine: Engine, problem: Problem) -> None:
+    """Restore as often as it takes until a GPU's calls are recorded, unless that is long in any case."""
+    clock = clock_of(problem.y.device)
+    began = clock()
+    for _ in range(FEW_CALLS if problem.y.is_cuda else 1):
+        list(engine.run(requests_of(problem)))
+        if clock() - began > SET_UP:
+            return
+
+
+def _only(engine: Engine, problem: Problem) -> Result[int]:
+    (result,) = engine.run(requests_of(problem))
+    assert isinstance(result, Result)
+    return result

@@ -1,0 +1,122 @@
+"""The batch is measured on the GPU that is there, and halved where its memory runs out, which it is made to do here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import pytest
+import torch
+
+from deqir import Engine, Prior, Request, Restorer, Result, Settings, Tally, in_half_precision, load_prior
+from deqir.batching import LARGEST, Batch, timed_calls
+from deqir.operators import SuperResolution
+from deqir.priors import FFDNet, PriorCard, write_prior
+from deqir.settings import Mode
+from tests.deqir.problems import rand
+
+pytestmark = pytest.mark.gpu
+MIB: Final = 2**20
+SIDE: Final = 128
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory: pytest.TempPathFactory, device: torch.device) -> tuple[Prior, Prior]:
+    """A wide network of few layers, here and there: an image of 128 x 128 takes 3 MiB of features a layer."""
+    torch.manual_seed(0)
+    shape = {"channels": 3, "width": 192, "depth": 3}
+    card = PriorCard(name="wide", kind="denoiser", sha256="", max_noise=75 / 255, architecture=shape)
+    directory = tmp_path_factory.mktemp("priors") / "wide"
+    write_prior(directory, card, FFDNet(**shape).state_dict())
+    return load_prior(str(directory), device="cpu"), load_prior(str(directory), device=str(device))
+
+
+@contextmanager
+def only(more: int, device: torch.device) -> Iterator[None]:
+    """Let this process take so many bytes of the GPU on top of those that its tensors take now."""
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + more) / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.empty_cache()
+
+
+def asked(images: int) -> tuple[list[Request[int]], SuperResolution]:
+    A = SuperResolution(scale=4)
+    y = A(rand(images, 3, SIDE, SIDE).float().clamp(-1, 1))
+    return [Request(y=one, operator=A, seed=n, tag=n) for n, one in enumerate(y)], A
+
+
+def images_of(engine: Engine, requests: list[Request[int]], tally: Tally) -> torch.Tensor:
+    found = {one.tag: one.image.cpu() for one in engine.run(requests, tally=tally) if isinstance(one, Result)}
+    assert sorted(found) == list(range(len(requests)))
+    return torch.stack([found[tag] for tag in sorted(found)])
+
+
+def test_a_batch_is_measured_and_is_one_that_the_gpu_holds(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+    _, prior = priors
+    shape = (3, SIDE, SIDE)
+
+    def measured() -> int:
+        batch = Batch(None)
+        with torch.inference_mode():
+            batch.measure(shape, timed_calls(prior, shape, dtype=torch.float32, device=gpu))
+        return batch.of(shape)
+
+    roomy = measured()
+    with only(64 * MIB, gpu):
+        narrow = measured()
+        with torch.inference_mode():
+            prior(torch.zeros(narrow, *shape, device=gpu), torch.full((narrow,), 0.9, dtype=torch.float64, device=gpu))
+    assert 1 <= roomy <= LARGEST
+    assert 1 <= narrow <= 16  # of 32 the features of one layer alone take 96 MiB
+
+
+def test_what_is_restored_in_a_measured_batch_is_the_cpus(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+    here, there = priors
+    requests, A = asked(3)
+    y = torch.stack([request.y for request in requests])
+    expected = Restorer(here, steps=2, mode="throughput")(y, A)
+    modes: tuple[Mode, ...] = ("throughput", "auto")
+    for mode in modes:
+        found = Restorer(there, steps=2, mode=mode)(y, A)
+        torch.testing.assert_close(found.images, expected.images, rtol=0, atol=5e-4)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("mode", ["throughput", "latency"])
+def test_a_batch_that_does_not_fit_is_halved_and_all_images_are_restored(
+    mode: Mode, half: bool, priors: tuple[Prior, Prior], gpu: torch.device
+) -> None:
+    here, there = priors
+    requests, _ = asked(24)
+    expected = images_of(Engine(here, Settings(steps=2, mode="throughput")), requests, Tally())
+    tally = Tally()
+    with only(96 * MIB, gpu):
+        prior = in_half_precision(there) if half else there
+        found = images_of(
+            Engine(prior, Settings(steps=2, mode=mode, denoiser_batch=256)),
+            requests,
+            tally,
+        )
+    assert tally.halvings or half
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if half else 5e-4)
+
+
+def test_an_image_that_never_fits_fails_alone(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+    """Of two, the other is restored; tiles are not to help, the noise of its chain is too much by itself."""
+    _, there = priors
+    small, _ = asked(1)
+    A = SuperResolution(scale=4)
+    large = Request(y=torch.zeros(3, 512, 512), operator=A, seed=1, tag=1)
+    with only(96 * MIB, gpu):
+        results = {one.tag: one for one in Engine(there, Settings(steps=2)).run([*small, large])}
+    assert isinstance(results[0], Result)
+    assert not isinstance(results[1], Result)
+    again = {one.tag: one for one in Engine(there, Settings(steps=2)).run(small)}
+    assert isinstance(again[0], Result)  # and the GPU goes on

@@ -1,0 +1,160 @@
+"""What is restored on another device than the CPU, to be compared with what the CPU restores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import torch
+from torch import nn
+
+from deqir import NoiseSchedule, Request, Settings, operators
+from deqir.operators import FramedDeblurring, SuperResolution, masks
+from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
+from deqir.priors.channelwise import Channelwise
+from deqir.priors.drunet import DRUNet
+from deqir.priors.pyramid import PyramidDenoiser
+from deqir.priors.starters import Skills
+from deqir.protocols import Denoiser, LinearOperator, SpectralOperator
+from deqir.trajectory import Sampler
+from tests.conformance.dense import Shape
+from tests.conformance.examples import EXAMPLES, ONE_SIDED
+from tests.deqir.problems import OPERATORS, rand
+
+Network = TypeVar("Network", bound=nn.Module)
+
+T: Final = 3
+PARTS: Final = (OPERATORS["inpaint"], SuperResolution(scale=2))
+MATRIX_FREE: Final = operators.MatrixFree.of_parts(PARTS, (3, 8, 12), tolerance=1e-3)
+ALL: Final[dict[str, tuple[LinearOperator, Shape]]] = EXAMPLES | {
+    "sr4x2": (SuperResolution(scale=(4, 2)), (3, 8, 12)),
+    "bicubic3x1": (operators.KernelSuperResolution(scale=(3, 1)), (3, 9, 12)),
+    "deblur-circular": (operators.Deblurring(kernel=ONE_SIDED), (3, 8, 12)),
+    "deblur-framed": (FramedDeblurring(kernel=ONE_SIDED, max_iterations=9), (3, 12, 14)),
+    "grey-blur": (
+        operators.Composition(parts=(operators.Colorization(), operators.SeparableDeblurring(kernel=torch.ones(3)))),
+        (3, 8, 12),
+    ),
+    "matrix-free": (replace(MATRIX_FREE, start_iterations=4), (3, 8, 12)),
+}
+"""Of a start in iterations the first four, from which on one rounding becomes a hundred times as much every other."""
+
+ASKED_AT_START: Final = {"inpaint": 3, "inpaint-channels": 6, "old-photograph": 6}
+"""Whether anything is missing, at each size down to a pixel's side, for each filling by diffusion."""
+ASKED_OF_NOISY: Final = ASKED_AT_START | {"old-photograph": 3}
+"""The same with noise, where a start that knows of it is the first guess as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """One way to restore some images."""
+
+    settings: Settings
+    images: int = 1
+    sigma_y: float = 0.0
+    given: bool = False
+
+
+def how(mode: str | int, **others: object) -> Settings:
+    return Settings(mode=mode, steps=T, start_noise=0.2, denoiser_batch=4, **others)  # type: ignore[arg-type]
+
+
+HOWS: Final = {
+    "throughput": How(settings=how("throughput"), images=2),
+    "latency": How(settings=how("latency", eta=0.0)),
+    "window, a given start": How(settings=how(2), images=2, given=True),
+    "paper": How(settings=how("paper")),
+    "noisy": How(settings=how("throughput", eta=0.0), images=2, sigma_y=0.1),
+    "noisy, latency": How(settings=how("auto"), sigma_y=0.1),
+}
+
+
+RESTORATIONS: Final = [
+    (name, way) for name in ALL for way in HOWS if isinstance(ALL[name][0], SpectralOperator) or not HOWS[way].sigma_y
+]
+
+
+def asked(A: LinearOperator, shape: Shape, how: How, *, dtype: torch.dtype = torch.float64) -> list[Request[int]]:
+    return [
+        Request(
+            y=A(rand(1, *shape, seed=n).clamp(-1, 1).to(dtype))[0],
+            operator=A,
+            seed=n,
+            tag=n,
+            sigma_y=how.sigma_y,
+            start=0.3 * rand(*shape, seed=9 + n).to(dtype) if how.given else None,
+        )
+        for n in range(how.images)
+    ]
+
+
+SKILLS: Final = Skills(enlarges=(2, 4), dense=(4,), fills=True, colorizes=True)
+OLD: Final = operators.Composition(
+    parts=(operators.Colorization(), PARTS[1], operators.Inpainting(keep=masks.scratches(24, 36)))
+)
+STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
+    "enlarged": (PARTS[1], (3, 32, 32), 0.0, 0),
+    "enlarged densely": (SuperResolution(scale=4), (3, 32, 32), 0.0, 0),
+    "filled": (operators.Inpainting(keep=masks.random(32, 30, lost=0.3)), (3, 32, 30), 0.0, 3),
+    "coloured": (operators.Colorization(), (3, 30, 40), 0.0, 0),
+    "coloured, noisy": (operators.Colorization(), (3, 30, 40), 0.1, 2),
+    "old photograph": (OLD, (3, 48, 72), 0.0, 3),
+    "old photograph, noisy": (OLD, (3, 48, 72), 0.1, 3),
+}
+"""Also the noise of y, and how often a start asks the device whether anything is missing."""
+
+
+def unet() -> nn.Module:
+    from diffusers import UNet2DModel
+
+    network = UNet2DModel(  # type: ignore[no-untyped-call]
+        sample_size=8,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+    assert isinstance(network, nn.Module)
+    return network
+
+
+NETWORKS: Final[dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], Denoiser]]]] = {
+    "denoiser": (lambda: FFDNet(width=8, depth=3), lambda net: DenoiserPrior(net, max_noise=0.3)),
+    "grey": (lambda: FFDNet(channels=1, width=8, depth=3), lambda net: Channelwise(DenoiserPrior(net, max_noise=0.3))),
+    "drunet": (lambda: DRUNet(width=4, blocks=1), lambda net: DenoiserPrior(net, max_noise=0.3)),
+    "pyramid": (
+        lambda: PyramidDenoiser(width=4, blocks=1, coarse_width=4, coarse_blocks=1, levels=2),
+        lambda net: DenoiserPrior(net, max_noise=0.3),
+    ),
+    "unet": (unet, lambda net: UNetPrior(net, NoiseSchedule.linear())),
+    "unet of images": (unet, lambda net: UNetPrior(net, NoiseSchedule.cosine(), prediction="sample")),
+}
+
+
+def twins(make: Callable[[], Network], device: torch.device) -> tuple[Network, Network]:
+    """The same network here and there."""
+    torch.manual_seed(0)
+    here, there = make().eval().requires_grad_(False), make().eval().requires_grad_(False)
+    there.load_state_dict(here.state_dict())
+    return here, there.to(device)
+
+
+def moved(sampler: Sampler, device: torch.device) -> Sampler:
+    """The same chains there."""
+    tensors = {name: getattr(sampler, name).to(device) for name in ("pinv_y", "start", "guess", "noise")}
+    return replace(sampler, **tensors)
+
+
+def in_iterations(wait: str) -> bool:
+    """Whether the device was waited for in the iterations of an operator's A^+."""
+    return "krylov.py" in wait or "matrix_free.py" in wait
+
+
+def waits_of(name: str, way: str, rounds: int) -> int:
+    """How often the device is waited for: once a round, and at the ends of each image's way."""
+    how = HOWS[way]
+    at_end = 3 if how.settings.mode == "paper" else 1  # statistics
+    at_start = 0 if how.given else (ASKED_OF_NOISY if how.sigma_y else ASKED_AT_START).get(name, 0)
+    return rounds + how.images * (at_start + at_end)
