@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqir import Chain, GaussianPrior, Restorer
-from deqir.noise import standard_normal
+from deqir.normal import standard_normal
 from deqir.operators import Inpainting, SuperResolution
 from deqir.protocols import LinearOperator
 from deqir.restore import SURROGATES

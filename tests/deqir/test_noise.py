@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from deqir import noise
-from deqir.noise import AT_ONCE, chain_noise, image_seed, standard_normal
+from deqir import normal
+from deqir.noise import chain_noise, image_seed
+from deqir.normal import AT_ONCE, standard_normal
 
 CPU = torch.device("cpu")
 
@@ -64,7 +65,7 @@ def test_numbers_are_the_same_however_many_are_drawn_at_once() -> None:
     count = 2 * AT_ONCE + 12345
     whole = standard_normal(1, count, device=CPU)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(noise, "AT_ONCE", AT_ONCE // 4)
+        patch.setattr(normal, "AT_ONCE", AT_ONCE // 4)
         assert torch.equal(standard_normal(1, count, device=CPU), whole)
 
 
