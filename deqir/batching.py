@@ -23,6 +23,10 @@ MEMORY_SHARE: Final = 0.5
 """Of the device's memory, for one network call; the rest is for states."""
 FEW_CALLS: Final = 8
 """Calls after which one of the same kind is recorded, see `deqir.graphs`."""
+MOST_PIXELS: Final = 2**18
+"""Of a call that is recorded, all its images together; larger ones keep a GPU busy, and a record keeps its memory."""
+KEPT: Final = 4096
+"""Times of calls that are kept once they are worked out."""
 
 Seconds = Callable[[int], float]
 """Seconds of a network call with so many evaluations; raises where memory runs out."""
@@ -72,6 +76,8 @@ class Batch:
         """Return how long a call takes, going by those of `measure`; beyond the largest in proportion to its pixels."""
         pixels = evaluations * shape[-2] * shape[-1]
         if pixels not in self._known:
+            if len(self._known) >= KEPT:
+                self._known.clear()
             sizes = sorted(self._seconds)
             within = np.interp(pixels, sizes, [self._seconds[size] for size in sizes])
             self._known[pixels] = float(within) * max(1.0, pixels / sizes[-1])
@@ -117,7 +123,7 @@ def timed_calls(
         x = torch.zeros(size, *shape, dtype=dtype, device=device)
         alpha_bar = torch.full((size,), 0.9, dtype=torch.float64, device=device)
         backend.reset_peak_memory_stats(device)
-        for _ in range(FEW_CALLS + 1):
+        for _ in range(FEW_CALLS + 1 if size * shape[-2] * shape[-1] <= MOST_PIXELS else 1):
             denoiser(x, alpha_bar)
         if backend.max_memory_allocated(device) > MEMORY_SHARE * backend.mem_get_info(device)[1]:
             raise torch.OutOfMemoryError(f"{size} evaluations take more than their share of memory")

@@ -22,7 +22,7 @@ def rectified(convolution: nn.Conv2d, h: Float[Tensor, "B C H W"]) -> Float[Tens
     """
     if h.is_cuda and torch.version.cuda is not None and not torch.is_grad_enabled():
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else h.dtype
-        if dtype in FUSED and not isinstance(convolution.padding, str):
+        if dtype in FUSED and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str):
             weight, bias = convolution.weight.to(dtype), convolution.bias
             bias = None if bias is None else bias.to(dtype)
             how = convolution.stride, convolution.padding, convolution.dilation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from .batching import FEW_CALLS, out_of_memory
+from .batching import FEW_CALLS, MOST_PIXELS, out_of_memory
 from .priors.prior import Prior
 from .protocols import Denoiser
 from .shapes import Float
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_PIXELS: Final = 2**18
-"""Of a call that is recorded, all its images together; larger ones keep a GPU busy, and a record keeps its memory."""
 KEPT: Final = 24
 """Records that are kept, those that were used last."""
 COUNTED: Final = 1024
@@ -84,7 +82,8 @@ class GraphedDenoiser:
     cannot be recorded, as it waits for the device.
 
     Args:
-        denoiser: What it asks of the device depends on the shapes of its arguments alone, not on what is in them.
+        denoiser: What it asks of the device depends on the shapes of its arguments alone, not on what is in them. A
+            record reads its weights where they were: they may be overwritten, but not moved to another place.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -93,6 +92,10 @@ class GraphedDenoiser:
         self._calls: OrderedDict[_Kind, int] = OrderedDict()
         self._place: _Place | None = None
         self._recordable, self._one_at_a_time = True, threading.Lock()
+
+    def __reduce__(self) -> tuple[type[GraphedDenoiser], tuple[Denoiser]]:
+        """Copies and what is sent to other processes begin without records, which are of one process's memory."""
+        return GraphedDenoiser, (self.denoiser,)
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
         if not self._recordable or not recordable(x_t):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from .batching import Batch, timed_calls
+from .batching import Batch, out_of_memory, timed_calls
 from .chain import Chain
 from .crew import Shape, shape_of
 from .flight import Flight
@@ -20,7 +20,7 @@ from .requests import Request
 from .settings import SURROGATES, Settings
 from .tiling import Tilings
 from .trajectory import Sampler
-from .windows import Pace
+from .windows import RUNGS, Pace
 
 STATES: Final = 4
 """Held in the rounds that are timed."""
@@ -30,15 +30,16 @@ TIMES: Final = 4
 
 @dataclass(slots=True)
 class Measured:
-    """What an engine has found out where it runs; those of the same prior and settings may share it.
+    """What an engine has found out where it runs; those of the same prior, settings and device may share it.
 
     Attributes:
         batch: Of its network calls.
-        state: Seconds that a round takes for each state of a window, without the network.
+        states: Seconds that a round takes for each state of a window, without the network; by the bits of the number
+            of an image's pixels, as sizes within a factor of two are taken for one.
     """
 
     batch: Batch | None = None
-    state: float | None = None
+    states: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +77,23 @@ class Pacing:
         batch, shape = self.measured.batch, shape_of(request)
         if self.settings.mode != "auto" or batch is None or not batch.timed:
             return None
-        if self.measured.state is None:
-            surrogate, device = SURROGATES[self.settings.surrogate], self.device_of(request)
-            self.measured.state = seconds_a_state(request, chain, surrogate, device=device)
-        state, seen, tiles = self.measured.state, self.tilings.seen(shape), self._tiles(shape)
+        choice = min(self.batch_of(request), chain.steps) >= RUNGS[1]
+        state = self._state_of(request, chain) if choice else 0.0
+        seen, tiles = self.tilings.seen(shape), self._tiles(shape)
         return lambda images, window: batch.seconds(seen, images * window * tiles) + images * window * state
+
+    def _state_of(self, request: Request[Any], chain: Chain) -> float:
+        """Return what a round takes for each state of images about as large as this; inf where memory runs out."""
+        states, size = self.measured.states, math.prod(shape_of(request)[-2:]).bit_length()
+        if size not in states:
+            surrogate, device = SURROGATES[self.settings.surrogate], self.device_of(request)
+            try:
+                states[size] = seconds_a_state(request, chain, surrogate, device=device)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                states[size] = math.inf
+        return states[size]
 
     def a_call(self, image: Shape) -> int:
         """Return how many images of a shape, or tiles of them, go into one network call."""
@@ -97,12 +110,16 @@ class Pacing:
 
     def device_of(self, request: Request[Any]) -> torch.device:
         """Return where the arithmetic of an image runs."""
-        home = self.prior.device if isinstance(self.prior, Prior) else request.y.device
-        return self.settings.device or home
+        return place_of(self.prior, self.settings, request.y)
 
     def _tiles(self, image: Shape) -> int:
         tiling = self.tilings.of(image)
         return tiling.count(image) if tiling else 1
+
+
+def place_of(prior: Prior | Denoiser, settings: Settings, y: Tensor) -> torch.device:
+    """Return where the arithmetic of an image runs, given its y."""
+    return settings.device or (prior.device if isinstance(prior, Prior) else y.device)
 
 
 def seconds_a_state(request: Request[Any], chain: Chain, surrogate: Surrogate, *, device: torch.device) -> float:
@@ -110,7 +127,7 @@ def seconds_a_state(request: Request[Any], chain: Chain, surrogate: Surrogate, *
 
     Args:
         request: Of the image; of its y but the shape matters.
-        chain: Of the image.
+        chain: Of the image, of at least two steps.
         surrogate: Stand-in for the Jacobian.
         device: Where the arithmetic runs.
     """

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .engine import Engine
 from .noise import image_seed
-from .pacing import Measured
+from .pacing import Measured, place_of
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
 from .requests import Failed, Request, Result
@@ -25,14 +25,14 @@ __all__ = ["SURROGATES", "ConvergenceStats", "Defaults", "Mode", "Restoration", 
 
 @dataclass(frozen=True, slots=True)
 class Restorer(Settings):
-    """Restores y = A x with one prior and one set of settings; of a call it keeps what the device was found to do.
+    """Restores y = A x with one prior and one set of settings; of a call it keeps what a device was found to do.
 
     Attributes:
         prior: A `Prior`, or any `Denoiser`.
     """
 
     prior: Prior | Denoiser
-    _measured: Measured = field(default_factory=Measured, init=False, repr=False, compare=False)
+    _measured: dict[torch.device, Measured] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(
         self,
@@ -95,7 +95,8 @@ class Restorer(Settings):
             for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
         results = list[Result[int]]()
-        for result in Engine(self.prior, self, measured=self._measured).run(requests):
+        measured = self._measured.setdefault(place_of(self.prior, self, y), Measured())
+        for result in Engine(self.prior, self, measured=measured).run(requests):
             if isinstance(result, Failed):
                 result.error.add_note(f"while restoring image {result.tag} of the {len(y)} given")
                 raise result.error

@@ -40,16 +40,18 @@ class Settings:
 
     Attributes:
         steps: Sampling steps T; of a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
-            `start_noise` is set or a gap is wide, see `deqir.starts.span_of`.
+            `start_noise` is set or gaps are wide, though none vast, see `deqir.starts.span_of`.
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
             `deqir.starts.span_of`.
         end_noise: Noise of the last step, in the same unit; of so few steps it is `Defaults.MADE_END`.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published
-            algorithm (eps form, Anderson m = 5, ridge 1e-3, 15 rounds), for comparison. auto: on an accelerator
-            as many as fill its batch, given the images in flight; on a CPU 1, as evaluations done at once take
-            as long there as one after another.
+            algorithm (eps form, Anderson m = 5, ridge 1e-3, 15 rounds), for comparison. auto: on an accelerator,
+            of the windows with which the images in flight fit its batch, the one that ends soonest by what network
+            calls and rounds took when they were measured there; the widest where `denoiser_batch` is set, as nothing
+            is measured then. On a CPU 1, as evaluations done at once take as long there as one after another; with
+            several replicas as many as keep each busy.
         surrogate: Stand-in for the Jacobian where the window is wider than 1.
         tolerance: Relative residual at which a state of a window is found.
         max_rounds: Rounds with a window before an image is finished step by step; None: T.

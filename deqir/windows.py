@@ -19,8 +19,7 @@ Pace = Callable[[int, int], float]
 
 
 def rounds(steps: int, window: int) -> float:
-    """Return how many rounds a chain takes with a window, about: at the default tolerance and eta, see
-    docs/performance.md."""
+    """Return about how many rounds a chain takes at the default tolerance and eta, see docs/performance.md."""
     return float(steps) if window == 1 else min(steps, 1 + steps * math.sqrt(2 / window))
 
 

@@ -21,6 +21,7 @@ from deqir.priors import PriorCard, fetch_prior, prior_directory, read_card, wri
 from deqir.priors.eight_bits import packed
 from deqir.rrdb import SCALE
 
+from .progress import averaged
 from .train import ffdnet
 
 
@@ -46,15 +47,15 @@ def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str,
         prefix: Of their names.
         rows: What the names begin with of residual networks' weights, which are packed by rows, see `packed`.
     """
-    averaged = {f"{prefix}.{name}": value for name, value in _averaged(run).items()}
-    together = {name: value for name, value in averaged.items() if name.startswith(tuple(rows))}
-    alone = {name: value for name, value in averaged.items() if name not in together}
+    named = {f"{prefix}.{name}": value for name, value in averaged(run).items()}
+    together = {name: value for name, value in named.items() if name.startswith(tuple(rows))}
+    alone = {name: value for name, value in named.items() if name not in together}
     return packed(alone) | packed(together, rows=True)
 
 
 def scale_of(run: Path) -> int:
     """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
-    weights = _averaged(run)
+    weights = averaged(run)
     if _of_dense(weights):
         return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
@@ -63,16 +64,11 @@ def scale_of(run: Path) -> int:
 
 def is_dense(run: Path) -> bool:
     """Return whether a run of `training.enlarge` trained a `DenseEnlarger`."""
-    return _of_dense(_averaged(run))
+    return _of_dense(averaged(run))
 
 
 def _of_dense(weights: Mapping[str, Tensor]) -> bool:
     return "last.bias" in weights
-
-
-def _averaged(run: Path) -> dict[str, Tensor]:
-    weights: dict[str, Tensor] = torch.load(run / "ema.pt", map_location="cpu", weights_only=True)
-    return weights
 
 
 def bundle(

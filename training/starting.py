@@ -21,7 +21,7 @@ from deqir.perceptual import Lpips, load_lpips
 
 from .ahead import Batch, Drawing
 from .data import Crops
-from .progress import CURVE, Progress, averaged, note, share_of_rate
+from .progress import CHECKPOINT, CURVE, Progress, averaged, note, share_of_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,8 @@ class Run:
         recipe: Of the run.
         data: Folder that `training.data` prepared.
         device: Where it trains.
-        earlier: Folder of a run from whose averaged weights it goes on; None: it begins as the lesson does.
+        earlier: Folder of a run from whose averaged weights it goes on, no longer needed when it is resumed; None: it
+            begins as the lesson does.
         workers: Processes that draw batches ahead; 0: they are drawn between the steps.
     """
 
@@ -122,7 +123,8 @@ class Run:
         fetch_model("lpips")
         self.folder, self.lesson, self.recipe, self.lpips = folder, lesson, recipe, load_lpips(device=str(device))
         self.device, self.earlier, self.workers = device, earlier, workers
-        network = lesson.network(None if earlier is None else averaged(earlier)).to(device)
+        resumed = (folder / CHECKPOINT).exists()
+        network = lesson.network(None if earlier is None or resumed else averaged(earlier)).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(network).requires_grad_(False).eval()
         groups = lesson.groups(network, recipe.rate)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from deqir import Prior, in_half_precision, load_prior, replicate
-from deqir.batching import FEW_CALLS
-from deqir.graphs import KEPT, MOST_PIXELS, GraphedDenoiser
+from deqir.batching import FEW_CALLS, MOST_PIXELS
+from deqir.graphs import KEPT, GraphedDenoiser
 from deqir.priors import DenoiserPrior, FFDNet
 
 GPU = torch.device("cuda", 0)

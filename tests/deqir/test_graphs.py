@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,3 +37,11 @@ def test_calls_on_another_device_are_the_networks_own() -> None:
         graphed = GraphedDenoiser(toy_denoiser)
         for _ in range(20):
             assert torch.equal(graphed(x, level), toy_denoiser(x, level))
+
+
+def test_a_copy_and_what_is_sent_to_another_process_begin_without_records() -> None:
+    graphed = GraphedDenoiser(toy_denoiser)
+    x, level = rand(2, 3, 4, 4), torch.tensor([0.5, 0.9], dtype=torch.float64)
+    for twin in (copy.deepcopy(graphed), pickle.loads(pickle.dumps(graphed))):
+        assert isinstance(twin, GraphedDenoiser)
+        assert torch.equal(twin(x, level), toy_denoiser(x, level))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -67,6 +68,24 @@ def test_numbers_are_the_same_however_many_are_drawn_at_once() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(normal, "AT_ONCE", AT_ONCE // 4)
         assert torch.equal(standard_normal(1, count, device=CPU), whole)
+
+
+@pytest.mark.parametrize("seed", [5 - 2**64, 5 + 2**64])
+def test_of_any_whole_number_the_lowest_64_bits_are_the_seed(seed: int) -> None:
+    assert torch.equal(standard_normal(seed, 9, device=CPU), standard_normal(5, 9, device=CPU))
+
+
+@pytest.mark.parametrize("begin", [2**31, 2**32, 3 * 2**32])
+def test_numbers_of_images_that_take_billions_are_new_ones_and_the_same_on_every_device(begin: int) -> None:
+    n = 2**16
+    first, here, there = np.empty(n, np.float32), np.empty(n, np.float32), torch.empty(n)
+    normal._here(1, 0, first)
+    normal._here(1, begin, here)
+    normal._there(1, begin, there)
+    np.testing.assert_allclose(here, there, rtol=0, atol=2e-6)
+    for one, other in ((first, here), (first, here[::-1]), (first[1024:], here[:-1024])):
+        assert abs(stats.pearsonr(one, other).statistic) < 5 / len(one) ** 0.5
+    assert stats.kstest(here, "norm").pvalue > 1e-4
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])

@@ -168,6 +168,16 @@ def test_a_run_that_begins_with_anothers_weights_takes_their_average_and_prepare
     assert (slope, offset) == (pytest.approx(1.75, abs=0.011), pytest.approx(0.25, abs=0.0011))
 
 
+def test_a_run_that_is_resumed_no_longer_needs_the_one_that_it_began_with(data: Path, tmp_path: Path) -> None:
+    folder, cpu = tmp_path / "run", torch.device("cpu")
+    torch.save({"slope": torch.tensor(1.75), "offset": torch.zeros(())}, tmp_path / "ema.pt")
+    run = Run(folder, Brightening(), RECIPE, data, device=cpu, earlier=tmp_path)
+    run.train()
+    (tmp_path / "ema.pt").unlink()
+    again = Run(folder, Brightening(), RECIPE, data, device=cpu, earlier=tmp_path)
+    assert again.progress.network.state_dict() == run.progress.network.state_dict()
+
+
 def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> None:
     torch.save({"slope": torch.ones(2), "offset": torch.zeros(())}, tmp_path / "ema.pt")
     with pytest.raises(ValueError, match="not of this Line; begin with a run of its kind"):
