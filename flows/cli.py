@@ -176,22 +176,26 @@ def degrade(
     masks: what.Masks = None,
     grey: what.Grey = None,
     noise: what.AddedNoise = 0.0,
+    max_pixels: run.MaxPixels = None,
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     with exit_status(Console(stderr=True)):
         from .degrade import run_degrade
         from .request import degradation_of
 
-        run_degrade(source, destination, degradation_of(o.chosen(what.DEGRADATION, context)), noise=noise)
+        degradation = degradation_of(o.chosen(what.DEGRADATION, context))
+        run_degrade(source, destination, degradation, noise=noise, max_pixels=max_pixels)
 
 
 @app.command()
-def estimate(source: o.Source, masks: o.MasksTo = None, as_json: o.Json = False) -> None:
+def estimate(
+    source: o.Source, masks: o.MasksTo = None, max_pixels: run.MaxPixels = None, as_json: o.Json = False
+) -> None:
     """Show what the images below SRC tell of what was done to them: noise, blur, enlarging, JPEG, scratches."""
     with exit_status(Console(stderr=True)):
         from .estimate import run_estimate
 
-        run_estimate(source, masks=masks, as_json=as_json)
+        run_estimate(source, masks=masks, max_pixels=max_pixels, as_json=as_json)
 
 
 @app.command()

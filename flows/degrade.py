@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pipeline.tasks import Degradation
 
 
-def run_degrade(source: str, destination: str, degradation: Degradation, *, noise: float) -> None:
+def run_degrade(
+    source: str, destination: str, degradation: Degradation, *, noise: float, max_pixels: int | None
+) -> None:
     """Degrade every image and say how many were, and which were not; with status 3 if any was not.
 
     Raises:
@@ -24,7 +26,8 @@ def run_degrade(source: str, destination: str, degradation: Degradation, *, nois
     from pipeline.degrade import degrade
 
     console, done, failed = Console(), 0, 0
-    for image in degrade(location(source), location(destination), degradation, noise=noise):
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    for image in degrade(location(source), location(destination), degradation, noise=noise, **limit):
         if image.error is None:
             done += 1
         else:

@@ -24,7 +24,7 @@ HEADINGS: Final = ("size", "noise", "blur", "scale", "JPEG", "damage", "image")
 MEANING: Final = "Noise of 255, blur in pixels, nine in ten in the brackets; ?: it does not tell."
 
 
-def run_estimate(source: str, *, masks: str | None, as_json: bool) -> None:
+def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_json: bool) -> None:
     """Print what can be read off each image; with status 3 if any could not be read or its mask not be written.
 
     Raises:
@@ -32,7 +32,8 @@ def run_estimate(source: str, *, masks: str | None, as_json: bool) -> None:
     """
     from pipeline.estimating import estimate
 
-    images = list(estimate(location(source), masks=masks and location(masks)))
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    images = list(estimate(location(source), masks=masks and location(masks), **limit))
     faults = [image for image in images if image.error is not None]
     if as_json:
         Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)

@@ -55,7 +55,8 @@ MaxPixels: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--max-pixels",
-        help="Largest restored image; larger ones fail.",
+        min=1,
+        help="Largest image that is read or made; larger ones fail.",
         show_default="64000000",
         rich_help_panel=RUN,
     ),

@@ -35,7 +35,14 @@ class Degraded:
     error: str | None = None
 
 
-def degrade(source: str, destination: str, degradation: Degradation, *, noise: float = 0.0) -> Iterator[Degraded]:
+def degrade(
+    source: str,
+    destination: str,
+    degradation: Degradation,
+    *,
+    noise: float = 0.0,
+    max_pixels: int = RuntimeConfig().max_pixels,
+) -> Iterator[Degraded]:
     """Degrade every image below a source into PNG files below a destination, and yield each as it is done.
 
     Sides that the degradation cannot divide lose their last rows and columns; a job that measures against the
@@ -47,11 +54,12 @@ def degrade(source: str, destination: str, degradation: Degradation, *, noise: f
         degradation: What to do to the images.
         noise: Gaussian noise added at the end, as a standard deviation of images in [0, 1]; that of an image depends
             on its file alone.
+        max_pixels: Larger images have an error.
 
     Raises:
         ConfigurationError: A place, the mask, the masks or the kernel cannot be used, or there is no image.
     """
-    limits = RuntimeConfig()
+    limits = RuntimeConfig(max_pixels=max_pixels)
     source, destination = place(source), place(destination)
     refuse_overlap("source", source, destination)
     file = read_file(degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)

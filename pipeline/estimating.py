@@ -56,18 +56,21 @@ class Estimated:
     damage: float | None = None
 
 
-def estimate(source: str, *, masks: str | None = None) -> Iterator[Estimated]:
+def estimate(
+    source: str, *, masks: str | None = None, max_pixels: int = RuntimeConfig().max_pixels
+) -> Iterator[Estimated]:
     """Yield what can be read off every image below a source, in the order of their keys.
 
     Args:
         source: A folder or s3://bucket/prefix; never written to.
         masks: Where mask proposals go, white where there may be damage, as PNG under the images' keys: a folder or
             s3://bucket/prefix apart from the source. Nothing is overwritten. None: nowhere.
+        max_pixels: Larger images have an error.
 
     Raises:
         ConfigurationError: A place cannot be used, or there is no image.
     """
-    limits, source = RuntimeConfig(), place(source)
+    limits, source = RuntimeConfig(max_pixels=max_pixels), place(source)
     outputs = None
     if masks is not None:
         masks = place(masks)

@@ -54,8 +54,7 @@ class Queue:
                 "the queue's URL holds a user name or password before an @; leave them out: credentials come from "
                 "where boto3 looks for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
+        if not _names_a_queue(url):
             raise ConfigurationError(
                 f"{url!r} is not a queue's URL, which is like https://sqs.eu-west-1.amazonaws.com/123456789012/name"
             )
@@ -116,3 +115,11 @@ def connect(url: str) -> Any:
             connect_timeout=5, read_timeout=WAIT_SECONDS + 15, retries={"mode": "standard", "total_max_attempts": 3}
         ),
     )
+
+
+def _names_a_queue(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and bool(parts.path.strip("/"))
+    except ValueError:  # brackets or a port that are none
+        return False

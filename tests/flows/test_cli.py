@@ -91,6 +91,10 @@ def test_a_test_archive_is_degraded_and_restored_against_its_originals(tmp_path,
     truth = pixels(originals / "a/one.png").reshape(4, 4, 6, 4, 3).mean((1, 3))
     assert np.abs(pixels(tmp_path / "small/a/one.png") - truth).max() <= 0.5
     assert pixels(tmp_path / "small/a/odd.png").shape == (4, 4, 3)  # the sides' remainders are cut off
+    refused = deqir("degrade", originals, tmp_path / "none", "--scale", "4", "--max-pixels", "350")
+    assert refused.returncode == 3
+    assert "a/one.png: ImageTooLargeError" in refused.stdout
+    assert (tmp_path / "none/a/odd.png").exists()
     run = deqir(
         "restore", tmp_path / "small", tmp_path / "out", "--reference", originals, "--prior", tiny_prior,
         "--steps", "3", "--executor", "local", "--json",

@@ -131,3 +131,14 @@ def test_a_place_that_cannot_be_used_is_one_line(tmp_path, source, deqir: Comman
     assert run.returncode == 2
     (line,) = run.stderr.strip().splitlines()
     assert text in line
+
+
+def test_images_larger_than_is_allowed_are_told_as_such(source, deqir: Command) -> None:
+    run = deqir("estimate", source, "--json", "--max-pixels", "2000")
+    assert run.returncode == 3
+    told = {image["key"]: image["error"] for image in json.loads(run.stdout)}
+    assert "`max_pixels` is 2000" in told["a/noisy.png"]
+    assert told["d/flat.png"] is None
+    run = deqir("estimate", source, "--max-pixels", "0")
+    assert run.returncode == 2
+    assert "--max-pixels" in run.stderr

@@ -133,7 +133,13 @@ def test_a_message_comes_again_until_it_is_in_the_inbox(notified: Notified, queu
 
 def test_a_queue_that_cannot_be_used_is_named(notified: Notified, inbox: Inbox) -> None:
     scope = Scope.of(f"s3://{notified.bucket}/in")
-    for url in ("a-queue", "https://sqs.eu-west-1.amazonaws.com", "s3://bucket/queue", "arn:aws:sqs:eu-west-1:1:q"):
+    for url in (
+        "a-queue",
+        "https://sqs.eu-west-1.amazonaws.com",
+        "s3://bucket/queue",
+        "arn:aws:sqs:eu-west-1:1:q",
+        "http://[x/q",
+    ):
         with pytest.raises(ConfigurationError, match="is not a queue's URL"):
             Queue.open(url, inbox=inbox, scope=scope)
     with pytest.raises(ConfigurationError, match=r"-no-such cannot be used: .*does not exist"):
