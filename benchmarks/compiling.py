@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.batching import FEW_CALLS
-from deqir.graphs import captured
 from deqir.priors import DenoiserPrior, FFDNet
+from deqir.priors.prior import captured
 
 from .networks import KNOWN_NOISE, ffdnet, question, timed
 from .precisions import unrecorded, working_in

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deqir import Engine, Prior, Result, Settings
 from deqir.batching import FEW_CALLS
-from deqir.graphs import captured
+from deqir.priors.prior import captured
 from deqir.protocols import Denoiser
 from deqir.settings import Defaults, Mode
 

@@ -15,9 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deqir import NoiseSchedule, Prior
 from deqir.batching import FEW_CALLS, out_of_memory, saturating, timed_calls
-from deqir.graphs import captured, recordable
+from deqir.graphs import recordable
 from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
 from deqir.priors.drunet import DRUNet
+from deqir.priors.prior import captured
 
 from .ceilings import ceiling, pace
 from .precisions import DTYPES, tf32, unrecorded, working_in

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .batching import FEW_CALLS, MOST_PIXELS, out_of_memory
-from .priors.prior import Prior
 from .protocols import Denoiser
 from .shapes import Float
 
@@ -161,10 +160,3 @@ def _recorded(denoiser: Denoiser, kind: _Kind, x_t: Tensor, alpha_bar: Tensor, p
         with torch.cuda.graph(graph, pool=place.memory, stream=place.stream, capture_error_mode="thread_local"):
             eps = denoiser(states, levels)
     return _Record(graph=graph, x_t=states, alpha_bar=levels, eps=eps)
-
-
-def captured(prior: Prior) -> Prior:
-    """Return a prior on CUDA that has its network's small calls recorded; one on another device as it is."""
-    if prior.device.type != "cuda" or isinstance(prior.denoiser, GraphedDenoiser):
-        return prior
-    return replace(prior, denoiser=GraphedDenoiser(prior.denoiser))

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from deqir.devices import device_of
 from deqir.download import cache_dir, fetch_from_pypi
-from deqir.graphs import captured
 from deqir.protocols import Denoiser
 
 from .channelwise import Channelwise
 from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, schedule_of, verify_weights, write_prior
 from .drunet import DRUNet
-from .prior import Prior, PriorError
+from .prior import Prior, PriorError, captured
 from .pyramid import PyramidDenoiser
 from .starters import take_starters
 from .unet import UNetPrior

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from deqir.download import ModelError
+from deqir.graphs import GraphedDenoiser
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.shapes import Float
 
@@ -59,6 +60,13 @@ class Prior:
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
         refuse_beyond(self.max_noise, noise, prior=self.name)
+
+
+def captured(prior: Prior) -> Prior:
+    """Return a prior on CUDA that has its network's small calls recorded; one on another device as it is."""
+    if prior.device.type != "cuda" or isinstance(prior.denoiser, GraphedDenoiser):
+        return prior
+    return replace(prior, denoiser=GraphedDenoiser(prior.denoiser))
 
 
 def refuse_beyond(max_noise: float, noise: float, *, prior: str) -> None:

@@ -13,7 +13,7 @@ from benchmarks.networks import ffdnet, question
 from benchmarks.precisions import tf32, unrecorded
 from deqir import Prior, in_half_precision
 from deqir.batching import FEW_CALLS
-from deqir.graphs import captured
+from deqir.priors.prior import captured
 from deqir.protocols import Denoiser
 
 pytestmark = pytest.mark.gpu

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deqir import load_prior
-from deqir.graphs import GraphedDenoiser, captured, recordable, rows_of
+from deqir.graphs import GraphedDenoiser, recordable, rows_of
+from deqir.priors.prior import captured
 from tests.deqir.problems import rand, toy_denoiser
 
 
