@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from .environment import take_credentials_for
 from .exits import Exit
 from .request import location
 from .summary import plain
@@ -26,13 +27,15 @@ def run_degrade(
     from pipeline.degrade import degrade
 
     console, done, failed = Console(), 0, 0
+    source, destination = location(source), location(destination)
+    take_credentials_for(source, destination)
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    for image in degrade(location(source), location(destination), degradation, noise=noise, **limit):
+    for image in degrade(source, destination, degradation, noise=noise, **limit):
         if image.error is None:
             done += 1
         else:
             failed += 1
             console.print(plain(f"{image.key}: {image.error}"), soft_wrap=True)
-    console.print(plain(f"{done:,} images degraded into {location(destination)}, {failed:,} not"), soft_wrap=True)
+    console.print(plain(f"{done:,} images degraded into {destination}, {failed:,} not"), soft_wrap=True)
     if failed:
         sys.exit(Exit.SOME_FAILED)

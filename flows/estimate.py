@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .columns import columns
+from .environment import take_credentials_for
 from .exits import Exit
 from .request import location
 from .summary import plain
@@ -32,8 +33,10 @@ def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_j
     """
     from pipeline.estimating import estimate
 
+    source, masks = location(source), masks and location(masks)
+    take_credentials_for(source, masks)
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    images = list(estimate(location(source), masks=masks and location(masks), **limit))
+    images = list(estimate(source, masks=masks, **limit))
     faults = [image for image in images if image.error is not None]
     if as_json:
         Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)

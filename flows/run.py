@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from .emptiness import no_image_in, nothing_in, refuse_empty
-from .environment import CREDENTIALS_BLOCK, prepare_prefect, secret
+from .environment import prepare_prefect, take_credentials
 from .exits import Exit
 from .logs import log_to
 from .progress import Standing, display, watching
@@ -64,12 +64,7 @@ def prepared(*, verbose: bool) -> Console:
     messages = Console(stderr=True)
     log_to(messages, verbose=verbose)
     prepare_prefect()
-    if secret(CREDENTIALS_BLOCK) is not None:
-        from .credentials import credentials_from_block  # imports Prefect
-        from .server import check_server
-
-        check_server()
-        credentials_from_block()
+    take_credentials()
     return messages
 
 

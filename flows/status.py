@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .columns import columns
+from .environment import take_credentials_for
 from .request import location
 from .summary import as_data, notes, plain, print_summary
 
@@ -26,12 +27,13 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
     """Print a line for each job, or one job with its failures.
 
     Raises:
-        ConfigurationError: No such archive, no job in it, or none of that id.
+        ConfigurationError: No such archive, no job in it, or none of that id; or as for `take_credentials_for`.
     """
     from pipeline.errors import ConfigurationError
     from pipeline.job import find_jobs, summarise
 
     destination = location(archive)
+    take_credentials_for(destination)
     jobs = find_jobs(destination)
     if not jobs:
         raise ConfigurationError(f"{destination} holds no job; was it the destination of deqir restore?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .environment import prepare_watch, secret, state_folder
+from .environment import prepare_watch, secret, state_folder, take_credentials
 from .logs import log_lines
 
 
@@ -28,6 +28,7 @@ def run_watch(
     """
     log_lines()
     prepare_watch()
+    take_credentials()
     from .events.batching import BatchRule
     from .events.watch import WatchSettings, watch
 

@@ -50,10 +50,33 @@ def test_restore_and_retry_open_their_stores_with_them(place, around, tiny_prior
     assert json.loads(again.stdout)["restored"] == 1
 
 
+def test_what_only_looks_at_images_takes_them_too(place, around, tiny_prior, deqir) -> None:
+    told = deqir("estimate", f"{place}/in", "--json", **around)
+    assert told.returncode == 0, told.stderr
+    assert [image["key"] for image in json.loads(told.stdout)] == ["large.png", "small.png"]
+    made = deqir("degrade", f"{place}/in", f"{place}/small", "--scale", "2", **around)
+    assert made.returncode == 0, made.stderr
+    assert f"2 images degraded into {place}/small" in made.stdout
+    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local")
+    assert deqir("restore", f"{place}/small", f"{place}/out", *options, **around).returncode == 0
+    stands = deqir("status", f"{place}/out", "--json", **around)
+    assert stands.returncode == 0, stands.stderr
+    assert [job["restored"] for job in json.loads(stands.stdout)] == [2]
+
+
+def test_what_is_on_this_machine_needs_no_server(tmp_path, deqir) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/one.png").write_bytes(image_bytes(1, size=(24, 24)))
+    silent = {"DEQIR_CREDENTIALS_BLOCK": "archive", "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    assert deqir("estimate", tmp_path / "in", **silent).returncode == 0
+
+
 def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, deqir) -> None:
-    run = deqir("retry", "s3://archive/out", DEQIR_CREDENTIALS_BLOCK="no-such")
-    assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
-    assert "DEQIR_CREDENTIALS_BLOCK=no-such: the Prefect server has no Secret block of that name" in run.stderr
+    watched = ("watch", "--deployment", "restore-archive/none", "--poll", "9")
+    for command in (("retry", "s3://archive/out"), ("status", "s3://archive/out"), watched):
+        run = deqir(*command, DEQIR_CREDENTIALS_BLOCK="no-such")
+        assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
+        assert "DEQIR_CREDENTIALS_BLOCK=no-such: the Prefect server has no Secret block of that name" in run.stderr
     silent = {"DEQIR_CREDENTIALS_BLOCK": "archive", "PREFECT_API_URL": "http://127.0.0.1:9/api"}
     run = deqir("restore", "s3://archive/in", "s3://archive/out", **silent)
     assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
