@@ -25,8 +25,6 @@ FEW_CALLS: Final = 8
 """Calls after which one of the same kind is recorded, see `deqir.graphs`."""
 MOST_PIXELS: Final = 2**18
 """Of a call that is recorded, all its images together; larger ones keep a GPU busy, and a record keeps its memory."""
-KEPT: Final = 4096
-"""Times of calls that are kept once they are worked out."""
 
 Seconds = Callable[[int], float]
 """Seconds of a network call with so many evaluations; raises where memory runs out."""
@@ -43,7 +41,6 @@ class Batch:
         self._fixed = fixed
         self._pixels: int | None = None
         self._seconds: dict[int, float] = {}
-        self._known: dict[int, float] = {}
 
     @property
     def known(self) -> bool:
@@ -74,14 +71,8 @@ class Batch:
 
     def seconds(self, shape: tuple[int, int, int], evaluations: int) -> float:
         """Return how long a call takes, going by those of `measure`; beyond the largest in proportion to its pixels."""
-        pixels = evaluations * shape[-2] * shape[-1]
-        if pixels not in self._known:
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            sizes = sorted(self._seconds)
-            within = np.interp(pixels, sizes, [self._seconds[size] for size in sizes])
-            self._known[pixels] = float(within) * max(1.0, pixels / sizes[-1])
-        return self._known[pixels]
+        pixels, sizes = evaluations * shape[-2] * shape[-1], list(self._seconds)  # they were timed in rising order
+        return float(np.interp(pixels, sizes, list(self._seconds.values()))) * max(1.0, pixels / sizes[-1])
 
     def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
         """Allow half the pixels of `evaluations`, which were too many, from now on; False where it was but one."""

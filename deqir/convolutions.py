@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .devices import autocast_dtype
 from .shapes import Float
 
 FUSED: Final = (torch.float32, torch.float16, torch.bfloat16)
@@ -21,7 +22,7 @@ def rectified(convolution: nn.Conv2d, h: Float[Tensor, "B C H W"]) -> Float[Tens
     autocast asks for.
     """
     if h.is_cuda and torch.version.cuda is not None and not torch.is_grad_enabled():
-        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else h.dtype
+        dtype = autocast_dtype("cuda") or h.dtype
         if dtype in FUSED and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str):
             weight, bias = convolution.weight.to(dtype), convolution.bias
             bias = None if bias is None else bias.to(dtype)

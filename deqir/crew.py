@@ -29,7 +29,6 @@ class Crew(Generic[Tag]):
         batch: Most evaluations in one network call.
         window: States of each image that are solved together.
         steps: Of the longest chain among them.
-        pace: What rounds of such images take, where that is known.
         flying: Those under way.
         starting: Those to be started.
         alone: The one image is to have the memory for itself.
@@ -39,7 +38,6 @@ class Crew(Generic[Tag]):
     batch: int
     window: int
     steps: int
-    pace: Pace | None = None
     flying: list[Flight[Tag]] = field(default_factory=list)
     starting: list[Request[Tag]] = field(default_factory=list)
     alone: bool = False
@@ -47,6 +45,11 @@ class Crew(Generic[Tag]):
     @property
     def images(self) -> int:
         return len(self.flying) + len(self.starting)
+
+    @property
+    def first(self) -> Request[Tag]:
+        """One of its requests, or that of an image under way, where there are any images."""
+        return self.starting[0] if self.starting else self.flying[0].request
 
     def parts(self) -> list[Crew[Tag]]:
         """Return each image as a crew of its own."""
@@ -174,8 +177,7 @@ class Pool(Generic[Tag]):
             shape = shape_of(request)
             key = (shape, request.y.dtype)
             if key not in groups:
-                batch, pace = self._batch_of(request), self._pace_of(request)
-                groups[key] = Crew(shape=shape, batch=batch, window=1, steps=1, pace=pace)
+                groups[key] = Crew(shape=shape, batch=self._batch_of(request), window=1, steps=1)
             found = groups[key]
             found.steps = max(found.steps, steps)
             found.window = min(self._windows.least, found.steps)
@@ -203,7 +205,7 @@ class Pool(Generic[Tag]):
 
     def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
         """Return those of a group that fill a batch, those under way first, at least one of them."""
-        window = self._windows.wide(group.batch, group.images, group.steps, group.pace)
+        window = self._windows.wide(group.batch, group.images, group.steps, self._pace_of(group.first))
         if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
             return _furthest_behind(group)
         crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window, steps=group.steps)

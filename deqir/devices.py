@@ -16,6 +16,11 @@ def device_of(name: str | torch.device) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
+def autocast_dtype(kind: str) -> torch.dtype | None:
+    """Return the precision that autocast asks for on devices of a kind; None where it asks for none."""
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
 def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor on a device, as it is where it is there already.
 

@@ -87,9 +87,7 @@ class Engine:
         windows = Windows.of(self.settings, pacing.device_of(first), replicas=pacing.replicas)
         together = self.settings.mode != "paper"
         everything = itertools.chain([first], requests)
-        pool = Pool(
-            everything, windows, self._pacing.batch_of, self._steps_of, self._pace_of, crowd=together, images=images
-        )
+        pool = Pool(everything, windows, pacing.batch_of, self._steps_of, self._pace_of, crowd=together, images=images)
         while crew := pool.crew():
             began = time.perf_counter()
             ended = self._ended(crew, pool, tally)
@@ -157,7 +155,7 @@ class Engine:
         self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally, error: Exception
     ) -> list[Result[Tag] | Failed[Tag]]:
         """Memory ran out: halve the batch; where it was but one, restore the image alone, then in smaller tiles."""
-        free_cached_memory(self._pacing.device_of((crew.starting or [flight.request for flight in crew.flying])[0]))
+        free_cached_memory(self._pacing.device_of(crew.first))
         if self._pacing.halve(crew.shape, min(crew.evaluations, crew.batch)):
             tally.halvings += 1
             return []

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .batching import FEW_CALLS, MOST_PIXELS, out_of_memory
+from .devices import autocast_dtype
 from .protocols import Denoiser
 from .shapes import Float
 
@@ -38,9 +39,8 @@ class _Kind(NamedTuple):
 
     @classmethod
     def of(cls, x_t: Tensor) -> _Kind:
-        half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
         rounded = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        return cls(rows_of(len(x_t)), tuple(x_t.shape[1:]), x_t.dtype, x_t.device, half, rounded)
+        return cls(rows_of(len(x_t)), tuple(x_t.shape[1:]), x_t.dtype, x_t.device, autocast_dtype("cuda"), rounded)
 
 
 class _Place(NamedTuple):

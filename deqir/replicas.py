@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .devices import autocast_dtype
 from .priors.prior import Prior, PriorError
 from .protocols import Denoiser
 from .shapes import Float
@@ -26,8 +27,7 @@ class _Modes(NamedTuple):
     @classmethod
     def now(cls, kind: str) -> _Modes:
         """Return this thread's, for devices of a kind."""
-        half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        return cls(torch.is_inference_mode_enabled(), torch.is_grad_enabled(), half)
+        return cls(torch.is_inference_mode_enabled(), torch.is_grad_enabled(), autocast_dtype(kind))
 
     @contextmanager
     def set(self, kind: str) -> Iterator[None]:

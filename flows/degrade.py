@@ -29,8 +29,7 @@ def run_degrade(
     console, done, failed = Console(), 0, 0
     source, destination = location(source), location(destination)
     take_credentials_for(source, destination)
-    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    for image in degrade(source, destination, degradation, noise=noise, **limit):
+    for image in degrade(source, destination, degradation, noise=noise, max_pixels=max_pixels):
         if image.error is None:
             done += 1
         else:

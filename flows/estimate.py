@@ -35,8 +35,7 @@ def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_j
 
     source, masks = location(source), masks and location(masks)
     take_credentials_for(source, masks)
-    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    images = list(estimate(source, masks=masks, **limit))
+    images = list(estimate(source, masks=masks, max_pixels=max_pixels))
     faults = [image for image in images if image.error is not None]
     if as_json:
         Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)

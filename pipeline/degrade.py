@@ -41,7 +41,7 @@ def degrade(
     degradation: Degradation,
     *,
     noise: float = 0.0,
-    max_pixels: int = RuntimeConfig().max_pixels,
+    max_pixels: int | None = None,
 ) -> Iterator[Degraded]:
     """Degrade every image below a source into PNG files below a destination, and yield each as it is done.
 
@@ -54,12 +54,12 @@ def degrade(
         degradation: What to do to the images.
         noise: Gaussian noise added at the end, as a standard deviation of images in [0, 1]; that of an image depends
             on its file alone.
-        max_pixels: Larger images have an error.
+        max_pixels: Larger images have an error; None: as for a job.
 
     Raises:
         ConfigurationError: A place, the mask, the masks or the kernel cannot be used, or there is no image.
     """
-    limits = RuntimeConfig(max_pixels=max_pixels)
+    limits = limits_of(max_pixels)
     source, destination = place(source), place(destination)
     refuse_overlap("source", source, destination)
     file = read_file(degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
@@ -89,6 +89,11 @@ def png_names(inputs: Store) -> dict[str, str]:
         raise ConfigurationError(f"{inputs.url} holds no image (.jpg, .png or .webp)")
     names = output_keys(keys, extension=EXTENSIONS[OutputFormat.PNG], taken=())
     return {key: names[key] for key in keys}
+
+
+def limits_of(max_pixels: int | None) -> RuntimeConfig:
+    """Return a job's limits, but for the pixels of an image where they are given."""
+    return RuntimeConfig() if max_pixels is None else RuntimeConfig(max_pixels=max_pixels)
 
 
 def read_good(inputs: Store, key: str, name: str, limits: RuntimeConfig) -> tuple[bytes, Picture]:

@@ -21,8 +21,8 @@ from deqir.estimation import (
     propose_damage,
 )
 
-from .config import OutputFormat, RuntimeConfig
-from .degrade import png_names, read_good, stored
+from .config import OutputFormat
+from .degrade import limits_of, png_names, read_good, stored
 from .errors import UNREADABLE
 from .images import Picture, encode
 from .metadata import Metadata
@@ -56,21 +56,19 @@ class Estimated:
     damage: float | None = None
 
 
-def estimate(
-    source: str, *, masks: str | None = None, max_pixels: int = RuntimeConfig().max_pixels
-) -> Iterator[Estimated]:
+def estimate(source: str, *, masks: str | None = None, max_pixels: int | None = None) -> Iterator[Estimated]:
     """Yield what can be read off every image below a source, in the order of their keys.
 
     Args:
         source: A folder or s3://bucket/prefix; never written to.
         masks: Where mask proposals go, white where there may be damage, as PNG under the images' keys: a folder or
             s3://bucket/prefix apart from the source. Nothing is overwritten. None: nowhere.
-        max_pixels: Larger images have an error.
+        max_pixels: Larger images have an error; None: as for a job.
 
     Raises:
         ConfigurationError: A place cannot be used, or there is no image.
     """
-    limits, source = RuntimeConfig(max_pixels=max_pixels), place(source)
+    limits, source = limits_of(max_pixels), place(source)
     outputs = None
     if masks is not None:
         masks = place(masks)

@@ -41,9 +41,8 @@ from deqir import (
 from deqir.dct import analyse
 from deqir.devices import STAGED, sent
 from deqir.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
-from deqir.losses import GuideName, guided
+from deqir.losses import GuideName
 from deqir.operators import FramedDeblurring, SuperResolution, masks
-from deqir.optimisation import Optimisation, optimise
 from deqir.perceptual import Lpips
 from deqir.protocols import Iterative
 from deqir.real_esrgan import RealEsrgan
@@ -68,6 +67,7 @@ from tests.deqir.restorations import (
     twins,
     waits_of,
 )
+from tests.deqir.searches import search, solve
 from tests.deqir.starting import starters
 from tests.other_device import (
     CALLED,
@@ -298,15 +298,9 @@ def test_gradients_are_the_same_there() -> None:
 @pytest.mark.parametrize("gradient", ["exact", "parallel", "phantom"])
 @pytest.mark.parametrize("name", ["pixels", "colour", "lpips"])
 def test_noise_is_optimised_there(name: GuideName, gradient: str) -> None:
-    side = 32 if name == "lpips" else 8
-    here = make_sampler(OPERATORS["colorize"], images=2, shape=(3, side, side), steps=3)
-    far, guide = moved(here, DEVICE), 0.5 * rand(2, 3, side, side, seed=12)
-    lpips, lpips_there = twins(lambda: Lpips().double(), DEVICE) if name == "lpips" else (None, None)
-    settings, loss = Optimisation(steps=2, gradient=gradient, variables="all"), guided(name, guide, lpips=lpips)  # type: ignore[arg-type]
-    expected, loss_there = optimise(here, loss, settings=settings), guided(name, guide.to(DEVICE), lpips=lpips_there)
-    optimise(far, loss_there, settings=settings)
+    expected, search_there = search(name, gradient, DEVICE)
     with traffic() as counted:
-        found = optimise(far, loss_there, settings=settings)
+        found = search_there()
     torch.testing.assert_close(found.images.cpu(), expected.images, rtol=0, atol=1e-5)
     assert not counted.uploads
     in_search = [wait for wait in counted.waits if "solvers.py" not in wait]
@@ -315,12 +309,9 @@ def test_noise_is_optimised_there(name: GuideName, gradient: str) -> None:
 
 @pytest.mark.parametrize("solver", [Picard(tol=1e-4), Anderson(tol=1e-4), Anderson(tol=1e-4, safeguard=False)])
 def test_a_solver_waits_once_a_round_also_where_elements_leave(solver: Picard | Anderson) -> None:
-    pace = torch.tensor([0.01, 0.5, 0.9, float("nan")], dtype=torch.float64)[:, None, None]
-    init, target = torch.zeros(4, 2, 5, dtype=torch.float64), rand(4, 2, 5)
-    expected = solver(lambda x, rows: target[rows] + pace[rows] * torch.cos(x), init)
-    far_pace, far_target, far_init = pace.to(DEVICE), target.to(DEVICE), init.to(DEVICE)
+    expected, solve_there = solve(solver, DEVICE)
     with traffic() as counted:
-        found = solver(lambda x, rows: far_target[rows] + far_pace[rows] * torch.cos(x), far_init)
+        found = solve_there()
     torch.testing.assert_close(found.value.cpu(), expected.value, equal_nan=True)
     assert (found.rounds.tolist(), found.outcome) == (expected.rounds.tolist(), expected.outcome)
     assert len(set(found.rounds.tolist())) > 2
