@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deqir.batching import FEW_CALLS
+from deqir.hardware.memory import FEW_CALLS
 from deqir.priors import DenoiserPrior, FFDNet
 from deqir.priors.prior import captured
 

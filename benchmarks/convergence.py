@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from deqir import Restorer, load_prior
 from deqir.models import fetch_model
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
 from deqir.priors import FETCHABLE, Prior
 
 from .environment import environment

@@ -23,7 +23,7 @@ from torch import Tensor
 from deqir import Settings, load_prior
 from deqir.metrics import psnr
 from deqir.models import fetch_model
-from deqir.perceptual import load_lpips
+from deqir.pretrained.lpips import load_lpips
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import Denoiser
 from deqir.settings import Defaults

@@ -24,10 +24,10 @@ from deqir import Restorer, load_prior
 from deqir.metrics import psnr, ssim
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import FramedDeblurring, WalshHadamardSensing
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
+from deqir.pretrained.real_esrgan import load_real_esrgan
 from deqir.priors import BUNDLED, FETCHABLE
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import load_real_esrgan
 
 from .environment import environment
 from .tasks import TASKS

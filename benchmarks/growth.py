@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from deqir import Engine, Result, Settings, Tally
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 from deqir.priors import Prior
 from deqir.settings import Defaults, Mode
 

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from deqir import Restorer, load_prior
-from deqir.dct import BLOCK
 from deqir.estimation import estimate_jpeg
 from deqir.estimation.cosines import cosines
 from deqir.estimation.jpeg import quantisation, typical_error
+from deqir.linalg.dct import BLOCK
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution
 from deqir.operators.colorization import REC_601
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
 from deqir.protocols import SpectralOperator
 
 from .estimation import compressed

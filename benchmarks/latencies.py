@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Prior, Result, Settings
-from deqir.batching import FEW_CALLS
+from deqir.hardware.memory import FEW_CALLS
 from deqir.priors.prior import captured
 from deqir.protocols import Denoiser
 from deqir.settings import Defaults, Mode

@@ -12,13 +12,14 @@ from typing import Final
 from torch import Tensor
 
 from deqir import Anderson, Chain, Picard
+from deqir.fixed_point.joint_map import JointMap
+from deqir.fixed_point.solvers import block_residual
 from deqir.metrics import psnr
-from deqir.noise import chain_noise
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 from deqir.protocols import Denoiser, FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES, Defaults, SurrogateName
-from deqir.solvers import block_residual
-from deqir.trajectory import JointMap, Sampler
+from deqir.sampling.noise import chain_noise
+from deqir.sampling.sampler import Sampler
 
 SOLVERS: Final = ("picard", "anderson", "paper")
 SEED: Final = 0

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deqir import NoiseSchedule, Prior
-from deqir.batching import FEW_CALLS, out_of_memory, saturating, timed_calls
-from deqir.graphs import recordable
+from deqir.engine.batch_size import saturating, timed_calls
+from deqir.hardware.cuda_graphs import recordable
+from deqir.hardware.memory import FEW_CALLS, out_of_memory
+from deqir.networks.drunet import DRUNet
 from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
-from deqir.priors.drunet import DRUNet
 from deqir.priors.prior import captured
 
 from .ceilings import ceiling, pace

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Request, Settings, load_prior
-from deqir.losses import ColourDistance, Loss, Misfit, PerceptualDistance, PixelDistance, gaussian_blur
+from deqir.gradients.losses import ColourDistance, Loss, Misfit, PerceptualDistance, PixelDistance, gaussian_blur
+from deqir.gradients.optimise import Optimisation, optimise
+from deqir.linalg.kernels import gaussian
 from deqir.metrics import psnr
 from deqir.models import fetch_model
 from deqir.operators import KernelSuperResolution, SeparableDeblurring, SuperResolution
-from deqir.operators.kernels import gaussian
-from deqir.optimisation import Optimisation, optimise
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
 from deqir.priors import Prior
 from deqir.protocols import LinearOperator
 

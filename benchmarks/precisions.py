@@ -11,7 +11,7 @@ from typing import Final
 import torch
 
 from deqir import Prior, in_half_precision
-from deqir.graphs import GraphedDenoiser
+from deqir.hardware.cuda_graphs import GraphedDenoiser
 from deqir.priors.prior import captured
 
 PRECISIONS: Final = ("float32", "TF32", "float16", "bfloat16")

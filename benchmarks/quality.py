@@ -23,11 +23,11 @@ from deqir import Restorer, load_prior
 from deqir.metrics import psnr, ssim
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import KernelSuperResolution, SuperResolution
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
+from deqir.pretrained.real_esrgan import load_real_esrgan
+from deqir.pretrained.rrdb import SCALE
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import load_real_esrgan
-from deqir.rrdb import SCALE
 
 from .environment import environment
 from .esrgan import EsrganThick

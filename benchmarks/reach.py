@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 import torch
 
 from deqir import load_prior
+from deqir.fixed_point.joint_map import JointMap
+from deqir.fixed_point.surrogates import Secant
 from deqir.models import fetch_model
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 from deqir.priors import FETCHABLE, Prior
-from deqir.surrogates import Secant
-from deqir.trajectory import JointMap
 
 from .measuring import Bench
 from .photographs import PHOTOGRAPHS, operator, photograph

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from deqir import Chain
-from deqir.noise import chain_noise
 from deqir.protocols import Denoiser, LinearOperator
-from deqir.trajectory import Sampler
+from deqir.sampling.noise import chain_noise
+from deqir.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from deqir.download import cache_dir
+from deqir.pretrained.download import cache_dir
 from training.packages import Package, unpack
 
 SCIKIT_IMAGE: Final = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")

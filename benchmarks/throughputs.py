@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from deqir import Engine, Prior, Result, Settings, Tally
-from deqir.noise import chain_noise
+from deqir.sampling.noise import chain_noise
 
 from .ceilings import pace
 from .precisions import working_in

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Request, Result, Settings, load_prior
+from deqir.engine.tiling import Tiling
 from deqir.models import fetch_model
 from deqir.operators import SuperResolution
-from deqir.tiling import Tiling
 
 from .photographs import photograph
 

@@ -21,9 +21,9 @@ from torch.nn import functional
 from deqir import Restorer, load_prior
 from deqir.metrics import psnr
 from deqir.models import fetch_model
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
 from deqir.priors import FETCHABLE
-from deqir.samples import Samples, sample_seed
+from deqir.sampling.samples import Samples, sample_seed
 
 from .environment import environment
 from .quality import RESULTS

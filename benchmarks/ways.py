@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from deqir import Chain, Engine, Request, Result, Settings
-from deqir.noise import chain_noise
 from deqir.priors import Prior
 from deqir.protocols import LinearOperator
+from deqir.sampling.noise import chain_noise
+from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
-from deqir.trajectory import Sampler
 
 from .rivals import Problem, loop_by_hand, paradigms
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from . import metrics, operators
-from .chain import Chain
-from .engine import Engine
-from .noise import image_seed
+from .engine.engine import Engine
+from .engine.requests import Failed, Request, Result, Tally
+from .fixed_point.solvers import Anderson, Picard
 from .operators.checking import OperatorError, OperatorReport, check_operator
-from .precision import in_half_precision
 from .priors import GaussianPrior, Prior, PriorError, load_prior, prior_digest
+from .priors.half_precision import in_half_precision
+from .priors.replicas import ReplicatedDenoiser, replicate
 from .protocols import Denoiser, LinearOperator, Outcome
-from .replicas import ReplicatedDenoiser, replicate
-from .requests import Failed, Request, Result, Tally
 from .restore import ConvergenceStats, Restoration, Restorer
-from .schedule import NoiseSchedule
+from .sampling.chain import Chain
+from .sampling.noise import image_seed
+from .sampling.schedule import NoiseSchedule
 from .settings import Settings
-from .solvers import Anderson, Picard
 
 __version__ = "0.1.0"
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from .download import ModelError, cache_dir
-from .perceptual import LPIPS_WEIGHTS
+from .pretrained.download import ModelError, cache_dir
+from .pretrained.lpips import LPIPS_WEIGHTS
+from .pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS
 from .priors import FETCHABLE, SHIPPED, available_priors, fetch_prior, prior_digest, prior_directory, read_card
 from .priors.checkpoints.trial import remove_left_over
-from .real_esrgan import REAL_ESRGAN_WEIGHTS
 
 REAL_ESRGAN: Final = REAL_ESRGAN_WEIGHTS.name
 PINNED: Final = {weights.name: weights for weights in (LPIPS_WEIGHTS, REAL_ESRGAN_WEIGHTS)}

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .engine import Engine
-from .noise import image_seed
-from .pacing import Measured, place_of
+from .engine.engine import Engine
+from .engine.requests import Failed, Request, Result
+from .engine.round_timing import Measured, place_of
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
-from .requests import Failed, Request, Result
 from .results import ConvergenceStats, Restoration
+from .sampling.noise import image_seed
 from .settings import SURROGATES, Defaults, Mode, Settings, SurrogateName
 from .shapes import Float
 

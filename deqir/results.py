@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .batching import out_of_memory
+from .hardware.memory import out_of_memory
 from .operators import ConvergenceError
 from .operators.composition import known_of
 from .protocols import LinearOperator, Outcome

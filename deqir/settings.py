@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import torch
 
+from .fixed_point.surrogates import FrozenData, FrozenEps, Secant, Wiener
 from .protocols import Surrogate
-from .surrogates import FrozenData, FrozenEps, Secant, Wiener
-from .tiling import check_overlap
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]
@@ -40,10 +40,10 @@ class Settings:
 
     Attributes:
         steps: Sampling steps T; of a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
-            `start_noise` is set or gaps are wide, though none vast, see `deqir.starts.span_of`.
+            `start_noise` is set or gaps are wide, though none vast, see `deqir.engine.chain_start.span_of`.
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
-            `deqir.starts.span_of`.
+            `deqir.engine.chain_start.span_of`.
         end_noise: Noise of the last step, in the same unit; of so few steps it is `Defaults.MADE_END`.
         mode: How many states of an image are solved together, its window. throughput: 1, one step after
             another, batched over images. latency: all T. A number: that many. paper: all T, by the published
@@ -99,3 +99,10 @@ class Settings:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
         check_overlap(self.tile, self.overlap)
+
+
+def check_overlap(tile: int | None, overlap: int | None) -> None:
+    """Raise ValueError for an overlap that no tile, or not this one, can have."""
+    if overlap is not None and not 0 <= overlap <= (math.inf if tile is None else tile / 2):
+        most = "0 or more" if tile is None else f"0 to {tile // 2}, half of a tile of {tile} pixels"
+        raise ValueError(f"overlap must be {most}, got {overlap}")

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from deqir.metrics import psnr
-from deqir.perceptual import LPIPS_WEIGHTS, load_lpips
+from deqir.pretrained.lpips import LPIPS_WEIGHTS, load_lpips
 
 SHOWN = 4
 

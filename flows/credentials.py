@@ -6,11 +6,34 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from prefect.blocks.system import Secret
-
 from pipeline.errors import ConfigurationError
 
-from .environment import CREDENTIALS_BLOCK, secret, use_credentials
+from .environment import CREDENTIALS_BLOCK, prepare_prefect, secret, use_credentials
+
+
+def take_credentials() -> None:
+    """Take credentials out of the block of the server's that the environment names, if it names one.
+
+    Raises:
+        ConfigurationError: The block is not there or does not hold any, or no server answers.
+    """
+    if secret(CREDENTIALS_BLOCK) is None:
+        return
+    prepare_prefect()
+    from .server import check_server  # imports Prefect
+
+    check_server()
+    credentials_from_block()
+
+
+def take_credentials_for(*places: str | None) -> None:
+    """Take them where a place is one that needs some.
+
+    Raises:
+        ConfigurationError: As for `take_credentials`.
+    """
+    if any(place is not None and place.startswith("s3://") for place in places):
+        take_credentials()
 
 
 def credentials_from_block() -> None:
@@ -28,6 +51,8 @@ def credentials_from_block() -> None:
 
 def load(name: str) -> object:
     """Return what a Secret block holds."""
+    from prefect.blocks.system import Secret  # imports Prefect
+
     try:
         block: Any = Secret.load(name)
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .environment import take_credentials_for
+from .credentials import take_credentials_for
 from .exits import Exit
 from .request import location
 from .summary import plain

@@ -15,14 +15,7 @@ from pipeline.errors import ConfigurationError, JobError
 from pipeline.wording import in_words
 
 from .check_job import check_job, check_ray
-from .check_server import (
-    check_api,
-    check_deployment,
-    check_pool,
-    check_versions,
-    check_watchdog,
-    deployments,
-)
+from .check_server import check_api, check_deployment, check_pool, check_versions, check_watchdog, deployments
 from .credentials import credentials_from_block
 from .environment import CREDENTIALS_BLOCK, secret
 from .exits import Exit

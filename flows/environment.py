@@ -50,32 +50,6 @@ def prepare_watch() -> None:
         os.environ.setdefault(name, value)
 
 
-def take_credentials() -> None:
-    """Take credentials out of the block of the server's that the environment names, if it names one.
-
-    Raises:
-        ConfigurationError: The block is not there or does not hold any, or no server answers.
-    """
-    if secret(CREDENTIALS_BLOCK) is None:
-        return
-    prepare_prefect()
-    from .credentials import credentials_from_block  # imports Prefect
-    from .server import check_server
-
-    check_server()
-    credentials_from_block()
-
-
-def take_credentials_for(*places: str | None) -> None:
-    """Take them where a place is one that needs some.
-
-    Raises:
-        ConfigurationError: As for `take_credentials`.
-    """
-    if any(place is not None and place.startswith("s3://") for place in places):
-        take_credentials()
-
-
 def secret(name: str) -> str | None:
     """Return what only the environment may hold, as every option can be read by other users; None if unset."""
     return os.environ.get(name) or None

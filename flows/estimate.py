@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .columns import columns
-from .environment import take_credentials_for
+from .credentials import take_credentials_for
 from .exits import Exit
 from .request import location
 from .summary import plain

@@ -166,7 +166,7 @@ def model_errors() -> Iterator[None]:
         ConfigurationError: No such network, or it is not whole.
         JobError: It could not be downloaded.
     """
-    from deqir.download import DownloadError, ModelError
+    from deqir.pretrained.download import DownloadError, ModelError
 
     try:
         yield

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from .credentials import take_credentials
 from .emptiness import no_image_in, nothing_in, refuse_empty
-from .environment import prepare_prefect, take_credentials
+from .environment import prepare_prefect
 from .exits import Exit
 from .logs import log_to
 from .progress import Standing, display, watching

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .environment import prepare_watch, secret, state_folder, take_credentials
+from .credentials import take_credentials
+from .environment import prepare_watch, secret, state_folder
 from .logs import log_lines
 
 

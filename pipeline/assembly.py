@@ -10,12 +10,12 @@ from importlib.metadata import version
 import torch
 
 import deqir
-from deqir.download import ModelError
-from deqir.optimisation import Optimisation
-from deqir.perceptual import load_lpips
+from deqir.engine.chain_start import Span, span_of
+from deqir.gradients.optimise import Optimisation
+from deqir.pretrained.download import ModelError
+from deqir.pretrained.lpips import load_lpips
+from deqir.pretrained.real_esrgan import RealEsrgan, load_real_esrgan
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import RealEsrgan, load_real_esrgan
-from deqir.starts import Span, span_of
 
 from .companions import Companions, index
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig

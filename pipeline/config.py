@@ -11,10 +11,10 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS
 from deqir.priors import BUNDLED
-from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
 from deqir.restore import Defaults
-from deqir.tiling import check_overlap
+from deqir.settings import check_overlap
 
 from .tasks import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
 

@@ -7,7 +7,6 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from deqir.noise import GREY
 from deqir.operators import (
     Colorization,
     Composition,
@@ -21,6 +20,7 @@ from deqir.operators import (
     kernels,
 )
 from deqir.protocols import LinearOperator, SpectralOperator
+from deqir.sampling.noise import GREY
 
 from . import tasks
 from .errors import ConfigurationError, ImageError, ImageTooLargeError

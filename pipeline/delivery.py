@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deqir import metrics
 from deqir.operators import Colorization
-from deqir.samples import Samples
+from deqir.sampling.samples import Samples
 
 from . import rows
 from .config import OutputFormat

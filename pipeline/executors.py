@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from .config import RuntimeConfig
 from .errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
-from .manifest import Status
 from .progress import Progress, progress_of
 from .shards import Shard, ShardReport
-from .worker import ShardWorker
 
 if TYPE_CHECKING:
-    from .ray_executor import RayExecutor
+    pass
 
-WorkerFactory = Callable[[], ShardWorker]
-OnProgress = Callable[[Progress], None]
-PROGRESS_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
-
-
-class Executor(Protocol):
-    """Runs shards in any order and yields the report of each one as it is committed."""
-
-    def run(
-        self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
-    ) -> Generator[ShardReport, None, None]:
-        """Run every shard, trying again those that fail.
-
-        Args:
-            shards: What to run.
-            make_worker: Builds the worker where it is to run; picklable, so that it crosses to another
-                process and nothing large has to.
-            on_progress: Called by the thread that iterates, about every second and after each shard.
-
-        Raises:
-            ConfigurationError: At once, as trying again cannot help.
-            StoreUnavailableError: The store answers nobody.
-            ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
-        """
-        ...
 
 
 class ShardQueue:
@@ -149,71 +119,3 @@ class ShardQueue:
             f"left uncommitted: {names}; everything else is done. The last error was {type(error).__name__}: "
             f"{error}. Run the same job again to try them again"
         ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalExecutor:
-    """In this process and thread, one shard after another: for small machines, tests and debuggers.
-
-    An image that kills the process ends the run, and every run after it: nobody is left to go on without it, as the
-    driver of Ray's processes is.
-
-    Attributes:
-        attempts: Times a shard is tried.
-    """
-
-    attempts: int = 3
-
-    def run(
-        self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
-    ) -> Generator[ShardReport, None, None]:
-        queue = ShardQueue(shards, attempts=self.attempts)
-        if not queue:
-            return
-        worker = make_worker()
-        while queue:
-            shard = queue.take()
-            try:
-                report = worker.run(shard, _each_second(on_progress, queue.done))
-            except Exception as error:  # noqa: BLE001  whatever it is, the shard is uncommitted and is counted
-                queue.failed(shard, error)
-                continue
-            queue.finished(shard, report)
-            on_progress(queue.done)
-            yield report
-        queue.finish()
-
-
-def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status], None]:
-    """Return a row's callback that adds up the running shard and tells of it at most once a second."""
-    running, told = Progress(), time.monotonic()
-
-    def on_row(status: Status) -> None:
-        nonlocal running, told
-        running = running.counting(status)
-        if time.monotonic() - told >= PROGRESS_SECONDS:
-            told = time.monotonic()
-            on_progress(before + running)
-
-    return on_row
-
-
-def executor_of(runtime: RuntimeConfig) -> Executor:
-    """Return what runs the shards."""
-    if runtime.executor == "local":
-        return LocalExecutor(attempts=runtime.attempts)
-    return ray_executor_of(runtime)
-
-
-def ray_executor_of(runtime: RuntimeConfig) -> RayExecutor:
-    """Return what runs the shards on Ray."""
-    from .ray_executor import RayExecutor  # takes a third of a second to import
-
-    return RayExecutor(
-        actors=runtime.actors,
-        gpus_per_actor=runtime.gpus_per_actor,
-        cpus_per_actor=runtime.cpus_per_actor,
-        attempts=runtime.attempts,
-        device=runtime.device,
-        address=runtime.ray_address,
-    )

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deqir.engine import Engine
-from deqir.losses import GuideName, Loss, Misfit, guided
-from deqir.optimisation import Optimisation, Optimised, optimise
-from deqir.perceptual import SMALLEST, Lpips
-from deqir.requests import Request, Tally
+from deqir.engine.engine import Engine
+from deqir.engine.requests import Request, Tally
+from deqir.gradients.losses import GuideName, Loss, Misfit, guided
+from deqir.gradients.optimise import Optimisation, Optimised, optimise
+from deqir.pretrained.lpips import SMALLEST, Lpips
 
 from .companions import Companion, Companions
 from .errors import GuideError, ImageError

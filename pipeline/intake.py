@@ -12,13 +12,7 @@ from torch import Tensor
 from deqir.protocols import LinearOperator
 
 from .companions import Companion
-from .errors import (
-    ImageTooLargeError,
-    ObjectAccessError,
-    OperatorMismatchError,
-    SourceChangedError,
-    UnreadableError,
-)
+from .errors import ImageTooLargeError, ObjectAccessError, OperatorMismatchError, SourceChangedError, UnreadableError
 from .framing import sides_of
 from .guiding import Guides
 from .images import Picture, decode

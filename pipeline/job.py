@@ -15,20 +15,15 @@ from pydantic import ValidationError
 from .assembly import make_worker
 from .config import RestoreJob
 from .errors import ConfigurationError
-from .executors import OnProgress, executor_of
+from .executor_choice import executor_of
+from .executor_protocol import OnProgress
 from .identity import Identity, identity_of
 from .keylist import read_key_list
 from .keys import INTERNAL, Layout, job_id_of
 from .manifest import ManifestRow, read_rows
 from .places import with_places
 from .plan import plan, stored_plan, uncommitted
-from .requirements import (
-    check_companions,
-    check_device,
-    check_networks,
-    check_places,
-    check_start_noise,
-)
+from .requirements import check_companions, check_device, check_networks, check_places, check_start_noise
 from .retrying import open_retry
 from .shards import Shard, ShardReport
 from .store import Store, open_store

@@ -6,9 +6,9 @@ from typing import Final
 
 from torch import Tensor
 
-from deqir.noise import GREY
 from deqir.operators import FramedDeblurring
 from deqir.protocols import LinearOperator
+from deqir.sampling.noise import GREY
 
 ALIKE: Final = 1 / 4
 """Most by which the channels of a grey image differ, as a share of its noise: JPEG rounds each for itself."""

@@ -15,7 +15,7 @@ from deqir import Tally
 
 from .careful import Step
 from .errors import ConfigurationError, uncoloured
-from .executors import WorkerFactory
+from .executor_protocol import WorkerFactory
 from .manifest import ManifestRow, Status
 from .placement import Placement
 from .progress import Progress

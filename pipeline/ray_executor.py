@@ -15,7 +15,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from .careful import CarefulShards
 from .errors import PipelineError, uncoloured
-from .executors import PROGRESS_SECONDS, OnProgress, ShardQueue, WorkerFactory
+from .executor_protocol import PROGRESS_SECONDS, OnProgress, WorkerFactory
+from .executors import ShardQueue
 from .placement import Placement, place
 from .progress import Progress
 from .ray_actor import actor_class, never_up

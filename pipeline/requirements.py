@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 
 import deqir
-from deqir.perceptual import LPIPS_WEIGHTS
+from deqir.engine.chain_start import span_of
+from deqir.pretrained.lpips import LPIPS_WEIGHTS
+from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS
 from deqir.priors import prior_directory, read_card
-from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS
-from deqir.starts import span_of
 
 from .assembly import devices_of, model_errors, settings_of
 from .companions import check_match
 from .config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from .degradations import make_operator
 from .errors import ConfigurationError
-from .executors import ray_executor_of
+from .executor_choice import ray_executor_of
 from .places import refuse_overlap
 from .store import open_store
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
-from deqir.batching import out_of_memory
+from deqir.engine.chain_start import makes_start, own_start, span_of
+from deqir.hardware.memory import out_of_memory
+from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import Outcome
-from deqir.real_esrgan import RealEsrgan
 from deqir.results import misfit_or_nan
-from deqir.samples import Samples, sample_seed
-from deqir.starts import makes_start, own_start, span_of
+from deqir.sampling.samples import Samples, sample_seed
 
 from .errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from .framing import scene_of, shown

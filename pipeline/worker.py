@@ -15,8 +15,8 @@ from typing import Final
 from torch import Tensor
 
 from deqir import Tally
-from deqir.batching import out_of_memory
 from deqir.estimation import check_fit
+from deqir.hardware.memory import out_of_memory
 
 from .companions import Companion
 from .delivery import ConflictError, Delivery

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deqir.pretrained.rrdb import SCALE
 from deqir.priors import PriorCard, fetch_prior, prior_directory, read_card, write_prior
-from deqir.priors.eight_bits import packed
-from deqir.rrdb import SCALE
+from deqir.priors.starters.eight_bit_weights import packed
 
 from .progress import averaged
 from .train import ffdnet

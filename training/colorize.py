@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deqir.operators import Colorization
 from deqir.operators.colorization import REC_601
-from deqir.perceptual import Lpips, load_lpips
-from deqir.priors.colorizing import Colorizer, coloured
+from deqir.pretrained.lpips import Lpips, load_lpips
+from deqir.priors.starters.colorizing import Colorizer, coloured
 
 from .ahead import Batch
 from .data import Crops, as_shares

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deqir import rrdb
-from deqir.download import fetch_from_pypi
-from deqir.ncnn import convolutions
 from deqir.operators import KernelSuperResolution, SuperResolution
-from deqir.perceptual import Lpips
-from deqir.priors.enlarging import MOST_NOISE, DenseEnlarger, Enlarger
+from deqir.pretrained import rrdb
+from deqir.pretrained.download import fetch_from_pypi
+from deqir.pretrained.lpips import Lpips
+from deqir.pretrained.ncnn_format import convolutions
+from deqir.pretrained.rrdb import SCALE
+from deqir.priors.starters.enlarging import MOST_NOISE, DenseEnlarger, Enlarger
 from deqir.protocols import LinearOperator
-from deqir.rrdb import SCALE
 
 from .ahead import Batch
 from .data import Crops, as_shares

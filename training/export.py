@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from deqir.networks.pyramid import PyramidDenoiser
 from deqir.priors import PriorCard, write_prior
-from deqir.priors.pyramid import PyramidDenoiser
 
 from .objective import STRONG
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.operators import masks
-from deqir.perceptual import Lpips
-from deqir.priors.filling import MOST_NOISE, Beyond, Filler
+from deqir.pretrained.lpips import Lpips
+from deqir.priors.starters.filling import MOST_NOISE, Beyond, Filler
 
 from .ahead import Batch
 from .data import Crops, as_shares

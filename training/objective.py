@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deqir.priors.pyramid import PyramidDenoiser
+from deqir.networks.pyramid import PyramidDenoiser
 
 WEAK: Final = (0.008, 0.5)
 STRONG: Final = (0.5, 4.0)

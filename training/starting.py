@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deqir.metrics import psnr
 from deqir.models import fetch_model
-from deqir.perceptual import Lpips, load_lpips
+from deqir.pretrained.lpips import Lpips, load_lpips
 
 from .ahead import Batch, Drawing
 from .data import Crops

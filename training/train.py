@@ -17,8 +17,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from deqir.networks.pyramid import PyramidDenoiser
 from deqir.priors import fetch_prior, load_prior
-from deqir.priors.pyramid import PyramidDenoiser
 
 from .data import Crops
 from .objective import Objective, draw_noise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from deqir import dct
+from deqir.linalg import dct
 from deqir.shapes import Float
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from deqir.dct import BLOCK
+from deqir.linalg.dct import BLOCK
 from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 

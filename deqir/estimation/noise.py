@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from deqir.dct import BLOCK
+from deqir.linalg.dct import BLOCK
 from deqir.shapes import Float
 
 from .cosines import cosines

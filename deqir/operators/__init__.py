@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from . import kernels as kernels
+from deqir.linalg import kernels as kernels
+
 from . import masks as masks
 from .adapters import from_deepinv
+from .blur.convolution import Deblurring
+from .blur.framed import FramedDeblurring
+from .blur.separable import KernelSuperResolution, SeparableDeblurring
 from .colorization import Colorization
 from .composition import Composition
 from .compressed_sensing import BlockSensing, WalshHadamardSensing
-from .convolution import Deblurring
 from .denoising import Denoising
-from .framed import FramedDeblurring
 from .inpainting import Inpainting
 from .matrix_free import ConvergenceError, MatrixFree
-from .separable import KernelSuperResolution, SeparableDeblurring
 from .super_resolution import SuperResolution
 
 __all__ = [

@@ -9,10 +9,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Float
-
-from .spectral import two_valued
 
 REC_601 = (0.299, 0.587, 0.114)
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from deqir.protocols import Gain, LinearOperator, NoisyStart, SpectralOperator, Truncated
 from deqir.shapes import Float
 
+from .blur.convolution import Deblurring
+from .blur.separable import KernelSuperResolution, SeparableDeblurring
 from .colorization import Colorization
 from .compressed_sensing import BlockSensing, WalshHadamardSensing
-from .convolution import Deblurring
 from .denoising import Denoising
 from .inpainting import Inpainting, diffused_fill
-from .separable import KernelSuperResolution, SeparableDeblurring
 from .super_resolution import SuperResolution
 
 DISJOINT: Final = (Colorization, Inpainting, SuperResolution)

@@ -11,11 +11,10 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
+from deqir.linalg.sparse import sparse_start
+from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Bool, Float, Int
-
-from .sparse import sparse_start
-from .spectral import two_valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Float
-
-from .spectral import two_valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

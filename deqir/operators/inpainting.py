@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.linalg.device_constant import Constant
+from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Bool, Float
-
-from .constant import Constant
-from .spectral import two_valued
 
 WIDE, VAST = 8, 32
 """Sides in pixels of blocks that show a gap to be wide, or more than that, where none of them is known."""

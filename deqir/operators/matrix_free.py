@@ -9,10 +9,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from deqir.linalg.krylov import LeastSquares, least_squares
 from deqir.protocols import LinearOperator
 from deqir.shapes import Float
-
-from .krylov import LeastSquares, least_squares
 
 COLOUR: Final = 0.2
 """Spread of the differences between channels in photographs, as a share of that of their mean."""

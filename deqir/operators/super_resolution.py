@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.linalg.axes import both, check_sides
+from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Float
-
-from .axes import both, check_sides
-from .spectral import two_valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from deqir.networks.ffdnet import DenoiserPrior, FFDNet
+
 from .catalog import (
     BUNDLED,
     BUNDLED_LARGE,
@@ -14,7 +16,6 @@ from .catalog import (
     prior_directory,
 )
 from .checkpoints import Facts, Imported, import_prior
-from .denoiser import DenoiserPrior, FFDNet
 from .directory import PriorCard, read_card, write_card, write_prior
 from .gaussian import GaussianPrior
 from .prior import Prior, PriorError

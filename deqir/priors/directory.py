@@ -12,13 +12,13 @@ from typing import Final, Literal, get_args
 
 from torch import Tensor
 
-from deqir.download import install_file
+from deqir.pretrained.download import install_file
+from deqir.pretrained.rrdb import SCALE
 from deqir.protocols import LinearOperator
-from deqir.rrdb import SCALE
-from deqir.schedule import NoiseSchedule
+from deqir.sampling.schedule import NoiseSchedule
 
 from .prior import PriorError, refuse_beyond
-from .starters import Skills
+from .starters.starters import Skills
 
 CARD: Final = "deqir.json"
 FORMAT: Final = 1

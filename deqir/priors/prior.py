@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from deqir.download import ModelError
-from deqir.graphs import GraphedDenoiser
+from deqir.hardware.cuda_graphs import GraphedDenoiser
+from deqir.networks.padding import reflected
+from deqir.pretrained.download import ModelError
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.shapes import Float
 
-from .padding import reflected
-from .starters import Starters
+from .starters.starters import Starters
 
 
 class PriorError(ModelError):
@@ -33,7 +33,7 @@ class Prior:
         max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
         channels: Of the images that it restores; None: any number.
         native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
-        replicas: Devices among which it divides its work; `deqir.replicas.replicate` makes several.
+        replicas: Devices among which it divides its work; `deqir.priors.replicas.replicate` makes several.
         starters: Networks that make what chains start from, if it comes with some; on `device`, too.
     """
 

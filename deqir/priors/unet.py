@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deqir.schedule import NoiseSchedule
+from deqir.sampling.schedule import NoiseSchedule
 from deqir.shapes import Float
 
 from .directory import Prediction

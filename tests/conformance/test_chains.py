@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from deqir import Anderson, Picard
+from deqir.fixed_point.joint_map import JointMap
 from deqir.protocols import FixedPointSolver, LinearOperator, SpectralOperator
 from deqir.restore import SURROGATES
-from deqir.trajectory import JointMap
 from tests.conformance.dense import Shape
 from tests.conformance.examples import EXAMPLES
 from tests.deqir.problems import make_sampler

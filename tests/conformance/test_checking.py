@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deqir import OperatorError, check_operator
+from deqir.linalg.krylov import least_squares
 from deqir.operators import (
     Colorization,
     Composition,
@@ -25,7 +26,6 @@ from deqir.operators import (
     kernels,
     masks,
 )
-from deqir.operators.krylov import least_squares
 from deqir.protocols import Gain, LinearOperator, SpectralOperator
 from tests.conformance.dense import dense
 from tests.deqir.problems import rand

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deqir import check_operator, operators
-from deqir.operators.constant import Constant
+from deqir.linalg.device_constant import Constant
 from deqir.protocols import LinearOperator, SpectralOperator
 from tests.conformance.dense import Shape, assert_conforms
 from tests.conformance.examples import EXAMPLES

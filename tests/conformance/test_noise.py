@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deqir import Chain, Picard, Restorer
+from deqir.fixed_point.joint_map import JointMap
 from deqir.operators import Deblurring, Inpainting, SeparableDeblurring, kernels
 from deqir.protocols import Gain, LinearOperator, SpectralOperator
 from deqir.restore import SURROGATES
-from deqir.step import PRIOR_ERROR, Step
-from deqir.trajectory import JointMap, Sampler
+from deqir.sampling.sampler import Sampler
+from deqir.sampling.step import PRIOR_ERROR, Step
 from tests.deqir.problems import HEIGHT, OPERATORS, WIDTH, make_sampler, rand, toy_denoiser
 
 SPECTRAL: Final = {name: A for name, A in OPERATORS.items() if isinstance(A, SpectralOperator)}

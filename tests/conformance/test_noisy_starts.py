@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from deqir.engine.chain_start import own_start
+from deqir.linalg.axes import NOISE_DAMPING
 from deqir.operators import (
     Colorization,
     Composition,
@@ -17,9 +19,7 @@ from deqir.operators import (
     kernels,
     masks,
 )
-from deqir.operators.axes import NOISE_DAMPING
 from deqir.protocols import LinearOperator
-from deqir.starts import own_start
 from tests.conformance.dense import close, dense
 from tests.deqir.problems import rand
 

@@ -14,8 +14,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.linalg.axes import _decomposed, axis_matrix
 from deqir.operators import KernelSuperResolution, SeparableDeblurring, SuperResolution, kernels
-from deqir.operators.axes import _decomposed, axis_matrix
 from deqir.protocols import SpectralOperator
 from tests.deqir.problems import rand
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.precisions import tf32
-from deqir.dct import analyse
+from deqir.linalg.dct import analyse
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deqir.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
-from deqir.losses import GuideName
-from deqir.solvers import Anderson, Picard
+from deqir.fixed_point.solvers import Anderson, Picard
+from deqir.gradients.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
+from deqir.gradients.losses import GuideName
 from tests.cuda.waits import waited
 from tests.deqir.problems import OPERATORS, make_sampler, rand
 from tests.deqir.restorations import moved

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deqir import normal
-from deqir.convolutions import rectified
+from deqir.hardware.fused_convolution import rectified
+from deqir.sampling import counter_normal as normal
 
 pytestmark = pytest.mark.gpu
 LAYERS: Final = {

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deqir import Engine, Prior, Request, Restorer, Result, Settings, Tally, in_half_precision, load_prior
-from deqir.batching import LARGEST, Batch, timed_calls
+from deqir.engine.batch_size import LARGEST, Batch, timed_calls
 from deqir.operators import SuperResolution
 from deqir.priors import FFDNet, PriorCard, write_prior
 from deqir.settings import Mode

@@ -29,14 +29,14 @@ from deqir import (
     replicate,
 )
 from deqir.operators import SuperResolution, masks
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
+from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import LinearOperator
-from deqir.real_esrgan import RealEsrgan
-from deqir.samples import Samples
+from deqir.sampling.samples import Samples
 from tests.cuda.waits import waited
+from tests.deqir.priors.starters.starting import starters
 from tests.deqir.problems import rand
 from tests.deqir.restorations import NETWORKS, SKILLS, STARTED, T, twins
-from tests.deqir.starting import starters
 
 pytestmark = pytest.mark.gpu
 GREY_LEVELS: Final = 127.5

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from benchmarks.precisions import tf32
 from deqir import Prior, in_half_precision, load_prior, replicate
-from deqir.batching import FEW_CALLS, MOST_PIXELS
-from deqir.graphs import KEPT, GraphedDenoiser
+from deqir.hardware.cuda_graphs import KEPT, GraphedDenoiser
+from deqir.hardware.memory import FEW_CALLS, MOST_PIXELS
 from deqir.priors import DenoiserPrior, FFDNet
 from deqir.protocols import Denoiser
 

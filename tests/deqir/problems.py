@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deqir import Chain, operators
 from deqir.protocols import Denoiser, LinearOperator
-from deqir.trajectory import Sampler
+from deqir.sampling.sampler import Sampler
 
 HEIGHT, WIDTH = 8, 12
 KEEP = torch.rand(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) > 0.4

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from deqir import NoiseSchedule, Request, Settings, operators
+from deqir.networks.channelwise import Channelwise
+from deqir.networks.drunet import DRUNet
+from deqir.networks.pyramid import PyramidDenoiser
 from deqir.operators import FramedDeblurring, SuperResolution, masks
 from deqir.priors import DenoiserPrior, FFDNet, UNetPrior
-from deqir.priors.channelwise import Channelwise
-from deqir.priors.drunet import DRUNet
-from deqir.priors.pyramid import PyramidDenoiser
-from deqir.priors.starters import Skills
+from deqir.priors.starters.starters import Skills
 from deqir.protocols import Denoiser, LinearOperator, SpectralOperator
-from deqir.trajectory import Sampler
+from deqir.sampling.sampler import Sampler
 from tests.conformance.dense import Shape
 from tests.conformance.examples import EXAMPLES, ONE_SIDED
 from tests.deqir.problems import OPERATORS, rand

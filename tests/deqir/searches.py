@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deqir.losses import GuideName, guided
-from deqir.optimisation import Optimisation, Optimised, optimise
-from deqir.perceptual import Lpips
+from deqir.fixed_point.solvers import Anderson, Picard
+from deqir.gradients.losses import GuideName, guided
+from deqir.gradients.optimise import Optimisation, Optimised, optimise
+from deqir.pretrained.lpips import Lpips
 from deqir.protocols import FixedPoint
-from deqir.solvers import Anderson, Picard
 from tests.deqir.problems import OPERATORS, make_sampler, rand
 from tests.deqir.restorations import moved, twins
 

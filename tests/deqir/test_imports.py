@@ -34,7 +34,8 @@ sys.meta_path.insert(0, Refuse())
 assert {"jaxtyping", "diffusers", "boto3", "pydantic", "scipy"} <= blocked, sorted(blocked)
 
 import torch, deqir
-from deqir import models, perceptual
+from deqir import models
+from deqir.pretrained import lpips
 prior = deqir.load_prior(sys.argv[1], device="cpu")
 keep = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) > 0.5
 operators = deqir.operators

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from deqir.download import ModelError
 from deqir.models import fetch_model
+from deqir.pretrained.download import ModelError
 from deqir.priors import import_prior, read_card
 from tests.deqir.reference_denoisers import ffdnet
 from tests.deqir.reference_networks import Adm, drawn

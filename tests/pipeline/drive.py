@@ -13,7 +13,7 @@ import torch
 
 from pipeline.assembly import make_worker
 from pipeline.config import RestoreJob
-from pipeline.executors import executor_of
+from pipeline.executor_choice import executor_of
 from pipeline.job import open_job, plan_job
 from tests.pipeline.faults import faulty_worker
 

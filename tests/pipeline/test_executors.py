@@ -20,8 +20,9 @@ import pytest
 
 from pipeline.assembly import make_worker
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError
-from pipeline.executors import Executor, LocalExecutor
+from pipeline.executor_protocol import Executor
 from pipeline.job import Job, open_job, plan_job, summarise
+from pipeline.local_executor import LocalExecutor
 from pipeline.manifest import read_rows
 from pipeline.progress import Progress
 from pipeline.shards import Shard, ShardReport
@@ -155,7 +156,7 @@ def test_a_store_that_never_answers_stops_the_run_before_every_shard_had_its_att
 
 
 def test_progress_counts_inside_a_running_shard(case, monkeypatch) -> None:
-    monkeypatch.setattr("pipeline.executors.PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("pipeline.local_executor.PROGRESS_SECONDS", 0)
     whole = Shard(tuple(ref for shard in case.shards for ref in shard.images))
     told: list[Progress] = []
     list(LocalExecutor().run([whole], case.build, told.append))

@@ -18,12 +18,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from deqir import Result, Tally
-from deqir.download import install_file
-from deqir.losses import GuideName, guided
+from deqir.gradients.losses import GuideName, guided
 from deqir.metrics import psnr
 from deqir.operators import Colorization, SuperResolution
+from deqir.pretrained.download import install_file
+from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
 from deqir.priors import BUNDLED
-from deqir.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, load_real_esrgan
 from deqir.settings import Defaults
 from pipeline.companions import Companions
 from pipeline.errors import ConfigurationError, GuideError

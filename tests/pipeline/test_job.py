@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from deqir.priors import BUNDLED
 from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError
-from pipeline.executors import LocalExecutor, executor_of
+from pipeline.executor_choice import executor_of
 from pipeline.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
+from pipeline.local_executor import LocalExecutor
 from pipeline.progress import Progress
 from pipeline.shards import ShardReport
 from pipeline.store import open_store

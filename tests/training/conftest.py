@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 from tests.training.photographs import prepared
 from training import colorize, starting
 from training.data import Picture, Split

@@ -16,13 +16,13 @@ from deqir import load_prior
 from deqir.operators import Colorization, Inpainting, SuperResolution, masks
 from deqir.operators.colorization import REC_601
 from deqir.priors import FFDNet, read_card
-from deqir.priors.colorizing import Colorizer, coloured
-from deqir.priors.eight_bits import STEPS
-from deqir.priors.enlarging import DenseEnlarger, Enlarger
-from deqir.priors.filling import Filler
-from deqir.priors.starters import Skills
+from deqir.priors.starters.colorizing import Colorizer, coloured
+from deqir.priors.starters.eight_bit_weights import STEPS
+from deqir.priors.starters.enlarging import DenseEnlarger, Enlarger
+from deqir.priors.starters.filling import Filler
+from deqir.priors.starters.starters import Skills
 from deqir.protocols import LinearOperator
-from tests.deqir.starting import dense_enlarger
+from tests.deqir.priors.starters.starting import dense_enlarger
 from training import bundle
 
 LESSONS = ("enlarge", "fill", "colorize")

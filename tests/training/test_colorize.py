@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from deqir.operators import Colorization
-from deqir.perceptual import Lpips
-from deqir.priors.colorizing import Colorizer
+from deqir.pretrained.lpips import Lpips
+from deqir.priors.starters.colorizing import Colorizer
 from tests.training.photographs import learn, prepared
 from training import colorize
 from training.colorize import Colorizing

@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 
 from deqir.operators import SuperResolution
-from deqir.priors.enlarging import DenseEnlarger, Enlarger
-from deqir.rrdb import Rrdb
-from tests.deqir.starting import dense_enlarger
-from tests.deqir.test_real_esrgan import as_ncnn
+from deqir.pretrained.rrdb import Rrdb
+from deqir.priors.starters.enlarging import DenseEnlarger, Enlarger
+from tests.deqir.pretrained.test_real_esrgan import as_ncnn
+from tests.deqir.priors.starters.starting import dense_enlarger
 from tests.training.photographs import learn
 from training import enlarge
 from training.data import Crops

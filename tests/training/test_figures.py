@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import figures
 from benchmarks.tasks import TASKS
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 
 PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqir.priors import FFDNet
-from deqir.priors.filling import Filler
+from deqir.priors.starters.filling import Filler
 from tests.training.photographs import learn
 from training import fill
 from training.fill import GAP_NOISE, Filling, beginner, gaps

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deqir.priors import FFDNet
-from deqir.priors.enlarging import Enlarger
+from deqir.priors.starters.enlarging import Enlarger
 from tests.other_device import DEVICE, OURS_ALONE, traffic
 from training import enlarge, fill
 from training.colorize import Colorizing

@@ -14,7 +14,7 @@ from benchmarks import quality
 from benchmarks.quality import Method, Record, tables
 from benchmarks.tasks import TASKS
 from benchmarks.test_set import middle_square
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 
 PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deqir.perceptual import Lpips
+from deqir.pretrained.lpips import Lpips
 from training.ahead import Batch
 from training.data import Crops, as_shares
 from training.starting import Recipe, Run, begun, parser_of, train

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from torch import Tensor
 
-from deqir.download import install_file
+from deqir.pretrained.download import install_file
 from deqir.priors.catalog import CONFIG, FETCHABLE, SHIPPED, load_prior, prior_directory
 from deqir.priors.directory import CARD, PriorCard, write_prior
 from deqir.priors.prior import PriorError

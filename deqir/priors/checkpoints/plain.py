@@ -10,9 +10,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from deqir.priors.denoiser import FFDNet
+from deqir.networks.drunet import HALVINGS, DRUNet
+from deqir.networks.ffdnet import FFDNet
 from deqir.priors.directory import PriorCard
-from deqir.priors.drunet import HALVINGS, DRUNet
 from deqir.priors.prior import PriorError
 
 from .facts import Facts, Plan

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from deqir.priors.prior import Prior
-from deqir.schedule import alpha_bar_of
+from deqir.sampling.schedule import alpha_bar_of
 
 SIDE: Final = 64
 NOISE: Final = 0.1

@@ -1,0 +1,1 @@
+"""Continuous batching: many images of any size on their way at once."""

@@ -1,0 +1,1 @@
+"""Gradients through the equilibrium, and the search for a better initial noise."""

@@ -1,0 +1,1 @@
+"""Devices: memory, recorded calls, fused kernels."""

@@ -1,0 +1,1 @@
+"""Linear algebra that operators share: transforms, solvers along axes, kernels."""

@@ -1,0 +1,25 @@
+"""Plain stacks of convolutions, of which the networks that make starts consist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from deqir.hardware.fused_convolution import rectified
+from deqir.shapes import Float
+
+
+def stack(channels: Sequence[int]) -> nn.ModuleList:
+    """Return 3 x 3 convolutions from each of these numbers of channels to the next."""
+    return nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(channels))
+
+
+def through(layers: nn.ModuleList, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
+    """Return what a stack makes of planes, with ReLU between its layers."""
+    for layer in layers[:-1]:
+        assert isinstance(layer, nn.Conv2d)
+        h = rectified(layer, h)
+    made: Tensor = layers[-1](h)
+    return made

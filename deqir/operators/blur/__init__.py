@@ -1,0 +1,1 @@
+"""Degradations by a convolution."""

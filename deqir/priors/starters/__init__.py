@@ -1,0 +1,1 @@
+"""Networks that make the picture a chain starts from."""

@@ -1,0 +1,131 @@
+"""Networks that a prior may come with, from whose pictures chains start: they enlarge, fill gaps and colour."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from deqir.operators import Colorization, Composition, Inpainting
+from deqir.operators.composition import in_order, masks_in
+from deqir.protocols import LinearOperator
+from deqir.sampling.noise import GREY
+from deqir.shapes import Float
+
+from .colorizing import Colorizer
+from .eight_bit_weights import unpacked
+from .enlarging import MOST_NOISE, Enlargers, enlargement_of
+from .filling import Filler
+
+NAMES: Final = ("enlargers", "filler", "colorizer")
+"""What the names of their weights begin with in a prior's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skills:
+    """What a prior's networks make starts for.
+
+    Attributes:
+        enlarges: Scales of super-resolution.
+        dense: Those of them whose network is a dense one, larger and better.
+        fills: Inpainting.
+        colorizes: Colorization.
+    """
+
+    enlarges: Sequence[int] = ()
+    dense: Sequence[int] = ()
+    fills: bool = False
+    colorizes: bool = False
+
+    def starts(self, A: LinearOperator) -> bool:
+        """Return whether networks make what chains for A start from."""
+        return bool(self.undone(A))
+
+    def undone(self, A: LinearOperator) -> Sequence[LinearOperator]:
+        """Return the parts of A in the order in which they are undone, the last one first; none where one is unknown.
+
+        A mask has to be undone before anything else: what was pooled or greyed with gaps in it, or masked once more,
+        is not mended here.
+        """
+        parts = in_order(A.parts)[::-1] if isinstance(A, Composition) else [A]
+        masks = len(masks_in(A))
+        leading = masks < 2 and all(isinstance(part, Inpainting) for part in parts[:masks])
+        return parts if leading and parts and all(self._knows(part) for part in parts) else []
+
+    def _knows(self, part: LinearOperator) -> bool:
+        if isinstance(part, Inpainting):
+            return self.fills and part.keep.ndim == 2
+        if isinstance(part, Colorization):
+            return self.colorizes
+        made = enlargement_of(part)
+        return made is not None and made.scale in self.enlarges
+
+
+class Starters(nn.Module):
+    """The networks of a prior that make starts, each where there is one.
+
+    Args:
+        skills: What there is one for.
+    """
+
+    def __init__(self, skills: Skills) -> None:
+        super().__init__()
+        self.skills = skills
+        self.enlargers = Enlargers(skills.enlarges, dense=skills.dense) if skills.enlarges else None
+        self.filler = Filler() if skills.fills else None
+        self.colorizer = Colorizer() if skills.colorizes else None
+
+    def start(self, A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"] | None:
+        """Return what they make of y, where y is; None where A does something else.
+
+        Args:
+            A: The degradation.
+            y: In [-1, 1]; grey or in colour.
+            sigma_y: Standard deviation of its noise, images in [-1, 1]; of white noise, different in each channel.
+
+        Raises:
+            ValueError: y has neither one channel nor three.
+        """
+        parts = self.skills.undone(A)
+        if parts and y.shape[1] not in (1, 3):
+            raise ValueError(f"the networks that make starts take images in grey or colour, got {y.shape[1]} channels")
+        x, noise = y, sigma_y * (GREY if y.shape[1] == 1 else 1)
+        for part in parts:
+            if isinstance(part, Inpainting) and self.filler is not None:
+                x, noise = self.filler.start(x, part.keep, noise), 0.0
+            elif isinstance(part, Colorization) and self.colorizer is not None:
+                x, noise = self.colorizer.start(self._without(noise, x), part.weights), 0.0
+            elif self.enlargers is not None:
+                if noise / 2 > MOST_NOISE and self.filler is not None:  # more than it knows: half is taken out
+                    x, noise = (x + self._without(noise, x)) / 2, noise / 2
+                x, noise = self.enlargers.start(part, x, noise), 0.0
+        return x if parts else None
+
+    def _without(self, noise: float, x: Tensor) -> Tensor:
+        """Return an image without its noise, where there is a network that takes it out."""
+        if not noise or self.filler is None:
+            return x
+        return self.filler.start(x, x.new_ones(x.shape[-2:], dtype=torch.bool), noise)
+
+
+def take_starters(weights: MutableMapping[str, Tensor], skills: Skills) -> Starters | None:
+    """Return a prior's networks that make starts, if it comes with any.
+
+    Args:
+        weights: Of the prior; those of the networks are taken out of them.
+        skills: What its card says.
+
+    Raises:
+        RuntimeError: The weights are of other networks.
+    """
+    own = {name: weights.pop(name) for name in list(weights) if name.partition(".")[0] in NAMES}
+    if not own and skills == Skills():
+        return None
+    with torch.device("meta"):  # initial weights take longer than reading them
+        networks = Starters(skills)
+    networks.load_state_dict({name: weight.float() for name, weight in unpacked(own).items()}, assign=True)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return networks

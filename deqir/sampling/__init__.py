@@ -1,0 +1,1 @@
+"""The sampling chain: noise levels, noise, one step, all steps in sequence."""

@@ -1,0 +1,151 @@
+"""One step of the chain for rows that may be of different images and at different positions.
+
+In the right-singular basis of A = U diag(s) V^T each component of an image is restored by itself, and the data know
+it up to noise of sigma_y / s. What a step takes from noisy data is therefore a function of s, which
+`SpectralOperator.filter` applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir.protocols import LinearOperator, SpectralOperator
+from deqir.shapes import Float
+
+from .chain import Chain
+
+PRIOR_ERROR: Final = 0.5
+"""Error of the last data prediction, as a share of the noise in the state that it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """The steps from N states to the next ones; all weights have shape (N, 1, 1, 1).
+
+    Attributes:
+        A: The degradation.
+        signal, noise: sqrt(alpha_bar_i) and sqrt(1 - alpha_bar_i).
+        next_signal, next_noise: The same of position i + 1.
+        c1, c2: Weight of the fresh and of the predicted noise.
+        sigma_y: Standard deviation of the noise in y, images in [-1, 1]; None: y is exact.
+
+    Raises:
+        ValueError: y is noisy, and A does not know its singular values.
+
+    References:
+        DDNM (Wang et al., 2023), https://arxiv.org/abs/2212.00490, algorithm 1 and equations 17 to 19
+    """
+
+    A: LinearOperator
+    signal: Tensor
+    noise: Tensor
+    next_signal: Tensor
+    next_noise: Tensor
+    c1: Tensor
+    c2: Tensor
+    sigma_y: Tensor | None = None
+
+    @classmethod
+    def at(
+        cls, chain: Chain, positions: Sequence[int], *, A: LinearOperator, sigma_y: Tensor | None, like: Tensor
+    ) -> Step:
+        """Return the steps from these positions of a chain, one a row.
+
+        Args:
+            chain: Levels and noise weights.
+            positions: Of each row, shape (N,).
+            A: The degradation.
+            sigma_y: Of each row, shape (N,), or None.
+            like: A tensor of the device and precision to compute in.
+        """
+        signal, noise, next_signal, next_noise, c1, c2 = chain.weights_of(positions, like)[..., None, None, None]
+        return cls(
+            A=A,
+            signal=signal,
+            noise=noise,
+            next_signal=next_signal,
+            next_noise=next_noise,
+            c1=c1,
+            c2=c2,
+            sigma_y=None if sigma_y is None else sigma_y.to(like)[:, None, None, None],
+        )
+
+    def x0_hat(self, x: Float[Tensor, "N C H W"], eps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return the data prediction (4)."""
+        return (x - self.noise * eps) / self.signal
+
+    def eps(self, x: Float[Tensor, "N C H W"], x0_hat: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return the predicted noise that belongs to a data prediction."""
+        return (x - self.signal * x0_hat) / self.noise
+
+    def __call__(
+        self,
+        x0_hat: Float[Tensor, "N C H W"],
+        eps: Float[Tensor, "N C H W"],
+        *,
+        pinv_y: Float[Tensor, "N C H W"],
+        z: Float[Tensor, "N C H W"],
+    ) -> Float[Tensor, "N C H W"]:
+        """Return the next states (5), (6); with noisy data (20) to (23).
+
+        Args:
+            x0_hat: Data predictions.
+            eps: The noise that belongs to them.
+            pinv_y: A^+ y.
+            z: Fresh noise.
+        """
+        if self.sigma_y is None:
+            return self.next_signal * (pinv_y + self._unseen(x0_hat)) + self.c1 * z + self.c2 * eps
+        A = _spectral(self.A)
+        x_tilde = x0_hat + A.filter(pinv_y - x0_hat, self._data)
+        return self.next_signal * x_tilde + A.filter(z, self._fresh) + A.filter(eps, self._predicted)
+
+    def carried(self, dx: Float[Tensor, "N C H W"], dx0_hat: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return what changes of the states, and of their data predictions, bring to the next states (9)."""
+        deps = self.eps(dx, dx0_hat)
+        predicted = self.c2 * deps if self.sigma_y is None else _spectral(self.A).filter(deps, self._predicted)
+        return self.next_signal * self._unseen(dx0_hat) + predicted
+
+    def _unseen(self, v: Tensor) -> Tensor:
+        """What a step keeps of a data prediction: (I - A^+A) v where the data are exact."""
+        return v - (self.A.pinv(self.A(v)) if self.sigma_y is None else _spectral(self.A).filter(v, self._data))
+
+    def _data(self, s: Tensor) -> Tensor:
+        """lambda(s), the share of A^+ y that is taken (20); in the last step (21)."""
+        data_noise = self._data_noise(s)
+        due = self.next_noise / (self.next_signal * data_noise)  # what is due in the next state anyway does no harm
+        prior = (PRIOR_ERROR * self.noise / self.signal).square()
+        share = torch.where(self.next_noise > 0, due.clamp(max=1), prior / (prior + data_noise.square()))
+        return torch.where(s > 0, share, 0.0)
+
+    def _fresh(self, s: Tensor) -> Tensor:
+        """c1(s): the data's noise takes the place of fresh noise (22)."""
+        return (self.c1.square() - self._brought(s).square()).clamp(min=0).sqrt()
+
+    def _predicted(self, s: Tensor) -> Tensor:
+        """c2(s): where the data bring more than the fresh noise, also of the predicted one (23)."""
+        room = self.next_noise.square() - self._brought(s).square()
+        return torch.minimum(self.c2, room.clamp(min=0).sqrt())
+
+    def _data_noise(self, s: Tensor) -> Tensor:
+        """Noise of A^+ y; any positive number where s is 0."""
+        assert self.sigma_y is not None
+        return (self.sigma_y / torch.where(s > 0, s, 1.0)).clamp(min=torch.finfo(s.dtype).tiny)
+
+    def _brought(self, s: Tensor) -> Tensor:
+        """Noise that the data bring into the next state, which is none after the last step."""
+        return torch.where(self.next_noise > 0, self.next_signal * self._data(s) * self._data_noise(s), 0.0)
+
+
+def _spectral(A: LinearOperator) -> SpectralOperator:
+    if isinstance(A, SpectralOperator):
+        return A
+    raise ValueError(
+        f"noise in y needs an operator that knows its singular values, and {type(A).__name__} has no method `filter`: "
+        "restore with sigma_y = 0, or write one (deqir.protocols.SpectralOperator)"
+    )
