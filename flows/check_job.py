@@ -68,7 +68,7 @@ def check_prior(name: str) -> Finding:
 
 def check_ray(address: str | None) -> Finding:
     """Say whether a cluster answers at an address, or one starts on this machine."""
-    from pipeline.ray_cluster import connected, nodes
+    from pipeline.execution.ray.cluster import connected, nodes
 
     what = f"Ray at {address}" if address else "Ray on this machine"
     try:

@@ -30,7 +30,7 @@ class Commands(TyperGroup):
         except typer.BadParameter as error:
             from pydantic import ValidationError
 
-            from pipeline.wording import in_words
+            from pipeline.fault_text import in_words
 
             if isinstance(error.__cause__, ValidationError):
                 error.message = in_words(error.__cause__)

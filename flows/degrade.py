@@ -13,7 +13,7 @@ from .request import location
 from .summary import plain
 
 if TYPE_CHECKING:
-    from pipeline.tasks import Degradation
+    from pipeline.degradation import Degradation
 
 
 def run_degrade(
@@ -24,7 +24,7 @@ def run_degrade(
     Raises:
         ConfigurationError: A place or a file cannot be used, or there is no image.
     """
-    from pipeline.degrade import degrade
+    from pipeline.tools.degrade import degrade
 
     console, done, failed = Console(), 0, 0
     source, destination = location(source), location(destination)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, JobError
-from pipeline.wording import in_words
+from pipeline.fault_text import in_words
 
 from .check_job import check_job, check_ray
 from .check_server import check_api, check_deployment, check_pool, check_versions, check_watchdog, deployments

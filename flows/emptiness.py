@@ -22,10 +22,10 @@ def refuse_empty(job: RestoreJob) -> None:
         ConfigurationError: It does, or its places cannot be used.
         StoreUnavailableError: A store does not answer.
     """
-    from pipeline.endings import ending_of, most_frequent
-    from pipeline.identity import identity_of
+    from pipeline.job.identity import identity_of
     from pipeline.keys import INTERNAL, Layout, has_image_name
     from pipeline.places import with_places
+    from pipeline.reporting.file_endings import ending_of, most_frequent
     from pipeline.store import open_store
 
     job = with_places(job)

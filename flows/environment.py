@@ -14,7 +14,7 @@ RUN_DEFAULTS: Final = {
     "DO_NOT_TRACK": "1",
     # lines about jobs and shards belong to the run's log, those about single images do not; outside a run they
     # belong to none
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline.job,pipeline.plan,pipeline.executors,pipeline.ray_executor",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "deqir.job,deqir.plan,deqir.shards,deqir.ray",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 """What every run has."""

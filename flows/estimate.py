@@ -18,7 +18,7 @@ from .summary import plain
 
 if TYPE_CHECKING:
     from deqir.estimation import Estimate
-    from pipeline.estimating import Estimated
+    from pipeline.tools.estimate import Estimated
 
 UNKNOWN: Final = "?"
 HEADINGS: Final = ("size", "noise", "blur", "scale", "JPEG", "damage", "image")
@@ -31,7 +31,7 @@ def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_j
     Raises:
         ConfigurationError: A place cannot be used, or there is no image.
     """
-    from pipeline.estimating import estimate
+    from pipeline.tools.estimate import estimate
 
     source, masks = location(source), masks and location(masks)
     take_credentials_for(source, masks)

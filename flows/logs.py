@@ -9,7 +9,15 @@ from typing import Final
 from rich.console import Console
 from rich.logging import RichHandler
 
-IMAGES: Final = "pipeline.rows"
+FORMER_LOGGERS: Final = {
+    "pipeline.job": "deqir.job",
+    "pipeline.plan": "deqir.plan",
+    "pipeline.executors": "deqir.shards",
+    "pipeline.ray_executor": "deqir.ray",
+}
+"""Loggers of version 0.1 that deployments name in PREFECT_LOGGING_EXTRA_LOGGERS, and their successors."""
+
+IMAGES: Final = "deqir.images"
 """Who tells of each image that was not restored."""
 
 
@@ -31,7 +39,7 @@ def log_to(console: Console, *, verbose: bool) -> None:
     if not verbose:
         handler.addFilter(not_told_twice)
     logging.getLogger().addHandler(handler)
-    logging.getLogger("pipeline").setLevel(logging.INFO)
+    logging.getLogger("deqir").setLevel(logging.INFO)
 
 
 def not_told_twice(record: logging.LogRecord) -> bool:
@@ -45,8 +53,11 @@ def not_told_twice(record: logging.LogRecord) -> bool:
 
 
 def log_jobs_and_shards() -> None:
-    """Let our information through to a run's log, whoever started the run."""
-    logging.getLogger("pipeline").setLevel(logging.INFO)
+    """Send lines about jobs and shards to a run's log, also where the deployment names loggers of an earlier version."""
+    logging.getLogger("deqir").setLevel(logging.INFO)
+    for former, name in FORMER_LOGGERS.items():
+        for handler in logging.getLogger(former).handlers:
+            logging.getLogger(name).addHandler(handler)
 
 
 def log_lines() -> None:
@@ -56,5 +67,4 @@ def log_lines() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.getLogger().addHandler(handler)
-    for name in ("flows", "pipeline"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("deqir").setLevel(logging.INFO)

@@ -8,9 +8,9 @@ from typing import Final
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from pipeline.exhibits import Exhibit
-from pipeline.summary import JobSummary
-from pipeline.survey import MOST_SAMPLED
+from pipeline.reporting.before_after import Exhibit
+from pipeline.reporting.summary import JobSummary
+from pipeline.reporting.survey import MOST_SAMPLED
 
 from .artifacts import cell, markup_table, table
 from .plots import convergence, data_uri

@@ -15,7 +15,7 @@ from .summary import counted, plain
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
-    from pipeline.preview import Preview
+    from pipeline.job.dry_run import Preview
 
 SHOWN: Final = 12
 
@@ -28,7 +28,7 @@ def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
         StoreUnavailableError: A store does not answer.
     """
     prepared(verbose=verbose)
-    from pipeline.preview import preview
+    from pipeline.job.dry_run import preview
 
     refuse_empty(job)
     found, output = preview(job), Console()

@@ -13,7 +13,7 @@ from .options import in_options, option_name
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
-    from pipeline.tasks import Degradation
+    from pipeline.degradation import Degradation
 
 Given = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def degradation_of(degradation: Given) -> Degradation:
     """
     from pydantic import TypeAdapter
 
-    from pipeline.tasks import Degradation
+    from pipeline.degradation import Degradation
 
     check_companions(degradation, {}, {})
     with option_errors():
@@ -167,7 +167,7 @@ def option_errors() -> Iterator[None]:
     """
     from pydantic import ValidationError
 
-    from pipeline.wording import faults_of
+    from pipeline.fault_text import faults_of
 
     try:
         yield

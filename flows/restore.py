@@ -15,11 +15,11 @@ from prefect.utilities.annotations import opaque
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ShardsAbandonedError, TimeLimitError
-from pipeline.exhibits import exhibits
-from pipeline.job import Job, JobPlan, open_job, plan_job, run_shards, survey
-from pipeline.progress import Progress
+from pipeline.execution.progress import Progress
+from pipeline.job.job import Job, JobPlan, open_job, plan_job, run_shards, survey
+from pipeline.reporting.before_after import exhibits
+from pipeline.reporting.summary import JobSummary
 from pipeline.shards import ShardReport
-from pipeline.summary import JobSummary
 
 from .artifacts import Board
 from .credentials import credentials_from_block

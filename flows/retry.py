@@ -25,8 +25,8 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     """
     from pipeline.config import RestoreJob
     from pipeline.errors import ConfigurationError
-    from pipeline.job import find_jobs, recorded_job
-    from pipeline.retrying import base_of
+    from pipeline.job.job import find_jobs, recorded_job
+    from pipeline.planning.retry import base_of
 
     archive = location(destination, name="DST")
     jobs = sorted({base_of(each) for each in find_jobs(archive)})
@@ -70,7 +70,7 @@ def check_identity(job_id: str, job: RestoreJob) -> None:
         job: The settings.
     """
     from pipeline.errors import ConfigurationError
-    from pipeline.identity import identity_of
+    from pipeline.job.identity import identity_of
     from pipeline.places import with_places
 
     if (now := identity_of(with_places(job)).job_id) != job_id:

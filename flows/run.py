@@ -20,7 +20,7 @@ from .summary import as_data, print_summary
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
-    from pipeline.summary import JobSummary
+    from pipeline.reporting.summary import JobSummary
 
 
 def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
@@ -90,7 +90,7 @@ def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
 
 def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
     """Run the flow and show on `console` where it stands."""
-    from pipeline.job import open_job
+    from pipeline.job.job import open_job
 
     refuse_empty(job)
     open_job(job)

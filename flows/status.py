@@ -14,7 +14,7 @@ from .request import location
 from .summary import as_data, notes, plain, print_summary
 
 if TYPE_CHECKING:
-    from pipeline.summary import JobSummary
+    from pipeline.reporting.summary import JobSummary
 
 HEADINGS: Final = ("job", "last row (UTC)", "images", "to do", "restored", "failed", "skipped", "conflict", "PSNR")
 NAMES: Final = (0, 1)
@@ -30,7 +30,7 @@ def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
         ConfigurationError: No such archive, no job in it, or none of that id; or as for `take_credentials_for`.
     """
     from pipeline.errors import ConfigurationError
-    from pipeline.job import find_jobs, summarise
+    from pipeline.job.job import find_jobs, summarise
 
     destination = location(archive)
     take_credentials_for(destination)

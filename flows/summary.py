@@ -13,7 +13,7 @@ from rich.text import Text
 from .options import in_options
 
 if TYPE_CHECKING:
-    from pipeline.summary import JobSummary
+    from pipeline.reporting.summary import JobSummary
 
 FAILURES_SHOWN: Final = 20
 
@@ -71,7 +71,7 @@ def places(summary: JobSummary) -> list[tuple[str, str]]:
 
 def notes(summary: JobSummary) -> list[str]:
     """Return a sentence on what was skipped for its name, and one on what is still to do, if there is any."""
-    from pipeline.retrying import number_of
+    from pipeline.planning.retry import number_of
 
     found = list[str]()
     if summary.not_images:

@@ -16,7 +16,7 @@ from deqir.priors import BUNDLED
 from deqir.restore import Defaults
 from deqir.settings import check_overlap
 
-from .tasks import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
+from .degradation import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
 
 UPSCALER: Final = REAL_ESRGAN_WEIGHTS.name
 """The guide that is made, not read."""

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from flows.cli import app
-from pipeline.manifest import ManifestRow
+from pipeline.manifest.schema import ManifestRow
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])

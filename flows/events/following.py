@@ -12,7 +12,7 @@ from .runs import End, Runs
 MOST_ATTEMPTS: Final = 5
 FIRST_RETRY_SECONDS: Final = 60.0
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deqir.events")
 
 
 def follow(inbox: Inbox, runs: Runs) -> None:

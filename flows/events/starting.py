@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.errors import ConfigurationError
-from pipeline.keylist import write_key_list
+from pipeline.planning.key_list import write_key_list
 from pipeline.store import Store
 
 from .batching import BatchRule
@@ -21,7 +21,7 @@ IDLE_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 5.0
 FOLLOW_SECONDS: Final = 15.0
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deqir.events")
 
 
 @dataclass(slots=True, kw_only=True)

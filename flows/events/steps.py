@@ -16,7 +16,7 @@ LONGEST_WAIT: Final = 60.0
 Problems = dict[str, str]
 """What does not work at the moment, by the name of the work."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deqir.events")
 
 
 class TryLaterError(Exception):

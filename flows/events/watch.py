@@ -30,7 +30,7 @@ Loop = Callable[[], None]
 
 LOOK_SECONDS: Final = 0.2
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deqir.events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

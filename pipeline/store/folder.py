@@ -22,7 +22,7 @@ from .publish import check_writable, is_temporary, publish
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deqir.store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deqir.hardware.fused_convolution import rectified
-from deqir.sampling import counter_normal as normal
+from deqir.sampling import counter_normal
 
 pytestmark = pytest.mark.gpu
 LAYERS: Final = {
@@ -60,12 +60,16 @@ def test_a_convolution_in_double_precision_stays_in_it(gpu: torch.device) -> Non
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
 def test_noise_is_the_cpus_to_rounding(seed: int, device: torch.device) -> None:
-    there, here = (normal.standard_normal(seed, 2**20 + 1, device=where) for where in (device, torch.device("cpu")))
+    there, here = (
+        counter_normal.standard_normal(seed, 2**20 + 1, device=where) for where in (device, torch.device("cpu"))
+    )
     assert there.device == device
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=NOISE_APART)
 
 
 def test_noise_of_many_numbers_goes_on_where_it_is_drawn_in_parts(gpu: torch.device) -> None:
-    first = normal.LARGEST_AT_ONCE - 6
-    there, here = (normal.standard_normal(7, first + 13, device=where)[first:] for where in (gpu, torch.device("cpu")))
+    first = counter_normal.LARGEST_AT_ONCE - 6
+    there, here = (
+        counter_normal.standard_normal(7, first + 13, device=where)[first:] for where in (gpu, torch.device("cpu"))
+    )
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=NOISE_APART)

@@ -17,9 +17,9 @@ from PIL import Image
 from rich.console import Console
 
 from flows.exits import say
-from pipeline.job import find_jobs
+from pipeline.job.job import find_jobs
 from pipeline.keys import Layout
-from pipeline.manifest import ManifestRow, read_rows
+from pipeline.manifest.schema import ManifestRow, read_rows
 from pipeline.store import open_store
 from tests.flows.conftest import Command, command
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.job import find_jobs
+from pipeline.job.job import find_jobs
 from tests.flows.conftest import Command
 from tests.pipeline.archive import put, snapshot, write_archive
 

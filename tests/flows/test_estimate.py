@@ -14,7 +14,7 @@ from skimage import data
 
 from deqir.estimation import Estimate, NoiseEstimate
 from flows.estimate import table
-from pipeline.estimating import Estimated
+from pipeline.tools.estimate import Estimated
 from tests.flows.conftest import Command
 from tests.pipeline.archive import pixels, put, snapshot
 

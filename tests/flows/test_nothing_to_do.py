@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.job import find_jobs
+from pipeline.job.job import find_jobs
 from tests.flows.conftest import ROOT, Command
 from tests.flows.live import Api, within
 from tests.flows.test_cli import quick

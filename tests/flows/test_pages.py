@@ -21,10 +21,10 @@ from flows.plots import by_round, convergence
 from flows.restore import waves
 from flows.summary import as_data
 from pipeline.errors import ConfigurationError
-from pipeline.exhibits import Exhibit
-from pipeline.manifest import Status
+from pipeline.manifest.schema import Status
+from pipeline.reporting.before_after import Exhibit
+from pipeline.reporting.summary import Failure, JobSummary
 from pipeline.shards import ShardReport
-from pipeline.summary import Failure, JobSummary
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,

@@ -18,8 +18,8 @@ from flows.cli import app
 from flows.options import option_name
 from flows.request import degradation_of, restore_job
 from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
+from pipeline.degradation import Deblurring, Inpainting, OldPhotograph, SuperResolution
 from pipeline.errors import ConfigurationError
-from pipeline.tasks import Deblurring, Inpainting, OldPhotograph, SuperResolution
 
 
 def job(**changes: Any) -> RestoreJob:
@@ -212,7 +212,7 @@ def test_the_choices_that_the_help_shows_are_the_real_ones(choices: Any, real: A
 
 def test_the_tasks_and_formats_that_the_help_shows_are_the_real_ones() -> None:
     from pipeline.config import OutputFormat
-    from pipeline.tasks import Degradation
+    from pipeline.degradation import Degradation
 
     tasks = typing.get_args(typing.get_args(Degradation)[0])
     assert set(typing.get_args(what.Task)) == {model.model_fields["task"].default for model in tasks}

@@ -14,7 +14,7 @@ from deqir.priors import FFDNet, read_card, write_prior
 from flows.retry import retry_job
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job import find_jobs, open_job
+from pipeline.job.job import find_jobs, open_job
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from flows.status import overview
 from flows.summary import print_summary
-from pipeline.job import open_job, plan_job, run_shards
-from pipeline.summary import JobSummary, summary_of
+from pipeline.job.job import open_job, plan_job, run_shards
+from pipeline.reporting.summary import JobSummary, summary_of
 from tests.flows.conftest import Command
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 

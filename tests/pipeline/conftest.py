@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.job import Job, open_job, plan_job
+from pipeline.job.job import Job, open_job, plan_job
 from pipeline.shards import Shard
-from pipeline.worker import ShardWorker
+from pipeline.worker.worker import ShardWorker
 from tests.pipeline.archive import restore_job
 from tests.pipeline.shard_runs import worker_of
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from pipeline.assembly import make_worker
 from pipeline.config import RestoreJob
-from pipeline.executor_choice import executor_of
-from pipeline.job import open_job, plan_job
+from pipeline.job.executor_choice import executor_of
+from pipeline.job.job import open_job, plan_job
+from pipeline.worker.build import make_worker
 from tests.pipeline.faults import faulty_worker
 
 

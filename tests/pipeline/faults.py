@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from deqir import Denoiser, Engine, Request, Tally
 from pipeline.errors import ConfigurationError, StoreUnavailableError
-from pipeline.worker import ShardWorker
+from pipeline.worker.worker import ShardWorker
 
 MARKED_WIDTH = 17
 Fault = Literal["raise", "configuration", "unavailable", "die", "hang"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config import OutputFormat
 from pipeline.keys import Layout
-from pipeline.plan import plan
+from pipeline.planning.plan import plan
 from pipeline.shards import ImageRef, Shard
 from pipeline.store import open_store
 

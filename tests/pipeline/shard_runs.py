@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.assembly import make_worker
-from pipeline.job import Job
-from pipeline.manifest import ManifestRow, decode_part
+from pipeline.job.job import Job
+from pipeline.manifest.schema import ManifestRow, decode_part
 from pipeline.shards import Shard
-from pipeline.worker import ShardWorker
+from pipeline.worker.build import make_worker
+from pipeline.worker.worker import ShardWorker
 
 
 def worker_of(job: Job) -> ShardWorker:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
+from pipeline.fault_text import in_words
 from pipeline.store import PLACE, check_place
-from pipeline.wording import in_words
 
 SECRET = "hidden"
 NO_PLACES = [

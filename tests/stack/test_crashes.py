@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.job import find_jobs, read_manifest
+from pipeline.job.job import find_jobs, read_manifest
 from tests.flows.conftest import command
 from tests.flows.live import Process, descendants, within
 from tests.pipeline.archive import write_archive

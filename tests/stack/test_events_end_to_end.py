@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.job import find_jobs, read_manifest
-from pipeline.manifest import ManifestRow
+from pipeline.job.job import find_jobs, read_manifest
+from pipeline.manifest.schema import ManifestRow
 from tests.flows.live import within
 from tests.pipeline.archive import image_bytes
 from tests.stack.conftest import Stack

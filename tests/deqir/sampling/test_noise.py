@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from deqir.sampling import counter_normal as normal
+from deqir.sampling import counter_normal
 from deqir.sampling.counter_normal import AT_ONCE, standard_normal
 from deqir.sampling.noise import chain_noise, image_seed
 
@@ -79,9 +79,9 @@ def test_of_any_whole_number_the_lowest_64_bits_are_the_seed(seed: int) -> None:
 def test_numbers_of_images_that_take_billions_are_new_ones_and_the_same_on_every_device(begin: int) -> None:
     n = 2**16
     first, here, there = np.empty(n, np.float32), np.empty(n, np.float32), torch.empty(n)
-    normal._here(1, 0, first)
-    normal._here(1, begin, here)
-    normal._there(1, begin, there)
+    counter_normal._here(1, 0, first)
+    counter_normal._here(1, begin, here)
+    counter_normal._there(1, begin, there)
     np.testing.assert_allclose(here, there, rtol=0, atol=2e-6)
     for one, other in ((first, here), (first, here[::-1]), (first[1024:], here[:-1024])):
         assert abs(stats.pearsonr(one, other).statistic) < 5 / len(one) ** 0.5

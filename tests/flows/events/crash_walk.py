@@ -28,7 +28,13 @@ from flows.events.runs import Runs, open_runs
 from flows.events.starting import Starter
 from pipeline.store import open_store
 
-WATCHED = ("events/inbox.py", "events/again.py", "events/schema.py", "events/starting.py", "pipeline/keylist.py")
+WATCHED = (
+    "events/inbox.py",
+    "events/again.py",
+    "events/schema.py",
+    "events/starting.py",
+    "pipeline/planning/key_list.py",
+)
 Line = tuple[str, int]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.errors import ObjectAccessError, StoreAccessError, StoreUnavailableError
-from pipeline.job import open_job, plan_job
+from pipeline.job.job import open_job, plan_job
 from pipeline.store import open_store
 from pipeline.store.s3 import S3Store
 from tests.pipeline.archive import image_bytes, restore_job

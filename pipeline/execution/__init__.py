@@ -1,0 +1,1 @@
+"""Execution of shards: the seam, the queue, this process."""

@@ -1,0 +1,1 @@
+"""Execution of shards on Ray actors."""

@@ -1,0 +1,76 @@
+"""How many Ray actors a cluster has room for, and the share of it that each one asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Actors to start and what each one reserves.
+
+    Attributes:
+        actors: How many.
+        gpus, cpus: Shares of each; `gpus` is 0 where the work runs on the CPU.
+    """
+
+    actors: int
+    gpus: float
+    cpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of an actor's arithmetic."""
+        return max(1, int(self.cpus))
+
+
+def place(
+    nodes: Sequence[Mapping[str, float]],
+    *,
+    device: str,
+    actors: int | None,
+    gpus_per_actor: float,
+    cpus_per_actor: float | None,
+) -> Placement:
+    """Return how many actors the nodes of a cluster get, and their shares.
+
+    Args:
+        nodes: Resources of each living node as Ray names them: "CPU", "GPU".
+        device: "auto" takes GPUs where there are any, "cuda" insists, "cpu" takes none.
+        actors: As many as this; None: one for each GPU share, or one where there is no GPU.
+        gpus_per_actor: GPU share of an actor.
+        cpus_per_actor: CPU share of an actor; None: an equal share of its node.
+
+    Raises:
+        ConfigurationError: No node has the GPUs that one actor needs.
+    """
+    most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    if device == "cuda" and most_gpus == 0:
+        raise ConfigurationError("`device` cuda needs a GPU, but no node of the Ray cluster has one: say auto or cpu")
+    if device == "cpu" or most_gpus == 0:
+        return _on_cpus([node.get("CPU", 0.0) for node in nodes], actors=actors or 1, share=cpus_per_actor)
+    if most_gpus < gpus_per_actor:
+        raise ConfigurationError(
+            f"gpus_per_actor={gpus_per_actor:g} needs a node with as many GPUs, the largest has {most_gpus:g}"
+        )
+    room = [(int(node.get("GPU", 0.0) / gpus_per_actor + 1e-9), node.get("CPU", 0.0)) for node in nodes]
+    equal = min(cpus / slots for slots, cpus in room if slots)
+    return Placement(
+        actors=actors or sum(slots for slots, _ in room),
+        gpus=gpus_per_actor,
+        cpus=cpus_per_actor if cpus_per_actor is not None else _whole(equal),
+    )
+
+
+def _on_cpus(cpus: Sequence[float], *, actors: int, share: float | None) -> Placement:
+    """Return `actors` on equal shares of all CPUs, none larger than a node."""
+    equal = min(sum(cpus) / actors, max(cpus, default=0.0))
+    return Placement(actors=actors, gpus=0.0, cpus=share if share is not None else _whole(equal))
+
+
+def _whole(cpus: float) -> float:
+    """Return whole CPUs where there is at least one; a cluster that has yet to grow counts as one."""
+    return float(int(cpus)) if cpus >= 1 else cpus or 1.0

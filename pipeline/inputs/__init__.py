@@ -1,0 +1,1 @@
+"""Inputs of a restoration beside the image: operators, masks, guides, references, noise."""

@@ -1,0 +1,132 @@
+"""What a job undoes: its operator, for all images or for each, what each image observes, and how noisy that is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from deqir.estimation import estimate_noise
+from deqir.operators import Colorization, Deblurring
+from deqir.protocols import LinearOperator
+from pipeline import degradation as tasks
+from pipeline.degradation import Degradation
+from pipeline.errors import ImageError, MaskError, OperatorMismatchError
+from pipeline.images.codec import decode_mask
+
+from .make_operator import is_grey, make_operator
+from .side_files import Companion, Companions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """What a job undoes: one operator for all images, or one for each where each has its mask.
+
+    Attributes:
+        degradation: As the job says it.
+        operator: For all images; with masks for each, the one of an image without damage.
+        mask_sha256: Digest of the one mask for all, where there is one.
+        masks: One for each image; None: `operator` is for all.
+        max_pixels: Of a mask.
+        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
+    """
+
+    degradation: Degradation
+    operator: LinearOperator
+    mask_sha256: str | None = None
+    masks: Companions | None = None
+    max_pixels: int
+    noise: float | Literal["auto"]
+
+    def mask_of(self, source_key: str) -> Companion | None:
+        """Return an image's own mask; None where one operator is for all.
+
+        Raises:
+            MaskError: It has none, or one that cannot be read.
+        """
+        return None if self.masks is None else self.masks.of(source_key)
+
+    def of(self, mask: Companion | None) -> LinearOperator:
+        """Return the operator of the image with this mask, as `mask_of` gives it.
+
+        Raises:
+            MaskError: The mask cannot be used.
+        """
+        if mask is None:
+            return self.operator
+        try:
+            return make_operator(self.degradation, keep=~decode_mask(mask.data, max_pixels=self.max_pixels))
+        except (ImageError, ValueError) as error:
+            raise MaskError(f"the mask {mask.place} cannot be used: {error}") from error
+
+    def observation(self, pixels: Tensor, operator: LinearOperator) -> Tensor:
+        """Return y of an image's pixels, shape (1 or 3, H, W).
+
+        The network knows three channels: grey becomes three equal ones, except where grey is the degradation. A blur
+        that takes an image for a tile of itself gets one whose edges meet.
+        """
+        if is_grey(self.degradation):
+            return pixels if len(pixels) == 1 else Colorization()(pixels[None])[0]
+        y = pixels.expand(3, -1, -1)
+        if isinstance(operator, Deblurring) and operator.boundary == "circular":
+            return operator.tapered(y[None])[0]
+        return y
+
+    def noise_of(self, y: Tensor) -> float:
+        """Return the noise of an observation, shape (c, h, w), as a standard deviation of images in [0, 1].
+
+        Raises:
+            OperatorMismatchError: It was to be estimated, and too little of the image tells.
+        """
+        if self.noise != "auto":
+            return self.noise
+        found = estimate_noise(y)
+        if found is None:
+            raise OperatorMismatchError(
+                "its noise cannot be estimated: it is too small, or too much of it is clipped to black or white; say "
+                "how much there is (noise, or --noise) instead of auto"
+            )
+        return found.sigma.value
+
+
+def open_undoing(
+    degradation: Degradation,
+    file: bytes | None,
+    *,
+    noise: float | Literal["auto"],
+    max_bytes: int,
+    max_pixels: int,
+) -> Undoing:
+    """Return what undoes a degradation.
+
+    Args:
+        degradation: As the job says it.
+        file: What `read_file` gave for it.
+        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
+        max_bytes: Largest mask read, where each image has its own.
+        max_pixels: Of an image, and so of its mask.
+
+    Raises:
+        ConfigurationError: The masks cannot be listed, or the file is no kernel.
+    """
+    mask = None if isinstance(degradation, tasks.Deblurring) else file
+    prefix = degradation.masks if isinstance(degradation, tasks.Inpainting | tasks.OldPhotograph) else None
+    if prefix is None:
+        keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
+        return Undoing(
+            degradation=degradation,
+            operator=make_operator(degradation, keep=keep, file=file, noise=noise),
+            mask_sha256=None if mask is None else hashlib.sha256(mask).hexdigest(),
+            max_pixels=max_pixels,
+            noise=noise,
+        )
+    return Undoing(
+        degradation=degradation,
+        operator=make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool)),
+        masks=Companions.open(prefix, name="mask", fault=MaskError, max_bytes=max_bytes),
+        max_pixels=max_pixels,
+        noise=noise,
+    )

@@ -1,0 +1,158 @@
+"""From a job's degradation to the operator that knows it, and the one file that some are told by."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from deqir.operators import (
+    Colorization,
+    Composition,
+    Deblurring,
+    Denoising,
+    FramedDeblurring,
+    Inpainting,
+    KernelSuperResolution,
+    SeparableDeblurring,
+    SuperResolution,
+    kernels,
+)
+from deqir.protocols import LinearOperator, SpectralOperator
+from deqir.sampling.noise import GREY
+from pipeline import degradation as tasks
+from pipeline.degradation import Degradation
+from pipeline.errors import ConfigurationError, ImageError, ImageTooLargeError
+from pipeline.images.codec import decode, decode_mask
+from pipeline.store import open_store
+
+TILED: Final = 0.05
+"""Least share of the largest singular value that the inverse of a blur uses where a scene is taken for tiles of y."""
+FINEST: Final = 1e-3
+"""Least tolerance of the inverse of a framed blur."""
+KNOWN: Final = 75 / 255
+"""Strongest noise that the priors for plain denoisers know, which the start of a grey image is to need no more than."""
+MAX_KERNEL_PIXELS: Final = 255 * 255
+FAINT: Final = 0.01
+"""Share of its brightest pixel below which the picture of a blur is taken for black: a JPEG's black is not."""
+
+
+def make_operator(
+    degradation: Degradation,
+    *,
+    keep: Tensor | None = None,
+    file: bytes | None = None,
+    noise: float | Literal["auto"] = 0.0,
+) -> LinearOperator:
+    """Return A.
+
+    Args:
+        degradation: As the job says it.
+        keep: Which pixels of the source images are not damaged, shape (H, W); None: all.
+        file: The image of a blur, where there is one.
+        noise: Of the images, as a standard deviation of images in [0, 1].
+
+    Raises:
+        ConfigurationError: The file is no kernel.
+        ValueError: The mask keeps nothing.
+    """
+    match degradation:
+        case tasks.SuperResolution(scale=scale, kernel="average"):
+            return SuperResolution(scale=scale)
+        case tasks.SuperResolution(scale=scale):
+            return KernelSuperResolution(scale=scale)
+        case tasks.Deblurring():
+            return deblurring(degradation, file, noise=noise)
+        case tasks.Colorization():
+            return Colorization()
+        case tasks.Denoising():
+            covered = Denoising().start_noise
+            return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
+        case tasks.Inpainting():
+            return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
+        case tasks.OldPhotograph(grey=grey, scale=scale):
+            parts: list[SpectralOperator] = []
+            if grey:
+                parts.append(Colorization())
+            if scale > 1:
+                parts.append(SuperResolution(scale=scale))
+            if keep is not None:
+                parts.append(Inpainting(keep=keep))
+            return Composition(parts=parts) if len(parts) > 1 else parts[0]
+
+
+def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
+    """Return the blur."""
+    width = degradation.width
+    match degradation.blur:
+        case "gaussian":
+            return SeparableDeblurring(kernel=kernels.gaussian(width))
+        case "uniform":
+            return SeparableDeblurring(kernel=kernels.uniform(max(1, round(width))))
+        case "motion":
+            kernel = kernels.motion(width, degradation.angle)
+        case "file":
+            kernel = decode_kernel(file or b"")
+    if noise != "auto" and tasks.is_framed(degradation, noise=noise):
+        return FramedDeblurring(kernel=kernel, tolerance=max(FINEST, 2 * noise))
+    return Deblurring(kernel=kernel, threshold=TILED)
+
+
+def decode_kernel(data: bytes) -> Tensor:
+    """Return the picture of a blur as a kernel of odd sides, shape (n, m).
+
+    Raises:
+        ConfigurationError: The bytes are no image that we read, or one without light.
+    """
+    try:
+        light = (decode(data, max_pixels=MAX_KERNEL_PIXELS).pixels.double().mean(0) + 1) / 2
+        light = torch.where(light > FAINT * light.max(), light, 0.0)
+        pad = (0, 1 - light.shape[1] % 2, 0, 1 - light.shape[0] % 2)
+        return kernels.from_array(torch.nn.functional.pad(light, pad).numpy())
+    except ImageTooLargeError as error:
+        raise ConfigurationError(
+            f"the kernel has more than {MAX_KERNEL_PIXELS} pixels; cut away what is black around the blur"
+        ) from error
+    except (ImageError, ValueError) as error:
+        raise ConfigurationError(f"the kernel cannot be used: {error}") from error
+
+
+def file_of(degradation: Degradation) -> str | None:
+    """Return where the one file is that the degradation is told by: a mask for all images, or the image of a blur."""
+    match degradation:
+        case tasks.Inpainting(mask=place) | tasks.OldPhotograph(mask=place) | tasks.Deblurring(kernel_file=place):
+            return place
+        case _:
+            return None
+
+
+def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
+    """Return the bytes of that file, after making sure that they are an image; None for tasks without one.
+
+    Raises:
+        ConfigurationError: There is none there, it is not an image, or too large.
+    """
+    place = file_of(degradation)
+    if place is None:
+        return None
+    folder, _, name = place.rpartition("/")
+    what = "kernel" if isinstance(degradation, tasks.Deblurring) else "mask"
+    try:
+        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=max_bytes)
+        if what == "kernel":
+            decode_kernel(data)
+        else:
+            decode_mask(data, max_pixels=max_pixels)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the {what} {place} cannot be used: there is no such file") from error
+    except (ImageError, ConfigurationError) as error:
+        raise ConfigurationError(f"the {what} {place} cannot be used: {error}") from error
+    return data
+
+
+def is_grey(degradation: Degradation) -> bool:
+    """Return whether the images that were degraded have lost their colour."""
+    return isinstance(degradation, tasks.Colorization) or (
+        isinstance(degradation, tasks.OldPhotograph) and degradation.grey
+    )

@@ -1,0 +1,1 @@
+"""A job from settings to summary."""

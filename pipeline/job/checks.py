@@ -1,0 +1,122 @@
+"""What a job needs, checked before anything of it is written: places, a device, and networks that are whole."""
+
+from __future__ import annotations
+
+import torch
+
+import deqir
+from deqir.engine.chain_start import span_of
+from deqir.pretrained.lpips import LPIPS_WEIGHTS
+from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS
+from deqir.priors import prior_directory, read_card
+from pipeline.config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
+from pipeline.errors import ConfigurationError
+from pipeline.inputs.make_operator import make_operator
+from pipeline.inputs.side_files import check_match
+from pipeline.places import refuse_overlap
+from pipeline.store import open_store
+from pipeline.worker.build import devices_of, model_errors, settings_of
+
+from .executor_choice import ray_executor_of
+
+
+def check_places(job: RestoreJob) -> None:
+    """Make sure that what a job reads is there, apart from where it writes, and that no original is a guide.
+
+    Args:
+        job: With absolute places.
+
+    Raises:
+        ConfigurationError: A place is not there, or is where another one must not be.
+        StoreUnavailableError: A store answers nobody.
+    """
+    for name, url in {"source": job.source, **_beside(job)}.items():
+        refuse_overlap(name, url, job.destination)
+        open_store(url, writable=False)
+    if job.reference is not None and job.result.guide == job.reference:
+        raise ConfigurationError(
+            "the guide is the reference: what a job is measured against must not be what it is brought near to"
+        )
+
+
+def check_companions(job: RestoreJob) -> None:
+    """Make sure that of masks, guides and originals some belong to some images, as far as `check_match` looks.
+
+    Args:
+        job: With places that are there.
+
+    Raises:
+        ConfigurationError: None does.
+    """
+    source = open_store(job.source, writable=False)
+    for name, url in _beside(job).items():
+        check_match(source, open_store(url, writable=False), name=name)
+
+
+def _beside(job: RestoreJob) -> dict[str, str]:
+    """Return where files are that belong to single images, by what the configuration calls them."""
+    places = {
+        "reference": job.reference,
+        "guide": job.result.guide_place,
+        "masks": getattr(job.result.degradation, "masks", None),
+    }
+    return {name: url for name, url in places.items() if url is not None}
+
+
+def check_device(runtime: RuntimeConfig) -> None:
+    """Raise ConfigurationError if the job insists on a GPU and there is none where it would run."""
+    if not runtime.device.startswith("cuda"):
+        return
+    if runtime.executor == "ray" and not (cluster := ray_executor_of(runtime)).is_local:
+        cluster.check()
+    else:
+        devices_of(runtime, torch.cuda.device_count())
+
+
+def check_networks(result: ResultConfig) -> None:
+    """Raise ConfigurationError if a network beside the prior that the job uses is not here, or was altered."""
+    with model_errors():
+        if result.guide == UPSCALER:
+            REAL_ESRGAN_WEIGHTS.read()
+        if result.looks:
+            LPIPS_WEIGHTS.read()
+
+
+def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
+    """Make sure that the start's noise is one that the prior knows, and that it falls from there.
+
+    Args:
+        job: Its prior is here and whole.
+        file: What `read_file` gave for its degradation.
+
+    Raises:
+        ConfigurationError: The noise that was set, or the task's own, is too strong or too weak.
+    """
+    result, degradation = job.result, job.result.degradation
+    marked = getattr(degradation, "mask", None) or getattr(degradation, "masks", None)
+    operator = make_operator(
+        degradation,
+        keep=torch.eye(16, dtype=torch.bool) if marked else None,  # its gaps are wide: these ask for the most noise
+        file=file,
+        noise=result.noise_taken,
+    )
+    with model_errors():
+        card = read_card(prior_directory(result.prior))
+        settings = settings_of(result, job.runtime, operator)
+        span = span_of(settings, operator, card, given=result.guide is not None)
+        card.check_noise(span.noise)
+    if span.steps > 1 and span.noise <= span.end:
+        raise ConfigurationError(
+            f"end_noise {span.end:g} must be below the noise of the start, which is {span.noise:.4g} here: choose a "
+            "smaller end_noise, or set a larger `start_noise`"
+        )
+
+
+def prior_digest_of(prior: str) -> str:
+    """Return the SHA-256 of a prior's weights.
+
+    Raises:
+        ConfigurationError: It is not here, or not whole.
+    """
+    with model_errors():
+        return deqir.prior_digest(prior)

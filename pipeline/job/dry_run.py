@@ -1,0 +1,115 @@
+"""What a run of a job would do, found out without writing anything."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import RestoreJob
+from pipeline.errors import ConfigurationError
+from pipeline.keys import Layout
+from pipeline.planning.missing_outputs import Listing
+from pipeline.planning.plan import plan_unwritten, stored_plan, uncommitted
+from pipeline.reporting.file_endings import ending_of
+from pipeline.shards import ImageRef
+from pipeline.store import Store, open_store
+
+from .job import check_job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Inputs that would not be restored, for one reason.
+
+    Attributes:
+        reason: Why they would be skipped, or the class name of the error that they would fail of.
+        ending: What their names end in, as `ending_of` says it.
+        count: How many they are.
+    """
+
+    reason: str
+    ending: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a run would do.
+
+    Attributes:
+        job_id: The job.
+        inputs: In all, each version for itself.
+        done: Those that have a row.
+        to_restore: Images that would be restored.
+        taken: How many of them find something at their output's key: a conflict, unless a run of this job that died
+            left it.
+        shards: Units of work, of which `refused` are a part.
+        refused: The inputs that would be skipped or fail by their names, the most frequent first.
+    """
+
+    job_id: str
+    inputs: int
+    done: int
+    to_restore: int
+    taken: int
+    shards: int
+    refused: tuple[Refused, ...]
+
+
+def preview(job: RestoreJob, /) -> Preview:
+    """Return what a run would do: the source and the destination are listed, no image is read.
+
+    Raises:
+        ConfigurationError: The job would be refused.
+        StoreUnavailableError: A store does not answer.
+    """
+    job, identity = check_job(job)
+    layout, destination = Layout(identity.job_id), _destination(job.destination)
+    shards = plan_unwritten(
+        open_store(job.source, writable=False),
+        () if destination is None else stored_plan(destination, layout),
+        shard_size=job.runtime.shard_size,
+        output_format=job.result.output_format,
+    )
+    pending = shards if destination is None else uncommitted(destination, layout, shards)
+    waiting = [ref for shard in pending for ref in shard.images]
+    inputs = sum(len(shard.images) for shard in shards)
+    return Preview(
+        job_id=identity.job_id,
+        inputs=inputs,
+        done=inputs - len(waiting),
+        to_restore=sum(ref.refusal is None for ref in waiting),
+        taken=0 if destination is None else _taken(destination, waiting),
+        shards=len(pending),
+        refused=_refused(waiting),
+    )
+
+
+def _destination(url: str) -> Store | None:
+    """Return the store that a job would write to; None for a folder that it would make.
+
+    Raises:
+        ConfigurationError: It could not. Whether a bucket may be written to shows at the first write only.
+    """
+    if "://" in url:
+        return open_store(url, writable=False)
+    there = next(folder for folder in (Path(url), *Path(url).parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        raise ConfigurationError(f"cannot write to {url}: {there} is no folder that this user may write to")
+    return open_store(url, writable=False) if there == Path(url) else None
+
+
+def _taken(destination: Store, waiting: Iterable[ImageRef]) -> int:
+    there = Listing.of(destination)
+    return sum(ref.output_key is not None and ref.output_key in there for ref in waiting)
+
+
+def _refused(waiting: Iterable[ImageRef]) -> tuple[Refused, ...]:
+    count = Counter((ref.refusal_type or ref.refusal, ending_of(ref.key)) for ref in waiting if ref.refusal is not None)
+    return tuple(
+        Refused(reason=str(reason), ending=ending, count=number)
+        for (reason, ending), number in sorted(count.items(), key=lambda each: (-each[1], str(each[0])))
+    )

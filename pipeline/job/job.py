@@ -1,0 +1,259 @@
+"""What a flow or a command calls: open a job, plan it, run its shards, sum it up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from pydantic import ValidationError
+
+from pipeline.config import RestoreJob
+from pipeline.errors import ConfigurationError
+from pipeline.execution.protocol import OnProgress
+from pipeline.fault_text import in_words
+from pipeline.keys import INTERNAL, Layout, job_id_of
+from pipeline.manifest.schema import ManifestRow, read_rows
+from pipeline.places import with_places
+from pipeline.planning.key_list import read_key_list
+from pipeline.planning.plan import plan, stored_plan, uncommitted
+from pipeline.planning.retry import open_retry
+from pipeline.reporting.summary import JobSummary
+from pipeline.reporting.survey import Survey, survey_of
+from pipeline.shards import Shard, ShardReport
+from pipeline.store import Store, open_store
+from pipeline.worker.build import make_worker
+
+from .checks import check_companions, check_device, check_networks, check_places, check_start_noise
+from .executor_choice import executor_of
+from .identity import Identity, identity_of
+
+MAX_RECORD_BYTES: Final = 2**20
+
+logger = logging.getLogger("deqir.job")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job whose settings are checked and recorded. Small: it crosses to other processes.
+
+    Attributes:
+        config: The settings, with absolute places.
+        id: Digest of everything that decides the pixels, and of the places.
+        prior_digest: SHA-256 of the prior's weights.
+    """
+
+    config: RestoreJob
+    id: str
+    prior_digest: str
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """What there is to do.
+
+    Attributes:
+        shards: Every shard of the job; with a list of keys, those that have one of its keys as it is now.
+        pending: Those without a manifest part.
+        inputs: Images in these shards.
+        done: Images with a row.
+    """
+
+    shards: tuple[Shard, ...]
+    pending: tuple[Shard, ...]
+    inputs: int
+    done: int
+
+    @property
+    def waiting(self) -> int:
+        """Images without a row."""
+        return self.inputs - self.done
+
+
+def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
+    """Return settings that are checked, with absolute places, and what their job is known by; nothing is written.
+
+    Raises:
+        ConfigurationError: A setting that the user has to correct.
+    """
+    if job.retry and job.key_list is not None:
+        raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
+    job = with_places(job)
+    check_places(job)
+    check_device(job.runtime)
+    check_networks(job.result)
+    identity = identity_of(job)
+    check_start_noise(job, identity.file)
+    check_companions(job)
+    return job, identity
+
+
+def open_job(job: RestoreJob, /) -> Job:
+    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+
+    Raises:
+        ConfigurationError: A setting that the user has to correct.
+    """
+    job, identity = check_job(job)
+    file, job_id = identity.file, identity.job_id
+    if job.retry:
+        open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
+    destination = open_store(job.destination, writable=True)
+    if job.retry:
+        source = open_store(job.source, writable=False)
+        job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
+    opened = Job(config=job, id=job_id, prior_digest=identity.prior_digest)
+    if file is not None:
+        destination.create(opened.layout.file(), file)
+    record = {
+        "job_id": opened.id,
+        "prior_digest": identity.prior_digest,
+        "file_digest": identity.file_digest,
+        "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
+    }
+    destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
+    return opened
+
+
+def plan_job(job: Job, /) -> JobPlan:
+    """Return what there is to do, after adding what is new in the source to the job's plan; not to a retry's."""
+    source = open_store(job.config.source, writable=False)
+    destination = open_store(job.config.destination, writable=True)
+    key_list = job.config.key_list
+    if job.config.retry:
+        shards = stored_plan(destination, job.layout)
+    else:
+        shards = plan(
+            source,
+            destination,
+            job.layout,
+            shard_size=job.config.runtime.shard_size,
+            output_format=job.config.result.output_format,
+            keys=None if key_list is None else read_key_list(key_list),
+        )
+    pending = uncommitted(destination, job.layout, shards)
+    inputs = sum(len(shard.images) for shard in shards)
+    return JobPlan(
+        shards=shards,
+        pending=pending,
+        inputs=inputs,
+        done=inputs - sum(len(shard.images) for shard in pending),
+    )
+
+
+def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress) -> Generator[ShardReport, None, None]:
+    """Run shards where the job's settings say and yield each report as its shard is committed.
+
+    Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
+
+    Args:
+        job: The job that the shards belong to.
+        shards: What to run, such as a plan's `pending`.
+        on_progress: Called by the thread that iterates, about every second and after each shard.
+
+    Raises:
+        ConfigurationError: At once: the job cannot run here.
+        StoreUnavailableError: A store answers nobody.
+        ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
+    """
+    build = partial(make_worker, job.config, job.layout, job.prior_digest)
+    with closing(executor_of(job.config.runtime).run(shards, build, on_progress)) as reports:
+        for report in reports:
+            log(job, report)
+            yield report
+
+
+def summarise(destination: str, job_id: str, /) -> JobSummary:
+    """Return a job in numbers, from its manifest and those of its retries alone.
+
+    Raises:
+        ConfigurationError: No such job.
+    """
+    return survey(destination, job_id).summary
+
+
+def survey(destination: str, job_id: str, /) -> Survey:
+    """Return a job in numbers and examples, by the newest version of each input and with what was restored since.
+
+    Raises:
+        ConfigurationError: No such job, or its manifest, its plan or the manifest of a retry cannot be read.
+    """
+    return survey_of(_with_job(destination, job_id), job_id)
+
+
+def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
+    """Return every row of a job, whole: about 4 KB of memory for each.
+
+    Raises:
+        ConfigurationError: No such job.
+    """
+    return list(read_rows(_with_job(destination, job_id), Layout(job_id)))
+
+
+def _with_job(destination: str, job_id: str) -> Store:
+    store = open_store(destination, writable=False)
+    if store.head(Layout(job_id).job()) is None:
+        raise no_such_job(store, job_id)
+    return store
+
+
+def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
+    """Return the settings of a job as they were recorded.
+
+    Raises:
+        ConfigurationError: No such job, or one that this version cannot read.
+    """
+    store, key = open_store(destination, writable=False), Layout(job_id).job()
+    try:
+        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
+    except FileNotFoundError as error:
+        raise no_such_job(store, job_id) from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{store.url}/{key} is no job of this version: {in_words(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{store.url}/{key} is no record of a job: {error}") from error
+
+
+def find_jobs(destination: str, /) -> tuple[str, ...]:
+    """Return the ids of the jobs that wrote to a destination, in order."""
+    return jobs_in(open_store(destination, writable=False))
+
+
+def jobs_in(store: Store) -> tuple[str, ...]:
+    """Return the ids of the jobs that have a record in a store, in order."""
+    ids = (job_id_of(info.key) for info in store.list(INTERNAL, depth=2))  # not every sample of every image
+    return tuple(sorted(id for id in ids if id is not None))
+
+
+def no_such_job(store: Store, job_id: str) -> ConfigurationError:
+    """Return what to raise for a job that is not in a store: the error names those that are."""
+    return ConfigurationError(f"no job {job_id!r} in {store.url}; there: {', '.join(jobs_in(store)) or 'none'}")
+
+
+def log(job: Job, report: ShardReport) -> None:
+    """Write the one line of a shard."""
+    logger.info(
+        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d rounds=%d nfe=%d "
+        "seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
+        "already committed" if report.already_committed else "committed",
+        job.id,
+        report.shard_id,
+        report.restored,
+        report.failed,
+        report.skipped,
+        report.conflicts,
+        report.rounds,
+        report.nfe,
+        report.seconds,
+        report.images_per_second,
+        report.evaluations_per_second,
+        report.occupancy,
+    )

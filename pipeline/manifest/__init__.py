@@ -1,0 +1,1 @@
+"""The manifest: one row for each input, in Parquet."""

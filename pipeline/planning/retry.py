@@ -1,0 +1,155 @@
+"""Trying again what failed or was lost: as a job of its own, whose plan is what the jobs before it left undone.
+
+A row is final, and a plan never changes, so that a second try of an image cannot be a second row of the first
+job. It is a row of a job that follows: <job id>-retry1, then -retry2, with the settings of the first, its own plan
+and its own manifest. Each of them has exactly one row for each of its inputs; what became of an input in the end
+says the last one that has it. What failed and is gone from the source since is an input of the next retry, too, which
+skips it: so the manifests alone tell that nothing is left to do about it. What was restored and is gone from the
+destination since is restored once more, out of the same bytes with the same noise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from pipeline.errors import ConfigurationError
+from pipeline.keys import Layout, unescaped
+from pipeline.manifest.schema import NOT_RESTORED, Status, read_outputs
+from pipeline.shards import ImageRef
+from pipeline.store import Store
+from pipeline.threads import map_ahead, threads
+
+from .missing_outputs import Listing, is_gone, written
+from .plan import create_plan, stored_plan, uncommitted
+
+Version = tuple[str, str]
+"""Key and etag of an input."""
+
+ASKED_AT_ONCE: Final = 8
+GONE: Final = "gone from the source since it failed, or another version is there; if it comes back, retry again"
+
+
+def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
+    """Return the id of the job that tries again what failed, was in conflict or was lost, its plan written.
+
+    That is the last retry, if it is not finished; else a new one, if something failed and was neither restored nor
+    replaced since, or was restored and is gone; else the last job, which has nothing left to do.
+
+    Args:
+        source: The inputs.
+        destination: Where the jobs are.
+        base: The first job's id.
+        shard_size: Images in a shard.
+
+    Raises:
+        ConfigurationError: There is no such job.
+    """
+    jobs = tries_of(destination, base)
+    if not jobs:
+        raise ConfigurationError(
+            f"{destination.url} holds no job {base}, so that there is nothing to try again; run it without retry "
+            "first, with the same settings (other weights of the prior, or another version of deqir, make another job)"
+        )
+    if len(jobs) > 1 and not finished(destination, jobs[-1]):
+        return jobs[-1]
+    refs = unsettled(source, destination, jobs)
+    if not refs:
+        return jobs[-1]
+    new = retry_id(base, len(jobs))
+    create_plan(destination, Layout(new), refs, shard_size=shard_size)
+    return new
+
+
+def retry_id(base: str, number: int) -> str:
+    """Return the id of the retry of that number; 0 is the job itself."""
+    return f"{base}-retry{number}" if number else base
+
+
+def base_of(job_id: str) -> str:
+    """Return the id of the job that a retry is one of; a job's own id."""
+    return re.sub(r"-retry[0-9]+\Z", "", job_id)
+
+
+def number_of(job_id: str) -> int:
+    """Return the number of a retry; 0 for a job itself."""
+    suffix = re.search(r"-retry([0-9]+)\Z", job_id)
+    return int(suffix[1]) if suffix else 0
+
+
+def tries_of(destination: Store, base: str, *, first: int = 0) -> list[str]:
+    """Return the ids of a job and its retries, in order, from a number on; nothing if there is no such job."""
+    jobs = list[str]()
+    while destination.head(Layout(job := retry_id(base, first + len(jobs))).job()) is not None:
+        jobs.append(job)
+    return jobs
+
+
+def finished(destination: Store, job_id: str) -> bool:
+    """Return whether every shard of a job has its part."""
+    layout = Layout(job_id)
+    return not uncommitted(destination, layout, stored_plan(destination, layout))
+
+
+def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[ImageRef]:
+    """Return the versions to try again: those that failed or were lost and that the source still has, or has again.
+
+    With them come those that failed and that it has no more, refused so that they get `skipped` rows and count as
+    failed no longer; but no version that is so already, or after which the job found one that did not fail or is there.
+    Those that were refused by their names are left out: no other try has another end.
+    """
+    failed, lost = _undone(destination, jobs)
+    undone = failed.keys() | lost
+    keys = {key for key, _ in undone}
+    planned = (ref for shard in stored_plan(destination, Layout(jobs[0])) for ref in shard.images if ref.key in keys)
+    refs = [ref for ref in planned if ref.refusal is None]
+    there = _there(source, [ref for ref in refs if (ref.key, ref.etag) in undone])
+    found, settled = list[ImageRef](), set[str]()
+    for ref in reversed(refs):  # the newest first
+        end = failed.get((ref.key, ref.etag))
+        if end is None or ref in there:
+            settled.add(ref.key)
+        if ref in there:
+            found.append(ref)
+        elif ref.key not in settled and end != Status.SKIPPED:
+            found.append(replace(ref, output_key=None, refusal=GONE))
+    return found[::-1]
+
+
+def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
+    """Return how those versions ended that failed in the end, and those that were restored and lost something since."""
+    failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
+    there = Listing.of(destination)
+    for layout in map(Layout, jobs):
+        for key, etag, status, output_key, samples in read_outputs(destination, layout):
+            version = key, etag
+            if status == Status.RESTORED:
+                failed.pop(version, None)
+                missing = [each for each in written(layout, str(output_key), samples) if each not in there]
+            elif status in NOT_RESTORED or version in failed:
+                failed[version] = status
+                missing = []
+            else:
+                continue
+            if missing:
+                doubtful[version] = missing
+            else:
+                doubtful.pop(version, None)
+    with threads(ASKED_AT_ONCE, "lost") as pool:  # a listing may precede a row, and some tell names otherwise
+        gone = map_ahead(pool, partial(is_gone, destination), doubtful.values(), ahead=ASKED_AT_ONCE)
+        return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
+
+
+def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
+    """Return those versions that the source has."""
+    with threads(ASKED_AT_ONCE, "retry") as pool:
+        there = map_ahead(pool, partial(_is_there, source), refs, ahead=ASKED_AT_ONCE)
+        return {ref for ref, same in zip(refs, there, strict=True) if same}
+
+
+def _is_there(source: Store, ref: ImageRef) -> bool:
+    info = source.head(unescaped(ref.key))
+    return info is not None and info.etag == ref.etag

@@ -1,0 +1,1 @@
+"""Reports from plans and manifests: counts, examples, work to do."""

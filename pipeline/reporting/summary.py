@@ -1,0 +1,247 @@
+"""A job in numbers, from its manifest alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pipeline.manifest.brief import Brief
+from pipeline.manifest.schema import NOT_RESTORED, Status
+
+from .file_endings import endings_of, most_frequent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An input that was not restored though it should have been.
+
+    Attributes:
+        key: Its source key.
+        status: failed or conflict.
+        error_type, error: Class name and message.
+    """
+
+    key: str
+    status: Status
+    error_type: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """What became of the inputs that have a row, each in the newest version that has one.
+
+    Attributes:
+        job_id, destination: Which job, and the URL of its destination.
+        restored, failed, skipped, conflicts: Inputs by the status of their newest version.
+        to_do: Inputs that have no row yet in the newest version that is planned; one that has a row of an older version
+            counts here and there.
+        not_images: How many of the skipped inputs are no images by their names.
+        endings: How often the most frequent endings of those names come, those first, and the others.
+        replaced: Rows of older versions, and of failed ones that a retry found gone; no other number tells of them.
+        restored_since: How many of the failed and conflicting inputs were restored since, by a later retry of the job
+            or, where this is a retry, in a newer version.
+        failures: Every other failed or conflicting input, by key.
+        fallbacks: Restored images whose parallel solve ran out of rounds.
+        suspects: Restored images that do not look as if what was undone had been done to them.
+        rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
+        seconds: Sum over the restored images of the solver's time.
+        psnr, psnr_start, ssim: Means over the restored images that were measured, of them and of what can be done with
+            them without the network; None if none was.
+        psnr_given: Likewise of the source images; None unless all have the size of their restoration.
+        measured: How many those are.
+        sampled: Restored images with further samples.
+        started_at, finished_at: UTC; first start and last end of any of these rows, None without rows.
+    """
+
+    job_id: str
+    destination: str
+    restored: int
+    failed: int
+    skipped: int
+    conflicts: int
+    to_do: int
+    not_images: int
+    endings: Mapping[str, int]
+    replaced: int
+    restored_since: int
+    failures: tuple[Failure, ...]
+    fallbacks: int
+    suspects: int
+    rounds: int
+    nfe: int
+    seconds: float
+    psnr: float | None
+    psnr_given: float | None
+    psnr_start: float | None
+    ssim: float | None
+    measured: int
+    sampled: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def images(self) -> int:
+        """Inputs in all."""
+        return self.restored + self.failed + self.skipped + self.conflicts
+
+    @property
+    def mean_rounds(self) -> float | None:
+        """Serial network passes of a restored image."""
+        return self.rounds / self.restored if self.restored else None
+
+    @property
+    def mean_nfe(self) -> float | None:
+        """Network evaluations of a restored image."""
+        return self.nfe / self.restored if self.restored else None
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Solver's time of a restored image."""
+        return self.seconds / self.restored if self.restored else None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The values of a column where it has one: how many, and their sum."""
+
+    count: int
+    total: float
+
+
+NOTHING: Final = Known(0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Some of a job's rows in numbers that add up; each as in `JobSummary`, but what is a mean there is a sum here.
+
+    Attributes:
+        endings: How often each ending comes among the names of skipped inputs that are no images by these.
+        failures: Every failed or conflicting input.
+        psnr, psnr_given, psnr_start, ssim: Of the restored images that were measured.
+    """
+
+    restored: int
+    failed: int
+    skipped: int
+    conflicts: int
+    endings: Counter[str]
+    failures: tuple[Brief, ...]
+    fallbacks: int
+    suspects: int
+    rounds: int
+    nfe: int
+    seconds: float
+    psnr: Known
+    psnr_given: Known
+    psnr_start: Known
+    ssim: Known
+    sampled: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def sums_of(rows: Sequence[Brief]) -> Sums:
+    """Return rows in numbers."""
+    count = Counter(row.status for row in rows)
+    restored = [row for row in rows if row.status == Status.RESTORED]
+    measured = [row for row in restored if row.psnr is not None]
+    return Sums(
+        restored=len(restored),
+        failed=count[Status.FAILED],
+        skipped=count[Status.SKIPPED],
+        conflicts=count[Status.CONFLICT],
+        endings=endings_of(row.source_key for row in rows if row.status == Status.SKIPPED),
+        failures=tuple(row for row in rows if row.status in NOT_RESTORED),
+        fallbacks=sum(row.fallback is True for row in restored),
+        suspects=sum(row.operator_suspect is True for row in restored),
+        rounds=sum(row.rounds or 0 for row in restored),
+        nfe=sum(row.nfe or 0 for row in restored),
+        seconds=sum(row.solve_seconds or 0.0 for row in restored),
+        psnr=_known(row.psnr for row in measured),
+        psnr_given=_known(row.psnr_given for row in measured),
+        psnr_start=_known(row.psnr_start for row in measured),
+        ssim=_known(row.ssim for row in measured),
+        sampled=sum(row.samples is not None for row in restored),
+        started_at=min((row.started_at for row in rows), default=None),
+        finished_at=max((row.finished_at for row in rows), default=None),
+    )
+
+
+def summary_of(
+    job_id: str,
+    destination: str,
+    parts: Sequence[Sums],
+    *,
+    to_do: int = 0,
+    replaced: int = 0,
+    restored_since: Collection[tuple[str, str]] = frozenset(),
+) -> JobSummary:
+    """Return a job in numbers.
+
+    Args:
+        job_id: Of the job.
+        destination: Its URL.
+        parts: Its rows, one for each input, in any number of parts.
+        to_do: How many inputs have no row yet.
+        replaced: How many rows of older versions, or of such as are gone, were left out.
+        restored_since: Key and etag of what was made good since.
+    """
+    bad = [row for part in parts for row in part.failures]
+    left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
+    measured = sum(part.psnr.count for part in parts)
+    comparable = sum(part.psnr_given.count for part in parts)
+    endings = Counter[str]()
+    for part in parts:
+        endings.update(part.endings)
+    return JobSummary(
+        job_id=job_id,
+        destination=destination,
+        restored=sum(part.restored for part in parts),
+        failed=sum(part.failed for part in parts),
+        skipped=sum(part.skipped for part in parts),
+        conflicts=sum(part.conflicts for part in parts),
+        to_do=to_do,
+        not_images=endings.total(),
+        endings=most_frequent(endings),
+        replaced=replaced,
+        restored_since=len(bad) - len(left),
+        failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
+        fallbacks=sum(part.fallbacks for part in parts),
+        suspects=sum(part.suspects for part in parts),
+        rounds=sum(part.rounds for part in parts),
+        nfe=sum(part.nfe for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        psnr=_mean([part.psnr for part in parts]),
+        psnr_given=_mean([part.psnr_given for part in parts]) if comparable == measured else None,
+        psnr_start=_mean([part.psnr_start for part in parts]),
+        ssim=_mean([part.ssim for part in parts]),
+        measured=measured,
+        sampled=sum(part.sampled for part in parts),
+        started_at=min((part.started_at for part in parts if part.started_at is not None), default=None),
+        finished_at=max((part.finished_at for part in parts if part.finished_at is not None), default=None),
+    )
+
+
+def _failure(row: Brief) -> Failure:
+    return Failure(
+        key=row.source_key,
+        status=Status(row.status),
+        error_type=row.error_type or "",
+        error=row.error or "",
+    )
+
+
+def _known(values: Iterable[float | None]) -> Known:
+    known = [value for value in values if value is not None]
+    return Known(len(known), math.fsum(known)) if known else NOTHING
+
+
+def _mean(parts: Sequence[Known]) -> float | None:
+    count = sum(part.count for part in parts)
+    return math.fsum(part.total for part in parts) / count if count else None

@@ -1,0 +1,136 @@
+"""A job's manifest looked through part by part, in memory that hardly grows with it.
+
+Of a part stay its numbers, its failures and eight bytes for each row, by which inputs are found that have rows of
+several versions. Parts with a row that does not count, such as that of an older version, are read again without it.
+What was restored, lost and could not be restored again counts by the row of that retry.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from pipeline.keys import Layout
+from pipeline.manifest.brief import Brief, decode_briefs
+from pipeline.manifest.schema import Status, map_parts, part_keys
+from pipeline.store import Store
+
+from .before_after import is_quick
+from .even_choice import Sample
+from .newest_version import failed_since, newest, restored_since, version_of
+from .summary import JobSummary, Sums, summary_of, sums_of
+from .to_do import inputs_to_do
+
+MOST_SAMPLED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a manifest tells, in numbers and examples.
+
+    Attributes:
+        summary: The job in numbers.
+        restored: Rows of restored images of which pictures can be shown; of more than `MOST_SAMPLED` some, spread
+            evenly.
+        histories: Residuals of an image after each of its rounds; of more than `MOST_SAMPLED` images some, likewise.
+        worst: The largest residual of all images after each round.
+    """
+
+    summary: JobSummary
+    restored: tuple[Brief, ...]
+    histories: tuple[list[float], ...]
+    worst: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What stays of a part.
+
+    Attributes:
+        names: Hashes of its rows' source keys.
+        sums: Its rows that count, in numbers.
+    """
+
+    names: array[int]
+    sums: Sums
+
+
+def survey_of(store: Store, job_id: str) -> Survey:
+    """Return what a job's manifest tells, with those of its retries.
+
+    Raises:
+        ConfigurationError: A manifest or the plan cannot be read.
+    """
+    parts, worst = dict[str, Part](), list[float]()
+    restored, histories = Sample[Brief](MOST_SAMPLED), Sample[list[float]](MOST_SAMPLED)
+    keys = part_keys(store, Layout(job_id))
+    for key, (rows, residuals) in zip(keys, map_parts(store, keys, decode_briefs), strict=True):
+        parts[key] = _part_of(rows)
+        restored.add(row for row in rows if row.status == Status.RESTORED and is_quick(row))
+        histories.add(residuals)
+        worst = worst_of([*residuals, worst])
+    images = sum(len(part.names) for part in parts.values())
+    left_out, instead = _corrections(store, job_id, parts)
+    again = _with_names(parts, {hash(key) for key, _ in left_out})
+    for key, (rows, _) in zip(again, map_parts(store, again, decode_briefs), strict=True):
+        parts[key] = _part_of([row for row in rows if version_of(row) not in left_out])
+    sums = [*(part.sums for part in parts.values()), sums_of(instead)]
+    failures = chain.from_iterable(each.failures for each in sums)
+    return Survey(
+        summary=summary_of(
+            job_id,
+            store.url,
+            sums,
+            to_do=inputs_to_do(store, Layout(job_id), parts, rows=images),
+            replaced=images - len(instead) - sum(len(part.names) for part in parts.values()),
+            restored_since=restored_since(store, job_id, failures),
+        ),
+        restored=tuple(row for row in restored.chosen if version_of(row) not in left_out),
+        histories=tuple(histories.chosen),
+        worst=tuple(worst),
+    )
+
+
+def worst_of(histories: Iterable[list[float]]) -> list[float]:
+    """Return the largest residual after each round; an image that needed fewer rounds than others keeps its last."""
+    known = [history for history in histories if history]
+    rounds = max(map(len, known), default=0)
+    padded = (history + history[-1:] * (rounds - len(history)) for history in known)
+    return [max(each) for each in zip(*padded, strict=True)]
+
+
+def _part_of(rows: list[Brief]) -> Part:
+    return Part(array("q", (hash(row.source_key) for row in rows)), sums_of(rows))
+
+
+def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[set[tuple[str, str]], list[Brief]]:
+    """Return the versions whose rows do not count, and rows of retries that count for some of them.
+
+    Only a failure can be of the former, or one of several rows of an input, or what was lost and failed in a retry.
+    """
+    failures = {version_of(row): row for part in parts.values() for row in part.sums.failures}
+    later = failed_since(store, job_id)
+    names = _several(parts) | {hash(key) for key, _ in later.keys() - failures.keys()}
+    found = (row for rows, _ in map_parts(store, _with_names(parts, names), decode_briefs) for row in rows)
+    rows = {version_of(row): row for row in found if hash(row.source_key) in names} | failures
+    lost = {version for version, row in rows.items() if row.status == Status.RESTORED and version in later}
+    counting = newest(store, job_id, [later[version] if version in lost else row for version, row in rows.items()])
+    instead = [row for row in counting if version_of(row) in lost]
+    return rows.keys() - set(map(version_of, counting)) | lost, instead
+
+
+def _several(parts: Mapping[str, Part]) -> set[int]:
+    """Return the hashes that come several times: of all inputs with several rows, and once in an age of two inputs."""
+    names = [np.frombuffer(part.names, np.int64) for part in parts.values()]
+    found, counts = np.unique(np.concatenate([np.empty(0, np.int64), *names]), return_counts=True)
+    return set(found[counts > 1].tolist())
+
+
+def _with_names(parts: Mapping[str, Part], names: Container[int]) -> list[str]:
+    """Return the keys of the parts that have a row of one of these names."""
+    return [key for key, part in parts.items() if any(name in names for name in part.names)]

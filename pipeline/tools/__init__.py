@@ -1,0 +1,1 @@
+"""Work on an archive beside restoring it."""

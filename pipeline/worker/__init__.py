@@ -1,0 +1,1 @@
+"""The worker: one shard from reading to commit."""

@@ -1,0 +1,235 @@
+"""A job's worker, built where it is to run: weights loaded once, stores opened there."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import torch
+
+import deqir
+from deqir.engine.chain_start import Span, span_of
+from deqir.gradients.optimise import Optimisation
+from deqir.pretrained.download import ModelError
+from deqir.pretrained.lpips import load_lpips
+from deqir.pretrained.real_esrgan import RealEsrgan, load_real_esrgan
+from deqir.protocols import LinearOperator
+from pipeline.config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
+from pipeline.degradation import scale_of
+from pipeline.errors import ConfigurationError, GuideError
+from pipeline.inputs.guides import Guidance, Guides
+from pipeline.inputs.job_operator import open_undoing
+from pipeline.inputs.make_operator import file_of
+from pipeline.inputs.reference import Reference
+from pipeline.inputs.side_files import Companions, index
+from pipeline.keys import Layout
+from pipeline.manifest.rows import JobFacts
+from pipeline.store import open_store
+
+from .read import Limits
+from .solve import Solver
+from .worker import ShardWorker
+from .write import Delivery
+
+
+def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWorker:
+    """Return the worker of a job, its stores opened and its prior loaded here.
+
+    Args:
+        job: The job as it was opened.
+        layout: Its keys.
+        prior_digest: SHA-256 of the weights it was opened with.
+
+    Raises:
+        ConfigurationError: This machine cannot do the job: no such device, no prior, or another one.
+    """
+    source = open_store(job.source, writable=False)
+    destination = open_store(job.destination, writable=True)
+    limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
+    degradation = job.result.degradation
+    told = file_of(degradation) is not None
+    file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
+    undoing = open_undoing(
+        degradation, file, noise=job.result.noise_taken, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
+    )
+    prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
+    settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
+    span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)
+    with model_errors():
+        prior.check_noise(span.noise)
+    return ShardWorker(
+        source=source,
+        destination=destination,
+        layout=layout,
+        facts=facts_of(job, layout.job_id, prior, span),
+        limits=limits,
+        undoing=undoing,
+        guides=open_guides(job, limits),
+        solver=Solver(
+            engine=deqir.Engine(prior, settings),
+            seed=job.result.seed,
+            samples=job.result.samples,
+            guidance=guidance_of(job.result, prior.device),
+            upscaler=upscaler_of(job.result, prior.device),
+        ),
+        delivery=Delivery(
+            destination=destination,
+            layout=layout,
+            output_format=job.result.output_format,
+            quality=job.result.quality,
+            reference=open_reference(job, limits),
+            samples=job.result.samples,
+            max_bytes=limits.max_bytes + 4 * limits.max_pixels,
+        ),
+        prefetch=job.runtime.prefetch,
+        writers=max(2, torch.get_num_threads()) if on_gpu else 2,
+    )
+
+
+def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
+    """Return where the network runs: on each GPU of an actor that has several to itself, else in one place.
+
+    Args:
+        runtime: The job's.
+        gpus: GPUs that this process sees; Ray shows an actor its own alone.
+
+    Raises:
+        ConfigurationError: There is none, and the job needs one.
+    """
+    device = runtime.device
+    if device.startswith("cuda") and not gpus:
+        raise ConfigurationError(
+            f"`device` {device} needs a GPU with CUDA, and torch finds none on this machine: say auto or cpu, or look "
+            "at the driver (nvidia-smi) and at torch, which has to be a build with CUDA"
+        )
+    if device.startswith("cuda:") and int(device.removeprefix("cuda:")) >= gpus:
+        raise ConfigurationError(f"`device` {device} is not there: the last GPU of this machine is cuda:{gpus - 1}")
+    own = min(int(runtime.gpus_per_actor), gpus)
+    return [f"cuda:{n}" for n in range(own)] if own > 1 and device in ("auto", "cuda") else [device]
+
+
+def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Prior:
+    """Return the job's prior on these devices, after making sure that it is the one of `open_job`."""
+    with model_errors():
+        priors = [deqir.load_prior(job.result.prior, device=device) for device in devices]
+    prior = priors[0] if len(priors) == 1 else deqir.replicate(priors)
+    if prior.digest != digest:
+        raise ConfigurationError(
+            f"prior {job.result.prior!r} has other weights here (SHA-256 {prior.digest[:16]}...) than where "
+            f"the job was opened ({digest[:16]}...); put the same prior on every machine"
+        )
+    return prior
+
+
+def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOperator) -> deqir.Settings:
+    """Return the job's settings as the method takes them."""
+    # A guide for colours alone is far off in all else, as is what chains start from by themselves.
+    far = result.guide is not None and result.guide_by == "colour" and result.start_noise is None
+    return deqir.Settings(
+        steps=result.steps,
+        eta=result.eta,
+        start_noise=operator.start_noise if far else result.start_noise,
+        end_noise=result.end_noise,
+        mode=result.mode,
+        surrogate=result.surrogate,
+        tolerance=result.tolerance,
+        max_rounds=result.max_rounds,
+        tile=result.tile,
+        overlap=result.overlap,
+        denoiser_batch=runtime.batch_size,
+    )
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Turn what is wrong with a network into what the user has to correct."""
+    try:
+        yield
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
+    """Return the guides, listed once, if the job has any."""
+    if job.result.guide_place is None:
+        return None
+    return Guides(
+        files=Companions.open(job.result.guide_place, name="guide", fault=GuideError, max_bytes=limits.max_bytes),
+        by=job.result.guide_by,
+        max_pixels=limits.max_pixels,
+    )
+
+
+def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
+    """Return how restorations are optimised, if they are.
+
+    Raises:
+        ConfigurationError: LPIPS is not here.
+    """
+    if not result.optimise:
+        return None
+    with model_errors():
+        lpips = load_lpips(device=str(device)) if result.looks else None
+    return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
+
+
+def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None:
+    """Return what makes the guides, if they are made here.
+
+    Raises:
+        ConfigurationError: It is not here.
+    """
+    with model_errors():
+        return load_real_esrgan(device=device) if result.guide == UPSCALER else None
+
+
+def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
+    """Return the originals, listed once, if the job has any."""
+    if job.reference is None:
+        return None
+    store, degradation = open_store(job.reference, writable=False), job.result.degradation
+    return Reference(
+        store=store,
+        keys=index(store),
+        max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
+        slack=scale_of(degradation) - 1,
+    )
+
+
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> JobFacts:
+    """Return what every row of the job repeats."""
+    result = job.result
+    parameters = result.degradation.model_dump(mode="json", exclude={"task"})
+    return JobFacts(
+        job_id=job_id,
+        task=result.degradation.task,
+        operator_parameters={name: str(value) for name, value in parameters.items()},
+        prior=prior.name,
+        prior_digest=prior.digest,
+        steps=span.steps,
+        eta=result.eta,
+        start_noise=span.noise,
+        seed=result.seed,
+        mode=result.mode,
+        device=device_name(prior.device),
+        dtype="float32",
+        software={
+            "deqir": deqir.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "pillow": version("pillow"),
+        },
+        guide=result.guide,
+        guide_by=None if result.guide is None else result.guide_by,
+        guide_sha256=result.upscaler_sha256,
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the rows say of the device: "cpu", or "cuda:0 NVIDIA H100"."""
+    if device.type != "cuda":
+        return str(device)
+    return f"{device} {torch.cuda.get_device_name(device)}"

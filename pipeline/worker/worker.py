@@ -1,0 +1,211 @@
+"""One shard from start to commit: read ahead, restore, write behind, and the part last."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from torch import Tensor
+
+from deqir import Tally
+from deqir.estimation import check_fit
+from deqir.hardware.memory import out_of_memory
+from pipeline.errors import ImageError, OutOfMemoryError, ProcessDiedError
+from pipeline.inputs.guides import Guides
+from pipeline.inputs.job_operator import Undoing
+from pipeline.inputs.noise import sigma_of
+from pipeline.inputs.side_files import Companion
+from pipeline.keys import Layout
+from pipeline.manifest.rows import JobFacts, conflicting, failed, refused, report_of, with_misfit
+from pipeline.manifest.schema import ManifestRow, Status, encode_part
+from pipeline.shards import ImageRef, Shard, ShardReport
+from pipeline.store import Store
+from pipeline.threads import map_ahead, threads
+
+from .read import Limits, Prepared, fetch, observe, read_guide, read_mask, read_picture
+from .solve import Restored, Solver, Unsolved
+from .write import ConflictError, Delivery
+
+WRITING_AHEAD: Final = 4
+"""Images a writer that may wait to be written, all samples counted, before the solver waits."""
+
+OnRow = Callable[[Status], None]
+Settle = Callable[[ManifestRow], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWorker:
+    """Runs shards of one job, one at a time. Holds no state between them.
+
+    Attributes:
+        source: Where the inputs are.
+        destination: Where the parts go; outputs go there through `delivery`.
+        layout: Keys of the parts.
+        facts: What every row of the job repeats.
+        limits: What an input may be at most.
+        undoing: The operator of each image.
+        guides: What restorations start from or are to be close to, if anything that is read.
+        solver: Restores images, on the calling thread.
+        delivery: Writes results, on threads behind the solver.
+        prefetch: Images read, checked and decoded ahead of the solver.
+        writers: Threads that encode and write.
+    """
+
+    source: Store
+    destination: Store
+    layout: Layout
+    facts: JobFacts
+    limits: Limits
+    undoing: Undoing
+    guides: Guides | None
+    solver: Solver
+    delivery: Delivery
+    prefetch: int
+    writers: int
+
+    @property
+    def name(self) -> str:
+        """Machine, device and process, for people who watch."""
+        return f"{platform.node()} {self.facts.device} process {os.getpid()}"
+
+    def run(self, shard: Shard, on_row: OnRow, /) -> ShardReport:
+        """Give every image of a shard its row, commit the shard by creating its part, return the counts.
+
+        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output that an
+        earlier attempt left is recognised. Whatever is raised leaves the shard uncommitted.
+
+        Args:
+            shard: What to do.
+            on_row: Called by the calling thread, with the status of each image that is done.
+
+        Raises:
+            JobError: The job is at fault, not an image.
+        """
+        began = time.monotonic()
+        if self.destination.head(self.layout.part(shard.id)) is not None:
+            return ShardReport(shard_id=shard.id, already_committed=True)
+        rows: list[ManifestRow] = []
+        tally = Tally()
+
+        def settle(row: ManifestRow) -> None:
+            rows.append(row)
+            on_row(Status(row.status))
+
+        self._restore(shard.images, shard.id, settle, tally)
+        return self.commit(shard.id, rows, tally, seconds=time.monotonic() - began)
+
+    def restore_alone(self, ref: ImageRef, shard_id: str, tally: Tally, /) -> ManifestRow:
+        """Return the row of one image of a shard, which `commit` is to be given; safe to repeat and to race, too.
+
+        Args:
+            ref: The image.
+            shard_id: Its shard.
+            tally: Counts what happens.
+
+        Raises:
+            JobError: The job is at fault, not the image.
+        """
+        rows: list[ManifestRow] = []
+        self._restore((ref,), shard_id, rows.append, tally)
+        (row,) = rows
+        return row
+
+    def give_up(self, ref: ImageRef, shard_id: str, /) -> ManifestRow:
+        """Return the row of an image that kills every process that restores it."""
+        error = ProcessDiedError(
+            "its process died twice while it was restored: it takes more memory than the machine has, or code below "
+            "Python crashed on it; Ray's logs of that time say which"
+        )
+        return failed(self.facts.begin(ref, shard_id=shard_id), error)
+
+    def commit(self, shard_id: str, rows: Sequence[ManifestRow], tally: Tally, /, *, seconds: float) -> ShardReport:
+        """Create the part of a shard of which every image has its row, and return the counts.
+
+        Args:
+            shard_id: The shard.
+            rows: Of all its images.
+            tally: What the solver did for them.
+            seconds: Wall time that they took.
+        """
+        began = time.monotonic()
+        ours = self.destination.create(self.layout.part(shard_id), encode_part(rows))
+        seconds += time.monotonic() - began
+        if not ours:
+            return ShardReport(shard_id=shard_id, already_committed=True, seconds=seconds)
+        return report_of(shard_id, rows, tally, worker=self.name, seconds=seconds)
+
+    def _restore(self, images: Sequence[ImageRef], shard_id: str, settle: Settle, tally: Tally) -> None:
+        """Bring every image to its end; `settle` gets each row, in the order in which they come."""
+        prepare = partial(self._prepare, shard_id=shard_id)
+        writing: deque[Future[ManifestRow]] = deque()
+        most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
+        with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
+            inputs = map_ahead(readers, prepare, images, ahead=self.prefetch)
+            for result in self.solver(_prepared(inputs, settle), tally, most=len(images)):
+                if isinstance(result, Unsolved):
+                    settle(failed(result.row, result.error))
+                else:
+                    writing.append(writers.submit(self._deliver, result))
+                while writing and (writing[0].done() or len(writing) > most):
+                    settle(writing.popleft().result())
+            for future in writing:
+                settle(future.result())
+
+    def _prepare(self, ref: ImageRef, *, shard_id: str) -> Prepared | ManifestRow:
+        """Return an image ready to be restored, or its row where that is already the end."""
+        row = self.facts.begin(ref, shard_id=shard_id)
+        if ref.refusal is not None:
+            return refused(row, ref.refusal_type, ref.refusal)
+        try:
+            self.delivery.check_keys(str(ref.output_key))
+            data, row = fetch(self.source, ref, row, self.limits)
+            mask, row = read_mask(self.undoing, row)
+            guide_file, row = read_guide(self.guides, row)
+            self.delivery.check_free(str(ref.output_key), row)
+            picture, row = read_picture(data, row, self.limits)
+            y, operator, row = observe(picture, self.undoing, mask, row, self.limits)
+            noise, guide = self.undoing.noise_of(y), self._fitted(guide_file, row)
+            row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
+        except ImageError as error:
+            return failed(row, error)
+        except ConflictError as error:
+            return conflicting(row, error)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = "reading it and looking at it needs more memory than there is; run with a smaller prefetch"
+            return failed(row, OutOfMemoryError(reason))
+        return Prepared(
+            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide
+        )
+
+    def _fitted(self, guide: Companion | None, row: ManifestRow) -> Tensor | None:
+        """Return an image's guide, if the job has guides, as its restoration is to be compared with it."""
+        if self.guides is None or guide is None or row.height is None or row.width is None:
+            return None
+        return self.guides.fitted(guide, height=row.height, width=row.width)
+
+    def _deliver(self, restored: Restored) -> ManifestRow:
+        """Return the row of an image that was restored, after writing it."""
+        try:
+            return self.delivery(restored)
+        except ImageError as error:
+            return failed(restored.row, error)
+        except ConflictError as error:
+            return conflicting(restored.row, error)
+
+
+def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:
+    """Yield those to be restored; the others are settled in passing."""
+    for item in inputs:
+        if isinstance(item, Prepared):
+            yield item
+        else:
+            settle(item)

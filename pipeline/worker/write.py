@@ -1,0 +1,202 @@
+"""An image's last third: encoded, stored at its key or found to be there already, and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deqir import metrics
+from deqir.operators import Colorization
+from deqir.sampling.samples import Samples
+from pipeline.config import OutputFormat
+from pipeline.errors import ImageTooLargeError, ObjectAccessError
+from pipeline.images.codec import decode, encode, read_provenance
+from pipeline.inputs.reference import Reference
+from pipeline.keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
+from pipeline.manifest import rows
+from pipeline.manifest.schema import ManifestRow
+from pipeline.planning.retry import base_of
+from pipeline.store import Store
+
+from .solve import Restored
+
+WHITE: Final = 16 / 255
+"""Spread that is white in a picture of it, images in [0, 1]; the same for all, so that pictures can be compared.
+
+With FFDNet half of the pixels have less than 3 of 255, and 99 in 100 less than 15, or 28 with 70 % of them missing.
+"""
+
+
+class ConflictError(Exception):
+    """The output key holds an object that this job did not make from this image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Writes restored images.
+
+    Attributes:
+        destination: Where to.
+        layout: Of the job, whose id is part of what the outputs carry to be known again.
+        output_format, quality: The file format.
+        reference: What to measure against, if anything.
+        samples: Of each image.
+        max_bytes: Bytes of a stored object that are read to see whose it is.
+    """
+
+    destination: Store
+    layout: Layout
+    output_format: OutputFormat
+    quality: int
+    reference: Reference | None
+    samples: int
+    max_bytes: int
+
+    def __call__(self, restored: Restored, /) -> ManifestRow:
+        """Write one image and return its row, which tells of what is stored, now or earlier.
+
+        Raises:
+            ImageError: The format cannot hold the image.
+            ConflictError: The key is taken by something else, which is left alone.
+        """
+        key, row = str(restored.prepared.ref.output_key), restored.row
+        began = time.perf_counter()
+        if restored.samples is not None:
+            self._write_samples(restored, restored.samples, key)
+        data = self._encoded(restored, restored.image)
+        encoded = time.perf_counter()
+        if not self.destination.create(key, data):
+            data = self._ours(key, row)
+        row = replace(
+            row,
+            output_key=key,
+            output_size=len(data),
+            output_sha256=hashlib.sha256(data).hexdigest(),
+            encode_seconds=encoded - began,
+            put_seconds=time.perf_counter() - encoded,
+        )
+        return rows.restored(self._measured(restored, data, row))
+
+    def _write_samples(self, restored: Restored, samples: Samples, key: str) -> None:
+        """Write the further samples, the mean of all and their spread; those of an earlier attempt are as good.
+
+        Raises:
+            ImageError: The format cannot hold them.
+            ConflictError: That attempt was made with another mask or guide.
+        """
+        spread = (samples.spread / WHITE - 1).expand(3, -1, -1)
+        images = (*samples.images[1:], samples.mean, spread)
+        for sample_key, image in zip(self._samples_of(key).all, images, strict=True):
+            if not self.destination.create(sample_key, self._encoded(restored, image)):
+                self._ours(sample_key, restored.row)
+
+    def _samples_of(self, key: str) -> SampleKeys:
+        return self.layout.samples_of(key, self.samples, extension=EXTENSIONS[self.output_format])
+
+    def check_keys(self, key: str) -> None:
+        """Raise UnsafeKeyError, before any time goes into an image, if its output or its samples cannot be stored.
+
+        The plan has looked at the output's key alone, and not at what the destination itself puts before it.
+        """
+        self.destination.check_new(key)
+        for sample_key in self._samples_of(key).all if self.samples > 1 else ():
+            check_output_key(sample_key, of="its samples")
+            self.destination.check_new(sample_key)
+
+    def check_free(self, key: str, row: ManifestRow) -> None:
+        """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
+        if self.destination.head(key) is not None:
+            self._ours(key, row)
+
+    def _encoded(self, restored: Restored, image: Tensor) -> bytes:
+        """Return the file of a result; grey that the network was given as three equal channels is grey again."""
+        prepared = restored.prepared
+        if len(prepared.y) == 1:
+            image = in_range(image)
+        elif len(prepared.picture.pixels) == 1:
+            image = image.mean(0, keepdim=True)
+        return encode(
+            image,
+            like=prepared.picture,
+            output_format=self.output_format,
+            quality=self.quality,
+            provenance=self._provenance(restored.row),
+        )
+
+    def _provenance(self, row: ManifestRow) -> str:
+        """Return what an output carries that is made of what a row says was read."""
+        return provenance(self.layout.job_id, str(row.source_sha256), mask=row.mask_sha256, guide=row.guide_sha256)
+
+    def _ours(self, key: str, row: ManifestRow) -> bytes:
+        """Return the object at a taken key, if a run or a retry of this job made it from these very files.
+
+        Raises:
+            ConflictError: Somebody else did, or it cannot be seen who.
+        """
+        try:
+            data = self.destination.get(key, limit=self.max_bytes)
+        except ImageTooLargeError:
+            found = f"more than {self.max_bytes} bytes"
+        except ObjectAccessError as error:
+            found = f"something that cannot be looked at ({error})"
+        else:
+            carried = read_provenance(data)
+            if carried is not None and _of_any_try(carried) == _of_any_try(self._provenance(row)):
+                return data
+            found = f"an image of another job, input, mask or guide ({carried})" if carried else "something else"
+        raise ConflictError(
+            f"{self.destination.url}/{key} is taken: it holds {found}, which was left alone; "
+            "restore into another destination to keep both"
+        )
+
+    def _measured(self, restored: Restored, stored: bytes, row: ManifestRow) -> ManifestRow:
+        """Return the row with PSNR and SSIM of the written 8-bit values, where there is an original."""
+        if self.reference is None:
+            return row
+        original = self.reference.original_of(restored.prepared.ref.key, tuple(restored.image.shape))
+        if original is None:
+            return row
+        output, start = (_values(data) for data in (stored, self._encoded(restored, restored.start)))
+        given = restored.prepared.picture.pixels.expand(3, -1, -1)
+        return replace(
+            row,
+            psnr=_finite(metrics.psnr(output, original[None])),
+            psnr_given=_finite(metrics.psnr(given[None], original[None])) if given.shape == original.shape else None,
+            psnr_start=_finite(metrics.psnr(start, original[None])),
+            ssim=_finite(metrics.ssim(output, original[None])),
+        )
+
+
+def in_range(image: Tensor) -> Tensor:
+    """Return an image, shape (3, H, W), with its colours as near to its grey as they must be to lie in [-1, 1].
+
+    Clipping them instead would change the grey, which is what is known of a picture that was coloured.
+    """
+    grey = Colorization()(image[None])[0].clamp(-1, 1)
+    colour = image - grey
+    room = torch.where(colour > 0, 1 - grey, 1 + grey)
+    share = (room / colour.abs().clamp(min=1e-12)).clamp(max=1).amin(0)
+    return grey + share * colour
+
+
+def _of_any_try(provenance: str) -> str:
+    """Return what an output carries, with the id of the job itself in place of that of one of its retries."""
+    job_id, colon, files = provenance.partition(":")
+    return f"{base_of(job_id)}{colon}{files}"
+
+
+def _values(data: bytes) -> Tensor:
+    """Return the pixels of a file of ours, shape (1, 3, H, W)."""
+    return decode(data, max_pixels=2**62).pixels.expand(3, -1, -1)[None]
+
+
+def _finite(measure: Tensor) -> float | None:
+    """Return a measure of one image; None where it has no value: PSNR of equal images, SSIM of tiny ones."""
+    value = float(measure)
+    return value if math.isfinite(value) else None
