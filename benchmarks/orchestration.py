@@ -180,7 +180,7 @@ def overhead(server: Server, folder: Path, *, shards: int) -> list[Figure]:
     from flows.environment import prepare_prefect
 
     prepare_prefect()
-    from flows import restore
+    from flows.flow import restore_archive as restore
     from pipeline.config import RestoreJob
 
     job = RestoreJob.model_validate(

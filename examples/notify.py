@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from prefect.blocks.webhook import Webhook
 
-from flows.deploy import Deployment, run_deploy
-from flows.request import location
+from flows.deployment.deploy import Deployment, run_deploy
+from flows.options.request import location
 from pipeline.config import RestoreJob
 
 

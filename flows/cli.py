@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from . import degradation_options as what
-from . import options as o
-from . import result_options as how
-from . import runtime_options as run
-from . import watch_options as w
-from .exits import exit_status
-from .models import models
-from .operating import deploy, doctor
+from .commands.models import models
+from .commands.operate import deploy, doctor
+from .display.exit_status import exit_status
+from .options import degradation as what
+from .options import options as o
+from .options import result as how
+from .options import runtime as run
+from .options import watch as w
 
 
 class Commands(TyperGroup):
@@ -122,9 +122,9 @@ def restore(
 ) -> None:
     """Restore every image below SRC into DST. Running the same command again resumes."""
     with exit_status(Console(stderr=True)):
-        from .preview import run_preview
-        from .request import restore_job
-        from .run import run_restore
+        from .commands.dry_run import run_preview
+        from .commands.restore import run_restore
+        from .options.request import restore_job
 
         job = restore_job(
             source=source,
@@ -155,7 +155,7 @@ def retry(
 ) -> None:
     """Try again, with a job's settings, what it could not restore, and what is gone from DST though it was restored."""
     with exit_status(Console(stderr=True)):
-        from .run import run_retry
+        from .commands.restore import run_retry
 
         run_retry(archive, job_id=job, runtime=o.chosen(run.RUNTIME, context), as_json=as_json, verbose=verbose)
 
@@ -180,8 +180,8 @@ def degrade(
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     with exit_status(Console(stderr=True)):
-        from .degrade import run_degrade
-        from .request import degradation_of
+        from .commands.degrade import run_degrade
+        from .options.request import degradation_of
 
         degradation = degradation_of(o.chosen(what.DEGRADATION, context))
         run_degrade(source, destination, degradation, noise=noise, max_pixels=max_pixels)
@@ -193,7 +193,7 @@ def estimate(
 ) -> None:
     """Show what the images below SRC tell of what was done to them: noise, blur, enlarging, JPEG, scratches."""
     with exit_status(Console(stderr=True)):
-        from .estimate import run_estimate
+        from .commands.estimate import run_estimate
 
         run_estimate(source, masks=masks, max_pixels=max_pixels, as_json=as_json)
 
@@ -202,7 +202,7 @@ def estimate(
 def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json = False) -> None:
     """Show where the jobs of an archive stand, from their plans and manifests alone."""
     with exit_status(Console(stderr=True)):
-        from .status import show_status
+        from .commands.status import show_status
 
         show_status(archive, job_id=job, as_json=as_json)
 
@@ -220,7 +220,7 @@ def watch(
 ) -> None:
     """Start runs of a deployment for new objects in its source, until SIGTERM or SIGINT."""
     with exit_status(Console(stderr=True)):
-        from .watching import run_watch
+        from .commands.watch import run_watch
 
         run_watch(
             deployment=deployment,

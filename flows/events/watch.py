@@ -18,13 +18,13 @@ from pipeline.errors import ConfigurationError
 from pipeline.store import open_store
 from pipeline.threads import threads
 
-from .batching import BatchRule
-from .inbox import Inbox
-from .polling import Poller
-from .runs import Deployment, Runs, open_runs
-from .scope import Scope
-from .starting import Starter
-from .steps import Problems, TryLaterError, repeat
+from .inbox.batch_rule import BatchRule
+from .inbox.inbox import Inbox
+from .repeat import Problems, TryLaterError, repeat
+from .runs.runs import Deployment, Runs, open_runs
+from .runs.starter import Starter
+from .sources.polling import Poller
+from .sources.scope import Scope
 
 Loop = Callable[[], None]
 
@@ -97,12 +97,12 @@ def sources(
         ConfigurationError: One cannot.
     """
     if settings.queue is not None:
-        from .sqs import Queue
+        from .sources.sqs import Queue
 
         queue = Queue.open(settings.queue, inbox=inbox, scope=Scope.of(deployment.source))
         yield partial(repeat, "receiving from the queue", queue, stop, problems)
     if settings.webhook is not None:
-        from .webhook import Guard, Receiver, listen, serve
+        from .sources.webhook import Guard, Receiver, listen, serve
 
         scope = Scope.of(deployment.source)
         guard = Guard(token=settings.token, secret=settings.secret)

@@ -86,7 +86,7 @@ def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, de
 @pytest.fixture
 def deployed(place) -> str:
     """A deployment of that place with a pool of its own."""
-    from flows.deploy import Deployment, run_deploy
+    from flows.deployment.deploy import Deployment, run_deploy
 
     job = RestoreJob.model_validate(
         {"source": f"{place}/in", "destination": f"{place}/out", "runtime": {"executor": "local"}}

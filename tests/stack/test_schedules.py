@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.findings import Health
+from flows.doctor.findings import Health
 from pipeline.config import RestoreJob
 from tests.flows.live import free_port, started, within
 
@@ -44,9 +44,9 @@ def without_scheduler(tmp_path: Path) -> Iterator[None]:
 
 
 def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_scheduler, tmp_path: Path) -> None:
-    from flows.deploy import Deployment, run_deploy
-    from flows.doctor import findings
-    from flows.schedules import schedule_of
+    from flows.deployment.deploy import Deployment, run_deploy
+    from flows.deployment.schedules import schedule_of
+    from flows.doctor.doctor import findings
 
     schedule = schedule_of(cron="* * * * *", interval=None, rrule=None, timezone=None)
     job = RestoreJob(source=str(tmp_path / "in"), destination=str(tmp_path / "out"))

@@ -18,8 +18,8 @@ import boto3
 import httpx
 import pytest
 
-from flows.events.inbox import Inbox
-from flows.events.records import Batch
+from flows.events.inbox.inbox import Inbox
+from flows.events.inbox.records import Batch
 from tests.flows.conftest import ROOT, command
 from tests.flows.events.prefect_api import PrefectApi
 from tests.servers import S3Server, moto

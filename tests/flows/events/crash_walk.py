@@ -21,11 +21,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.events.batching import BatchRule
-from flows.events.inbox import Inbox
-from flows.events.records import Entry
-from flows.events.runs import Runs, open_runs
-from flows.events.starting import Starter
+from flows.events.inbox.batch_rule import BatchRule
+from flows.events.inbox.inbox import Inbox
+from flows.events.inbox.records import Entry
+from flows.events.runs.runs import Runs, open_runs
+from flows.events.runs.starter import Starter
 from pipeline.store import open_store
 
 WATCHED = (

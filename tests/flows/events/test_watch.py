@@ -15,7 +15,7 @@ import pytest
 from tests.flows.conftest import ROOT, command
 from tests.flows.events.conftest import SECRET, TOKEN, Notified, Watcher, Watchers
 from tests.flows.events.prefect_api import PrefectApi, keys_of
-from tests.flows.events.test_messages import s3_event
+from tests.flows.events.sources.test_messages import s3_event
 from tests.servers import weed
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -150,7 +150,7 @@ def test_killed_between_any_two_lines_every_key_is_in_one_run(
 
 def test_the_watcher_leaves_torch_and_ray_alone() -> None:
     """It is to run beside a queue, in a small container."""
-    look = "import sys, flows.events.watch, flows.events.sqs, flows.events.webhook; print(*sys.modules)"
+    look = "import sys, flows.events.watch, flows.events.sources.sqs, flows.events.sources.webhook; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "ray", "pyarrow", "PIL", "diffusers"} & set(modules.stdout.split())
 

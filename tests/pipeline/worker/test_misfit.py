@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from skimage import data
 
-from flows.summary import facts
+from flows.display.summary import facts
 from pipeline.reporting.summary import summary_of, sums_of
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.shard_runs import run

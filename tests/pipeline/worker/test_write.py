@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flows.summary import facts
+from flows.display.summary import facts
 from pipeline.reporting.summary import summary_of, sums_of
 from pipeline.worker.write import in_range
 from tests.pipeline.archive import image_bytes, pixels, put

@@ -1,0 +1,1 @@
+"""Commands: the body of each command of `deqir`."""

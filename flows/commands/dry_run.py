@@ -1,0 +1,60 @@
+"""`deqir restore --dry-run`: what a run would do, in one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.display.summary import counted, plain
+
+from .empty_source import refuse_empty
+from .restore import prepared
+
+if TYPE_CHECKING:
+    from pipeline.config import RestoreJob
+    from pipeline.job.dry_run import Preview
+
+SHOWN: Final = 12
+
+
+def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
+    """Print what a run of a job would do; nothing is written, and neither Ray nor a network is started.
+
+    Raises:
+        ConfigurationError: The job would be refused.
+        StoreUnavailableError: A store does not answer.
+    """
+    prepared(verbose=verbose)
+    from pipeline.job.dry_run import preview
+
+    refuse_empty(job)
+    found, output = preview(job), Console()
+    if as_json:
+        output.out(json.dumps(asdict(found), indent=2), highlight=False)
+        return
+    table = Table(title=f"job {found.job_id}: nothing was written", show_header=False, title_justify="left")
+    for name, value in lines(found):
+        table.add_row(plain(name), plain(value))
+    output.print(table)
+
+
+def lines(found: Preview) -> list[tuple[str, str]]:
+    """Return what there is to say of it, as pairs of a name and a value."""
+    told = [
+        ("inputs, in every version", f"{found.inputs:,}"),
+        ("done by earlier runs", f"{found.done:,}"),
+        ("to be restored", f"{found.to_restore:,}, in {counted(found.shards, 'shard')}"),
+    ]
+    if found.taken:
+        told.append(
+            ("outputs that are there", f"{found.taken:,}: conflicts, unless a run of this job that died left them")
+        )
+    for each in found.refused[:SHOWN]:
+        told.append((f"not restored: {each.ending}", f"{each.count:,}: {each.reason.partition(';')[0]}"))
+    if more := sum(each.count for each in found.refused[SHOWN:]):
+        told.append(("not restored: others", f"{more:,}"))
+    return told

@@ -1,0 +1,66 @@
+"""A source without any image: at the command line a mistake, told before anything of the job is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from flows.display.summary import endings_in_words
+from pipeline.errors import ConfigurationError, StoreAccessError
+
+if TYPE_CHECKING:
+    from pipeline.config import RestoreJob
+
+
+def refuse_empty(job: RestoreJob) -> None:
+    """Refuse a job whose source holds nothing that is an image by its name, unless an earlier run has begun it.
+
+    Raises:
+        ConfigurationError: It does, or its places cannot be used.
+        StoreUnavailableError: A store does not answer.
+    """
+    from pipeline.job.identity import identity_of
+    from pipeline.keys import INTERNAL, Layout, has_image_name
+    from pipeline.places import with_places
+    from pipeline.reporting.file_endings import ending_of, most_frequent
+    from pipeline.store import open_store
+
+    job = with_places(job)
+    source = open_store(job.source, writable=False)
+    if job.retry:
+        return
+    endings = Counter[str]()
+    for info in source.list():
+        if info.key.startswith(INTERNAL):
+            continue
+        if has_image_name(info.key):
+            return
+        endings[ending_of(info.key)] += 1
+    with suppress(StoreAccessError):  # as where the destination is not there yet
+        record = Layout(identity_of(job).job_id).job()
+        if open_store(job.destination, writable=False).head(record) is not None:
+            return
+    raise no_image_in(source.url, most_frequent(endings)) if endings else nothing_in(source.url)
+
+
+def nothing_in(source: str) -> ConfigurationError:
+    """Return what to raise for a source that holds nothing."""
+    return ConfigurationError(
+        f"the source {source} holds no object, so that there is nothing to restore; correct its name, or put the "
+        "images there"
+    )
+
+
+def no_image_in(source: str, endings: Mapping[str, int]) -> ConfigurationError:
+    """Return what to raise for a source in which nothing is an image by its name.
+
+    Args:
+        source: Which.
+        endings: How often the most frequent endings of its names come.
+    """
+    return ConfigurationError(
+        f"the source {source} holds no image, no name that ends in .jpg, .jpeg, .jpe, .jfif, .png or .webp, but "
+        f"{endings_in_words(endings)}; convert what is there, or correct the source"
+    )

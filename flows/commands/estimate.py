@@ -1,0 +1,79 @@
+"""`deqir estimate`: what the images of an archive tell of what was done to them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from flows.credentials import take_credentials_for
+from flows.display.exit_status import Exit
+from flows.display.summary import plain
+from flows.display.text_table import columns
+from flows.options.request import location
+
+if TYPE_CHECKING:
+    from deqir.estimation import Estimate
+    from pipeline.tools.estimate import Estimated
+
+UNKNOWN: Final = "?"
+HEADINGS: Final = ("size", "noise", "blur", "scale", "JPEG", "damage", "image")
+MEANING: Final = "Noise of 255, blur in pixels, nine in ten in the brackets; ?: it does not tell."
+
+
+def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_json: bool) -> None:
+    """Print what can be read off each image; with status 3 if any could not be read or its mask not be written.
+
+    Raises:
+        ConfigurationError: A place cannot be used, or there is no image.
+    """
+    from pipeline.tools.estimate import estimate
+
+    source, masks = location(source), masks and location(masks)
+    take_credentials_for(source, masks)
+    images = list(estimate(source, masks=masks, max_pixels=max_pixels))
+    faults = [image for image in images if image.error is not None]
+    if as_json:
+        Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)
+    else:
+        for line in table(images):
+            Console().print(line, soft_wrap=True)  # a narrow terminal folds it; nothing is cut
+    for image in faults:
+        Console(stderr=True).print(plain(f"{image.key}: {image.error}"), soft_wrap=True)
+    if faults:
+        sys.exit(Exit.SOME_FAILED)
+
+
+def table(images: list[Estimated]) -> list[Text]:
+    """Return a heading, a line for each image, in columns, and what they mean; "?" where an image does not tell.
+
+    The name is the last column, so that a long one, which a terminal folds, leaves the others in place.
+    """
+    return [*columns([HEADINGS, *map(cells, images)], left=[len(HEADINGS) - 1]), Text(MEANING)]
+
+
+def cells(image: Estimated) -> tuple[str, ...]:
+    """Return what the columns say of an image."""
+    if image.width is None:
+        return ("not read", *[""] * (len(HEADINGS) - 2), image.key)
+    return (
+        f"{image.width} x {image.height}",
+        interval(image.noise.sigma if image.noise else None, 255),
+        interval(image.blur, 1),
+        f"{image.upscaling.scale:g}" if image.upscaling else UNKNOWN,
+        str(image.jpeg.quality) if image.jpeg else UNKNOWN,
+        f"{image.damage:.2%}" if image.damage is not None else UNKNOWN,
+        image.key,
+    )
+
+
+def interval(estimate: Estimate | None, unit: float) -> str:
+    """Return an estimate with its interval."""
+    if estimate is None:
+        return UNKNOWN
+    value, low, high = (unit * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.1f} ({low:.1f}-{high:.1f})"

@@ -1,0 +1,175 @@
+"""`deqir models`: the networks at hand, and how to get those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.display.exit_status import exit_status
+from flows.display.text_table import columns
+from pipeline.errors import ConfigurationError, JobError
+
+if TYPE_CHECKING:
+    from deqir.priors import Imported
+
+models = typer.Typer(help="List, show, fetch or import the networks.", no_args_is_help=True)
+
+Name: TypeAlias = Annotated[
+    str, typer.Argument(metavar="NAME", help="As `deqir models list` names it; show also takes a prior's folder.")
+]
+
+Checkpoint: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A checkpoint, or the directory of a UNet2DModel or its pipeline.")
+]
+NewName: TypeAlias = Annotated[
+    str, typer.Option("--name", help="What `--prior` is to call it; with a slash, the folder to write instead.")
+]
+Licence: TypeAlias = Annotated[str, typer.Option("--licence", help="Terms of the weights, in words.")]
+Heads: TypeAlias = Annotated[int | None, typer.Option("--num-heads", help="Of the attention (adm).")]
+HeadChannels: TypeAlias = Annotated[
+    int | None, typer.Option("--num-head-channels", help="Of the attention (adm); usually 64.")
+]
+NewOrder: TypeAlias = Annotated[
+    bool | None, typer.Option("--use-new-attention-order/--use-old-attention-order", help="Of the attention (adm).")
+]
+Steps: TypeAlias = Annotated[
+    int | None, typer.Option("--diffusion-steps", help="Of the training (not for denoisers); usually 1000.")
+]
+ImageSize: TypeAlias = Annotated[
+    int | None, typer.Option("--image-size", help="Side of the training images in pixels (not for denoisers).")
+]
+MaxNoise: TypeAlias = Annotated[
+    float | None, typer.Option("--max-noise", help="Strongest noise of the training, of 1 (ffdnet, drunet).")
+]
+HARDLY_A_DENOISER: Final = 0.7
+
+
+class CheckpointKind(StrEnum):
+    """Who wrote a checkpoint."""
+
+    ADM = "adm"
+    DDPM = "ddpm"
+    DIFFUSERS = "diffusers"
+    FFDNET = "ffdnet"
+    DRUNET = "drunet"
+
+
+class NoiseScheduleName(StrEnum):
+    """How the noise of a training grew."""
+
+    LINEAR = "linear"
+    SCALED_LINEAR = "scaled_linear"
+    COSINE = "cosine"
+
+
+KindOption: TypeAlias = Annotated[
+    CheckpointKind | None, typer.Option("--kind", help="Of the checkpoint; without it, what its keys tell.")
+]
+Schedule: TypeAlias = Annotated[
+    NoiseScheduleName | None, typer.Option("--noise-schedule", help="Of the training (not for denoisers).")
+]
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the networks that are known or in the cache."""
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir.models import available_models
+
+        table = Table("name", "use", "here", "licence", "source")
+        for model in available_models():
+            here, source = ("yes", model.source) if model.here else ("no", f"run: deqir models fetch {model.name}")
+            table.add_row(model.name, model.use, here, model.licence, source)
+        Console().print(table)
+
+
+@models.command("show")
+def show_model(name: Name) -> None:
+    """Show what is known of one network, after checking that its weights are whole."""
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir.models import describe_model
+
+        facts = [(field, str(value)) for field, value in describe_model(name).items()]
+        for line in columns(facts, left=(0, 1)):
+            Console().print(line, soft_wrap=True)  # to be copied, such as the digest: nothing is cut
+
+
+@models.command("fetch")
+def fetch_model(name: Name) -> None:
+    """Download a network into the cache, unless it is there, and check it."""
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir import models as known
+
+        Console().print(f"{name} is in {known.fetch_model(name)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@models.command("import")
+def import_model(
+    file: Checkpoint,
+    name: NewName,
+    kind: KindOption = None,
+    licence: Licence = "not stated",
+    num_heads: Heads = None,
+    num_head_channels: HeadChannels = None,
+    use_new_attention_order: NewOrder = None,
+    noise_schedule: Schedule = None,
+    diffusion_steps: Steps = None,
+    image_size: ImageSize = None,
+    max_noise: MaxNoise = None,
+) -> None:
+    """Make a prior of a checkpoint: guided-diffusion (adm), DDPM, diffusers, FFDNet or DRUNet.
+
+    No code in the file is run. What the file does not say is taken as is usual, and told; the options say otherwise.
+    """
+    with exit_status(Console(stderr=True)), model_errors():
+        from deqir.priors import Facts, import_prior
+
+        facts = Facts(
+            num_heads=num_heads,
+            num_head_channels=num_head_channels,
+            use_new_attention_order=use_new_attention_order,
+            noise_schedule=noise_schedule.value if noise_schedule else None,
+            diffusion_steps=diffusion_steps,
+            image_size=image_size,
+            max_noise=max_noise,
+        )
+        show_imported(import_prior(file, name=name, kind=kind.value if kind else None, licence=licence, facts=facts))
+
+
+def show_imported(imported: Imported) -> None:
+    """Print what a checkpoint became, and whether it works."""
+    assumed, left = ", ".join(imported.assumed), imported.remaining_noise
+    lines = [f"{imported.card.name} ({imported.kind}) is in {imported.directory}"]
+    if assumed:
+        lines.append(f"taken for granted, as the file does not say it: {assumed}")
+    lines.append(f"of noise of 0.1 on a drawn test picture it leaves {left:.0%}")
+    if not left < HARDLY_A_DENOISER:
+        why = "is all that true which was taken for granted?" if assumed else "is the file what it should be?"
+        lines.append(f"warning: that is hardly a denoiser; {why}")
+    for line in lines:
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Turn what deqir says of a network or a download into our own errors.
+
+    Raises:
+        ConfigurationError: No such network, or it is not whole.
+        JobError: It could not be downloaded.
+    """
+    from deqir.pretrained.download import DownloadError, ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise ConfigurationError(str(error)) from error
+    except DownloadError as error:
+        raise JobError(str(error)) from error

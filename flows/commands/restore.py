@@ -1,0 +1,116 @@
+"""What `deqir restore` does around the flow: check first, show where it stands, print the summary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from flows.credentials import take_credentials
+from flows.display.exit_status import Exit
+from flows.display.progress import Standing, display, watching
+from flows.display.summary import as_data, print_summary
+from flows.environment import prepare_prefect
+from flows.flow.logs import log_to
+
+from .empty_source import no_image_in, nothing_in, refuse_empty
+
+if TYPE_CHECKING:
+    from pipeline.config import RestoreJob
+    from pipeline.reporting.summary import JobSummary
+
+
+def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
+    """Run the flow in this process, with a display on standard error and the summary on standard output.
+
+    Ends the process with status 3 if some images were not restored, by no retry of the job either, and not replaced by
+    one that was.
+
+    Raises:
+        ConfigurationError: Something the user has to correct, such as a source that holds nothing; said before Ray
+            starts, and before Prefect does unless it holds the credentials.
+        JobError: The job stopped.
+    """
+    run_prepared(job, prepared(verbose=verbose), as_json=as_json)
+
+
+def run_retry(
+    destination: str, *, job_id: str | None, runtime: Mapping[str, Any], as_json: bool, verbose: bool
+) -> None:
+    """Run the job that tries again what an earlier one could not restore, as `run_restore` does.
+
+    Args:
+        destination, job_id, runtime: As for `retry_job`.
+        as_json, verbose: As for `run_restore`.
+
+    Raises:
+        ConfigurationError: As for `retry_job` and `run_restore`.
+        JobError: The job stopped.
+    """
+    from .retry import retry_job
+
+    messages = prepared(verbose=verbose)
+    run_prepared(retry_job(destination, job_id=job_id, runtime=runtime), messages, as_json=as_json)
+
+
+def prepared(*, verbose: bool) -> Console:
+    """Make ready for the first store that is opened, and return where messages go.
+
+    Raises:
+        ConfigurationError: The block that is to hold the credentials is not there or does not, or no server answers.
+    """
+    messages = Console(stderr=True)
+    log_to(messages, verbose=verbose)
+    prepare_prefect()
+    take_credentials()
+    return messages
+
+
+def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
+    """Run the flow, print its summary and end the process with the status that goes with it."""
+    output, last = Console(), LastStanding()
+    with watching(last):
+        summary = restore_with_display(job, messages)
+    if not (last.total or job.retry):  # a job that an earlier run began, with nothing then either
+        raise nothing_in(job.source)
+    if as_json:
+        output.out(json.dumps(as_data(summary) | {"done_in_this_run": last.fresh}, indent=2), highlight=False)
+    else:
+        if not last.fresh:
+            output.print(f"nothing was left to restore: this job had done all {summary.images:,} images before")
+        print_summary(output, summary)
+    if 0 < summary.images == summary.not_images and not job.retry:  # begun by a deployed run, which skips them all
+        raise no_image_in(job.source, summary.endings)
+    if summary.failures:
+        sys.exit(Exit.SOME_FAILED)
+
+
+def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
+    """Run the flow and show on `console` where it stands."""
+    from pipeline.job.job import open_job
+
+    refuse_empty(job)
+    open_job(job)
+    from flows.server import check_server  # imports Prefect, after what can be said without
+
+    check_server()
+    with display(console, f"restoring {job.source}") as show, watching(show):
+        from flows.flow.restore_archive import restore_archive
+
+        return restore_archive.with_options(retries=0)(job)  # whoever waits here decides about another try
+
+
+@dataclass(slots=True)
+class LastStanding:
+    """Remembers how many images the job has and the run did."""
+
+    total: int = 0
+    fresh: int = 0
+
+    def __call__(self, standing: Standing) -> None:
+        self.total = standing.total
+        self.fresh = standing.fresh

@@ -1,0 +1,81 @@
+"""`deqir retry`: once more what a job could not restore, with the settings that it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flows.options.request import given, location, option_errors
+
+if TYPE_CHECKING:
+    from pipeline.config import RestoreJob
+
+
+def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> RestoreJob:
+    """Return the job that tries again what an earlier one recorded as failed or in conflict.
+
+    Args:
+        destination: Of the earlier job.
+        job_id: Its id, or that of one of its retries; None: the only one that there is.
+        runtime: How the work is done this time; an option that is None stays as recorded.
+
+    Raises:
+        ConfigurationError: No such job, several to choose from, one of another destination, one that is another by now,
+            or a value out of its range.
+    """
+    from pipeline.config import RestoreJob
+    from pipeline.errors import ConfigurationError
+    from pipeline.job.job import find_jobs, recorded_job
+    from pipeline.planning.retry import base_of
+
+    archive = location(destination, name="DST")
+    jobs = sorted({base_of(each) for each in find_jobs(archive)})
+    if job_id is None and len(jobs) != 1:
+        known = f"several jobs, name one with --job: {', '.join(jobs)}" if jobs else "no job"
+        raise ConfigurationError(f"{archive} holds {known}")
+    asked = base_of(job_id) if job_id is not None else jobs[0]
+    recorded = recorded_job(archive, asked)
+    check_destination(archive, asked, recorded)
+    settings = recorded.model_dump() | {"retry": True, "runtime": recorded.runtime.model_dump() | given(runtime)}
+    with option_errors():
+        job = RestoreJob.model_validate(settings)
+    check_identity(asked, job)
+    return job
+
+
+def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
+    """Raise ConfigurationError where a job was recorded for another place: a retry of it would write there.
+
+    Args:
+        archive: Where its record was found.
+        job_id: Its id.
+        recorded: The record.
+    """
+    from pipeline.errors import ConfigurationError
+    from pipeline.places import place
+
+    if (here := place(archive)) != recorded.destination:
+        raise ConfigurationError(
+            f"job {job_id} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
+            f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "
+            "back to it first. A job of another destination is another job, begun by deqir restore"
+        )
+
+
+def check_identity(job_id: str, job: RestoreJob) -> None:
+    """Raise ConfigurationError where recorded settings are another job by now, whose failures would be tried.
+
+    Args:
+        job_id: The id that they were recorded under.
+        job: The settings.
+    """
+    from pipeline.errors import ConfigurationError
+    from pipeline.job.identity import identity_of
+    from pipeline.places import with_places
+
+    if (now := identity_of(with_places(job)).job_id) != job_id:
+        raise ConfigurationError(
+            f"job {job_id} cannot be tried again here, where its settings make another job, {now}: other weights of "
+            f"the prior {job.result.prior}, another mask or picture of a blur, a link that leads elsewhere or another "
+            "version of deqir do that. Retry with what the job was begun with, or restore into another destination"
+        )

@@ -1,0 +1,74 @@
+"""`deqir status`: where the jobs of an archive stand, from their plans and manifests alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from flows.credentials import take_credentials_for
+from flows.display.summary import as_data, notes, plain, print_summary
+from flows.display.text_table import columns
+from flows.options.request import location
+
+if TYPE_CHECKING:
+    from pipeline.reporting.summary import JobSummary
+
+HEADINGS: Final = ("job", "last row (UTC)", "images", "to do", "restored", "failed", "skipped", "conflict", "PSNR")
+NAMES: Final = (0, 1)
+"""Columns that are no numbers."""
+WHERE_ANY: Final = ("to do", "conflict")
+"""Columns that are shown where some job has a number there."""
+
+
+def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
+    """Print a line for each job, or one job with its failures.
+
+    Raises:
+        ConfigurationError: No such archive, no job in it, or none of that id; or as for `take_credentials_for`.
+    """
+    from pipeline.errors import ConfigurationError
+    from pipeline.job.job import find_jobs, summarise
+
+    destination = location(archive)
+    take_credentials_for(destination)
+    jobs = find_jobs(destination)
+    if not jobs:
+        raise ConfigurationError(f"{destination} holds no job; was it the destination of deqir restore?")
+    if job_id is not None and job_id not in jobs:
+        raise ConfigurationError(f"{destination} holds no job {job_id}; there are: {', '.join(jobs)}")
+    summaries = [summarise(destination, each) for each in jobs if job_id in (None, each)]
+    console = Console()
+    if as_json:
+        console.out(json.dumps([as_data(summary) for summary in summaries], indent=2), highlight=False)
+    elif job_id is not None:
+        print_summary(console, summaries[0])
+    else:
+        for line in overview(summaries):
+            console.print(line, soft_wrap=True)  # a narrow terminal folds it; nothing is cut
+        for summary in summaries:
+            for note in notes(summary):
+                console.print(plain(f"{summary.job_id}: {note}"), soft_wrap=True)
+
+
+def overview(summaries: list[JobSummary]) -> list[Text]:
+    """Return a heading and a line for each job, in columns; PSNR in dB.
+
+    They are 80 characters wide for up to 999,999 images, and 6 more where there are both conflicts and images to do.
+    """
+    rows = [HEADINGS, *map(cells, summaries)]
+    shown = [n for n, name in enumerate(HEADINGS) if name not in WHERE_ANY or any(row[n] != "0" for row in rows[1:])]
+    return columns([tuple(row[n] for n in shown) for row in rows], left=NAMES)
+
+
+def cells(summary: JobSummary) -> tuple[str, ...]:
+    """Return what the columns say of a job."""
+    counts = (summary.images, summary.to_do, summary.restored, summary.failed, summary.skipped, summary.conflicts)
+    return (
+        summary.job_id,
+        f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",
+        *(f"{count:,}" for count in counts),
+        "" if summary.psnr is None else f"{summary.psnr:.2f}",
+    )

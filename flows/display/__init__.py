@@ -1,0 +1,1 @@
+"""Display on a terminal: summaries, progress, exit status."""

@@ -1,0 +1,138 @@
+"""A job's summary in words and rows, for the console, for Prefect's pages and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.options.options import in_options
+
+if TYPE_CHECKING:
+    from pipeline.reporting.summary import JobSummary
+
+FAILURES_SHOWN: Final = 20
+
+
+def facts(summary: JobSummary) -> list[tuple[str, str]]:
+    """Return what there is to say of a job, as pairs of a name and a value."""
+    rows = [
+        ("images", f"{summary.images:,}"),
+        *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
+        ("restored", f"{summary.restored:,}"),
+        ("failed", f"{summary.failed:,}"),
+        ("skipped", f"{summary.skipped:,}"),
+        ("in conflict", f"{summary.conflicts:,}"),
+    ]
+    if summary.restored_since:
+        rows.append(("restored since", f"{summary.restored_since:,}"))
+    if summary.replaced:
+        rows.append(
+            ("older versions", f"{summary.replaced:,} (replaced in the source or gone from it, and not counted)")
+        )
+    if summary.fallbacks:
+        rows.append(("finished step by step", f"{summary.fallbacks:,}"))
+    if summary.suspects:
+        rows.append(("doubtful operator", f"{summary.suspects:,} (operator_suspect in the manifest)"))
+    rows += [
+        (name, f"{value:,.1f}")
+        for name, value in (
+            ("rounds an image", summary.mean_rounds),
+            ("NFE an image", summary.mean_nfe),
+            ("seconds an image", summary.mean_seconds),
+        )
+        if value is not None
+    ]
+    if summary.psnr is not None:
+        rows.append((f"PSNR of {summary.measured:,}", f"{summary.psnr:.2f} dB"))
+    if summary.psnr_given is not None:
+        rows.append(("PSNR as given", f"{summary.psnr_given:.2f} dB"))
+    elif summary.psnr_start is not None:
+        rows.append(("PSNR without the network", f"{summary.psnr_start:.2f} dB"))
+    if summary.ssim is not None:
+        rows.append(("SSIM", f"{summary.ssim:.3f}"))
+    return rows
+
+
+def places(summary: JobSummary) -> list[tuple[str, str]]:
+    """Return where there is more, as pairs of a name and a place."""
+    from pipeline.keys import Layout
+
+    root, layout = summary.destination.rstrip("/"), Layout(summary.job_id)
+    found = [("manifest", f"{root}/{layout.manifest_prefix()}")]
+    if summary.sampled:
+        found.append(("samples, mean and spread, a folder for each image", f"{root}/{layout.samples}"))
+    return found
+
+
+def notes(summary: JobSummary) -> list[str]:
+    """Return a sentence on what was skipped for its name, and one on what is still to do, if there is any."""
+    from pipeline.planning.retry import number_of
+
+    found = list[str]()
+    if summary.not_images:
+        endings = endings_in_words(summary.endings)
+        found.append(f"skipped: {summary.not_images:,} not named as JPEG, PNG or WebP files are ({endings})")
+    if summary.to_do:
+        command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
+        found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")
+    return found
+
+
+def endings_in_words(endings: Mapping[str, int]) -> str:
+    """Return how often endings of names come: ".tif 2, .bmp 1"."""
+    return ", ".join(f"{ending} {count:,}" for ending, count in endings.items())
+
+
+def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
+    """Return key, error class and message of the first images that were not restored."""
+    return [
+        (failure.key, failure.error_type or failure.status, failure.error)
+        for failure in summary.failures[:FAILURES_SHOWN]
+    ]
+
+
+def print_summary(console: Console, summary: JobSummary) -> None:
+    """Print the job's id, to be copied, the counts and means, what there is to know of them and the first failures."""
+    console.print(plain(f"job {summary.job_id}"), soft_wrap=True)
+    table = Table(show_header=False)
+    for name, value in facts(summary):
+        table.add_row(name, plain(value))
+    console.print(table)
+    for note in notes(summary):
+        console.print(plain(note), soft_wrap=True)
+    for place in places(summary):
+        console.print(plain(": ".join(place)), soft_wrap=True)
+    print_failures(console, summary)
+
+
+def print_failures(console: Console, summary: JobSummary) -> None:
+    """Print one line for each of the first images that were not restored, and how many more there are."""
+    rows = failures(summary)
+    for key, kind, message in rows:
+        console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)
+    if more := len(summary.failures) - len(rows):
+        console.print(f"... and {more:,} more; the manifest has them all")
+
+
+def as_data(summary: JobSummary) -> dict[str, Any]:
+    """Return the summary as JSON can hold it: times in ISO format, the failures in full."""
+    data = asdict(summary)
+    for name in ("started_at", "finished_at"):
+        data[name] = data[name] and data[name].isoformat()
+    (_, manifest), *samples = places(summary)
+    return {**data, "manifest": manifest, "samples": samples[0][1] if samples else None}
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: "1 image", "1,200 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def plain(text: str) -> Text:
+    """Return text that shows as it is, whatever a file was named: no markup, no control sequence."""
+    return Text("".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text))

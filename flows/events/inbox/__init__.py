@@ -1,0 +1,1 @@
+"""The inbox: keys to be restored, kept on disk."""

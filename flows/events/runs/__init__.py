@@ -1,0 +1,1 @@
+"""Runs of a deployment, one for each batch of keys."""

@@ -1,0 +1,64 @@
+"""What becomes of the runs that were started."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from flows.events.inbox.inbox import Inbox
+from flows.events.inbox.records import Batch
+
+from .runs import End, Runs
+
+MOST_ATTEMPTS: Final = 5
+FIRST_RETRY_SECONDS: Final = 60.0
+
+logger = logging.getLogger("deqir.events")
+
+
+def follow(inbox: Inbox, runs: Runs) -> None:
+    """Find out which batches' runs have ended, and put back those that another run may do.
+
+    A run that failed or crashed is followed by another one after 1, 2, 4, 8 minutes; the fifth is the last. One that
+    somebody cancelled is not.
+
+    Raises:
+        TryLaterError: The server does not answer.
+    """
+    running = inbox.running()
+    ends = runs.ends([str(batch.run) for batch in running])
+    for batch in running:
+        end = ends.get(str(batch.run))
+        match end:
+            case None:
+                pass
+            case End.COMPLETED:
+                inbox.ended(batch, end)
+            case End.CANCELLED:
+                inbox.ended(batch, end)
+                logger.warning("batch cancelled batch=%s attempt=%d run=%s", batch.id, batch.attempt, batch.run)
+            case End.FAILED if batch.attempt >= MOST_ATTEMPTS:
+                inbox.ended(batch, end)
+                logger.error(
+                    "batch given up batch=%s attempts=%d run=%s; a run without a key list will do its images",
+                    batch.id,
+                    batch.attempt,
+                    batch.run,
+                )
+            case End.FAILED:
+                put_back(inbox, batch, end, seconds=FIRST_RETRY_SECONDS * 2 ** (batch.attempt - 1))
+            case End.REFUSED | End.LOST:
+                put_back(inbox, batch, end, seconds=FIRST_RETRY_SECONDS)
+
+
+def put_back(inbox: Inbox, batch: Batch, end: End, *, seconds: float) -> None:
+    """Have a batch started again in a while."""
+    inbox.try_again(batch, seconds=seconds)
+    logger.warning(
+        "batch to be started again batch=%s attempt=%d run=%s end=%s seconds=%.0f",
+        batch.id,
+        batch.attempt,
+        batch.run,
+        end,
+        seconds,
+    )

@@ -1,0 +1,1 @@
+"""Sources of storage events: queues, webhooks, listings."""
