@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deqir.operators import kernels
 from deqir.protocols import Gain
 from deqir.shapes import Float
+
+from . import kernels
 
 T = TypeVar("T")
 Taps = tuple[float, ...]
