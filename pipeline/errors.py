@@ -15,6 +15,7 @@
     + NonFiniteError       the restoration produced nan or inf
     + OutOfMemoryError     the image alone does not fit in memory
     + ProcessDiedError     the process died each time that it was restored
+    + ConflictError        its output key holds an object of another job or image, which is left alone
   x JobError               the job is at fault: stops the run
     + ConfigurationError   a setting, a folder, a bucket or credentials to be corrected by the user
       - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
@@ -88,6 +89,10 @@ class OutOfMemoryError(ImageError):
 
 class ProcessDiedError(ImageError):
     """The process died each time that the image was restored."""
+
+
+class ConflictError(ImageError):
+    """The output key holds an object that this job did not make from this image."""
 
 
 class JobError(PipelineError):

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from pipeline.execution.progress import Progress
 
 PLAIN_LINE_SECONDS: Final = 10.0
 
@@ -21,18 +24,25 @@ class Standing:
 
     Attributes:
         total: Images of the job.
-        done: Images with a row, or about to have one, in this run or an earlier one.
-        failed, conflicts: How many of this run's did not end well.
-        fresh: Images done in this run.
+        before: Images that earlier runs have done.
+        run: Images done in this run, in shards that may still be at work.
         seconds: Wall time of this run.
     """
 
     total: int
-    done: int
-    failed: int
-    conflicts: int
-    fresh: int
+    before: int
+    run: Progress
     seconds: float
+
+    @property
+    def done(self) -> int:
+        """Images done in this run or an earlier one."""
+        return self.before + self.run.done
+
+    @property
+    def fresh(self) -> int:
+        """Images done in this run."""
+        return self.run.done
 
     @property
     def per_minute(self) -> float | None:
@@ -50,10 +60,11 @@ class Standing:
 
         Where an earlier run did some of the images: "3 failed in this run", as that may have had failures of its own.
         """
-        parts = [f"{self.failed:,} failed"]
-        if self.conflicts:
-            parts.append(f"{self.conflicts:,} in conflict")
-        if self.done > self.fresh:
+        counts = self.run.counts
+        parts = [f"{counts.failed:,} failed"]
+        if counts.conflicts:
+            parts.append(f"{counts.conflicts:,} in conflict")
+        if self.before:
             parts[-1] += " in this run"
         if self.seconds_left:
             parts.append(f"ETA {duration(self.seconds_left)}")
@@ -125,9 +136,9 @@ def display(console: Console, title: str) -> Iterator[Show]:
         BarColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(title, total=None, text="starting")
-        yield lambda standing: progress.update(bar, total=standing.total, completed=standing.done, text=str(standing))
+    with Bar(*columns, console=console, transient=True) as drawn:
+        bar = drawn.add_task(title, total=None, text="starting")
+        yield lambda standing: drawn.update(bar, total=standing.total, completed=standing.done, text=str(standing))
 
 
 def print_line(console: Console, standing: Standing) -> None:

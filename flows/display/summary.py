@@ -23,10 +23,10 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     rows = [
         ("images", f"{summary.images:,}"),
         *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
-        ("restored", f"{summary.restored:,}"),
-        ("failed", f"{summary.failed:,}"),
-        ("skipped", f"{summary.skipped:,}"),
-        ("in conflict", f"{summary.conflicts:,}"),
+        ("restored", f"{summary.counts.restored:,}"),
+        ("failed", f"{summary.counts.failed:,}"),
+        ("skipped", f"{summary.counts.skipped:,}"),
+        ("in conflict", f"{summary.counts.conflicts:,}"),
     ]
     if summary.restored_since:
         rows.append(("restored since", f"{summary.restored_since:,}"))
@@ -125,7 +125,14 @@ def as_data(summary: JobSummary) -> dict[str, Any]:
     for name in ("started_at", "finished_at"):
         data[name] = data[name] and data[name].isoformat()
     (_, manifest), *samples = places(summary)
-    return {**data, "manifest": manifest, "samples": samples[0][1] if samples else None}
+    return {
+        "job_id": data.pop("job_id"),
+        "destination": data.pop("destination"),
+        **data.pop("counts"),
+        **data,
+        "manifest": manifest,
+        "samples": samples[0][1] if samples else None,
+    }
 
 
 def counted(number: int, thing: str) -> str:

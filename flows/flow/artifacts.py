@@ -20,6 +20,7 @@ from prefect.exceptions import PrefectException
 from flows.display.progress import Standing
 from flows.display.summary import counted
 from pipeline.shards import ShardReport
+from pipeline.status import NO_IMAGES, Counts
 
 EVERYBODY: Final = "all"
 MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<![^\W_])_|_(?![^\W_])")
@@ -30,8 +31,7 @@ class Tally:
     """What one worker, or all of them, did in this run."""
 
     shards: int = 0
-    images: int = 0
-    restored: int = 0
+    counts: Counts = NO_IMAGES
     nfe: int = 0
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
@@ -39,20 +39,20 @@ class Tally:
     def add(self, report: ShardReport) -> None:
         """Count a shard."""
         self.shards += 1
-        self.images += report.images
-        self.restored += report.restored
+        self.counts += report.counts
         self.nfe += report.nfe
         self.seconds += report.seconds
         self.errors.update(dict(report.errors))
 
     def row(self, name: str, *, seconds: float) -> dict[str, Any]:
         """Return the row of the table, at the pace that `seconds` of work make."""
+        images, restored = self.counts.total, self.counts.restored
         return {
             "worker": name,
             "shards": self.shards,
-            "images": self.images,
-            "images/min": round(60 * self.images / seconds, 1) if seconds else None,
-            "NFE/image": round(self.nfe / self.restored, 1) if self.restored else None,
+            "images": images,
+            "images/min": round(60 * images / seconds, 1) if seconds else None,
+            "NFE/image": round(self.nfe / restored, 1) if restored else None,
             "not restored": ", ".join(f"{count} {error}" for error, count in self.errors.most_common()),
         }
 

@@ -47,8 +47,8 @@ def write_pages(
 def headline(summary: JobSummary) -> str:
     """Return the summary in a line."""
     line = (
-        f"{summary.restored:,} restored, {summary.failed:,} failed, {summary.skipped:,} skipped, "
-        f"{summary.conflicts:,} in conflict"
+        f"{summary.counts.restored:,} restored, {summary.counts.failed:,} failed, {summary.counts.skipped:,} skipped, "
+        f"{summary.counts.conflicts:,} in conflict"
     )
     return f"{line}; {summary.restored_since:,} restored since" if summary.restored_since else line
 

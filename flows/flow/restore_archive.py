@@ -168,14 +168,7 @@ def telling(
 
 def standing_of(planned: JobPlan, progress: Progress, *, seconds: float) -> Standing:
     """Return where the whole job stands after `seconds` of this run."""
-    return Standing(
-        total=planned.inputs,
-        done=planned.done + progress.done,
-        failed=progress.failed,
-        conflicts=progress.conflicts,
-        fresh=progress.done,
-        seconds=seconds,
-    )
+    return Standing(total=planned.inputs, before=planned.done, run=progress, seconds=seconds)
 
 
 def unseen(value: T) -> T:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from pipeline.manifest.schema import Status
 from pipeline.shards import Shard, ShardReport
+from pipeline.status import Counts, Status
 
 from .progress import Progress
 from .protocol import PROGRESS_SECONDS, OnProgress, WorkerFactory
@@ -53,7 +53,7 @@ def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status]
 
     def on_row(status: Status) -> None:
         nonlocal running, told
-        running = running.counting(status)
+        running += Progress(counts=Counts.of([status]))
         if time.monotonic() - told >= PROGRESS_SECONDS:
             told = time.monotonic()
             on_progress(before + running)

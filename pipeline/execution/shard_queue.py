@@ -5,16 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
 from pipeline.shards import Shard, ShardReport
 
 from .progress import Progress, progress_of
-
-if TYPE_CHECKING:
-    pass
-
 
 logger = logging.getLogger("deqir.shards")
 

@@ -139,7 +139,8 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
     folder, _, name = place.rpartition("/")
     what = "kernel" if isinstance(degradation, tasks.Deblurring) else "mask"
     try:
-        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=max_bytes)
+        store = open_store(folder or ("/" if place.startswith("/") else "."), writable=False)
+        data = store.get(name, limit=max_bytes).data
         if what == "kernel":
             decode_kernel(data)
         else:

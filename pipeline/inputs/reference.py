@@ -46,7 +46,7 @@ class Reference:
         if key is None:
             return None
         try:
-            pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
+            pixels = decode(self.store.get(key, limit=self.max_bytes).data, max_pixels=self.max_pixels).pixels
         except UNREADABLE as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None

@@ -76,7 +76,7 @@ class Companions:
             )
         place = f"{self.store.url}/{key}"
         try:
-            return Companion(place=place, data=self.store.get(key, limit=self.max_bytes))
+            return Companion(place=place, data=self.store.get(key, limit=self.max_bytes).data)
         except UNREADABLE as error:
             reason = "it is gone" if isinstance(error, FileNotFoundError) else error
             raise self.fault(f"the {self.name} {place} cannot be used: {reason}") from error

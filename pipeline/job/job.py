@@ -213,7 +213,7 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
     """
     store, key = open_store(destination, writable=False), Layout(job_id).job()
     try:
-        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
+        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES).data)["job"])
     except FileNotFoundError as error:
         raise no_such_job(store, job_id) from error
     except ValidationError as error:
@@ -246,10 +246,10 @@ def log(job: Job, report: ShardReport) -> None:
         "already committed" if report.already_committed else "committed",
         job.id,
         report.shard_id,
-        report.restored,
-        report.failed,
-        report.skipped,
-        report.conflicts,
+        report.counts.restored,
+        report.counts.failed,
+        report.counts.skipped,
+        report.counts.conflicts,
         report.rounds,
         report.nfe,
         report.seconds,

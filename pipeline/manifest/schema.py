@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Final, TypeVar
 
@@ -25,19 +24,6 @@ READERS: Final = 8
 MAX_PART_BYTES: Final = 2**30
 
 T = TypeVar("T")
-
-
-class Status(StrEnum):
-    """What became of an input."""
-
-    RESTORED = "restored"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CONFLICT = "conflict"
-
-
-NOT_RESTORED: Final = frozenset((Status.FAILED, Status.CONFLICT))
-"""What is a failure to whoever asked for the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +226,6 @@ def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) 
 
 def _read(store: Store, decode: Callable[[bytes], T], limit: int, key: str) -> T:
     try:
-        return decode(store.get(key, limit=limit))
+        return decode(store.get(key, limit=limit).data)
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error

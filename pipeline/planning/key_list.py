@@ -37,7 +37,7 @@ def read_key_list(place: str, /) -> tuple[str, ...]:
     """
     folder, _, name = place.rpartition("/")
     try:
-        text = open_store(folder or ".", writable=False).get(name, limit=MAX_LIST_BYTES)
+        text = open_store(folder or ".", writable=False).get(name, limit=MAX_LIST_BYTES).data
     except (FileNotFoundError, ImageTooLargeError, ConfigurationError) as error:
         raise ConfigurationError(f"the list of keys {place} cannot be read: {error}") from error
     return tuple(sorted({_key(place, *line) for line in enumerate(text.splitlines(), 1) if line[1].strip()}))

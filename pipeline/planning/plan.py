@@ -177,7 +177,7 @@ def uncommitted(destination: Store, layout: Layout, shards: Iterable[Shard]) -> 
 def _read(destination: Store, key: str) -> list[Shard] | None:
     """Return the shards of a generation; None if there is none of that number."""
     try:
-        rows = GENERATIONS.decode(destination.get(key, limit=MAX_PLAN_BYTES))
+        rows = GENERATIONS.decode(destination.get(key, limit=MAX_PLAN_BYTES).data)
     except FileNotFoundError:
         return None
     except ConfigurationError as error:

@@ -18,8 +18,9 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout, unescaped
-from pipeline.manifest.schema import NOT_RESTORED, Status, read_outputs
+from pipeline.manifest.schema import read_outputs
 from pipeline.shards import ImageRef
+from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 

@@ -66,7 +66,7 @@ def is_quick(row: Brief) -> bool:
 def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator[Exhibit]:
     for row in rows:
         try:
-            before = decode(source.get(row.source_key, limit=MOST_BYTES), max_pixels=MOST_PIXELS)
+            before = decode(source.get(row.source_key, limit=MOST_BYTES).data, max_pixels=MOST_PIXELS)
             after = decode(_output(destination, str(row.output_key)), max_pixels=MOST_PIXELS)
             yield _exhibit(row.source_key, before, after)
         except (FileNotFoundError, ImageError) as error:
@@ -75,7 +75,7 @@ def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator
 
 def _output(destination: Store, key: str) -> bytes:
     try:
-        return destination.get(key, limit=MOST_BYTES)
+        return destination.get(key, limit=MOST_BYTES).data
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{destination.url}/{key} is gone; deqir retry {destination.url} makes it again"

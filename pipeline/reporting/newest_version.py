@@ -12,9 +12,10 @@ from collections.abc import Container, Iterable, Sequence
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import NOT_RESTORED, Status, map_parts, part_keys, read_ends
+from pipeline.manifest.schema import map_parts, part_keys, read_ends
 from pipeline.planning.plan import stored_plan
 from pipeline.planning.retry import base_of, number_of, tries_of
+from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
 
 

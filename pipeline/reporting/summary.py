@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.manifest.brief import Brief
-from pipeline.manifest.schema import NOT_RESTORED, Status
+from pipeline.status import NO_IMAGES, NOT_RESTORED, Counts, Status
 
 from .file_endings import endings_of, most_frequent
 
@@ -37,7 +37,7 @@ class JobSummary:
 
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
-        restored, failed, skipped, conflicts: Inputs by the status of their newest version.
+        counts: Inputs by the status of their newest version.
         to_do: Inputs that have no row yet in the newest version that is planned; one that has a row of an older version
             counts here and there.
         not_images: How many of the skipped inputs are no images by their names.
@@ -60,10 +60,7 @@ class JobSummary:
 
     job_id: str
     destination: str
-    restored: int
-    failed: int
-    skipped: int
-    conflicts: int
+    counts: Counts
     to_do: int
     not_images: int
     endings: Mapping[str, int]
@@ -87,22 +84,22 @@ class JobSummary:
     @property
     def images(self) -> int:
         """Inputs in all."""
-        return self.restored + self.failed + self.skipped + self.conflicts
+        return self.counts.total
 
     @property
     def mean_rounds(self) -> float | None:
         """Serial network passes of a restored image."""
-        return self.rounds / self.restored if self.restored else None
+        return self.rounds / self.counts.restored if self.counts.restored else None
 
     @property
     def mean_nfe(self) -> float | None:
         """Network evaluations of a restored image."""
-        return self.nfe / self.restored if self.restored else None
+        return self.nfe / self.counts.restored if self.counts.restored else None
 
     @property
     def mean_seconds(self) -> float | None:
         """Solver's time of a restored image."""
-        return self.seconds / self.restored if self.restored else None
+        return self.seconds / self.counts.restored if self.counts.restored else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +123,7 @@ class Sums:
         psnr, psnr_given, psnr_start, ssim: Of the restored images that were measured.
     """
 
-    restored: int
-    failed: int
-    skipped: int
-    conflicts: int
+    counts: Counts
     endings: Counter[str]
     failures: tuple[Brief, ...]
     fallbacks: int
@@ -148,14 +142,10 @@ class Sums:
 
 def sums_of(rows: Sequence[Brief]) -> Sums:
     """Return rows in numbers."""
-    count = Counter(row.status for row in rows)
     restored = [row for row in rows if row.status == Status.RESTORED]
     measured = [row for row in restored if row.psnr is not None]
     return Sums(
-        restored=len(restored),
-        failed=count[Status.FAILED],
-        skipped=count[Status.SKIPPED],
-        conflicts=count[Status.CONFLICT],
+        counts=Counts.of(row.status for row in rows),
         endings=endings_of(row.source_key for row in rows if row.status == Status.SKIPPED),
         failures=tuple(row for row in rows if row.status in NOT_RESTORED),
         fallbacks=sum(row.fallback is True for row in restored),
@@ -202,10 +192,7 @@ def summary_of(
     return JobSummary(
         job_id=job_id,
         destination=destination,
-        restored=sum(part.restored for part in parts),
-        failed=sum(part.failed for part in parts),
-        skipped=sum(part.skipped for part in parts),
-        conflicts=sum(part.conflicts for part in parts),
+        counts=sum((part.counts for part in parts), NO_IMAGES),
         to_do=to_do,
         not_images=endings.total(),
         endings=most_frequent(endings),

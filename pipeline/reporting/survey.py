@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import Status, map_parts, part_keys
+from pipeline.manifest.schema import map_parts, part_keys
+from pipeline.status import Status
 from pipeline.store import Store
 
 from .before_after import is_quick

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pipeline.errors import ConfigurationError
 
 from .folder import FolderStore
-from .protocol import ObjectInfo, Store
+from .protocol import ObjectInfo, Store, StoredObject
 from .urls import PLACE, check_place
 
-__all__ = ["PLACE", "ObjectInfo", "Store", "check_place", "open_store"]
+__all__ = ["PLACE", "ObjectInfo", "Store", "StoredObject", "check_place", "open_store"]
 
 
 def open_store(url: str, /, *, writable: bool) -> Store:

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigurationError, ImageTooLargeError, StoreUnavail
 
 from .folder_errors import NOT_THERE, failure, read_failure, root_failure
 from .names import parts_of, parts_of_new
-from .protocol import ObjectInfo
+from .protocol import ObjectInfo, StoredObject
 from .publish import check_writable, is_temporary, publish
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -90,8 +90,8 @@ class FolderStore:
         if links:
             logger.warning("symbolic links not followed folder=%s links=%d", self.url, links)
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
-        """The whole file.
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
+        """The whole file, with its info after the last byte was read: a change meanwhile shows in it.
 
         Raises:
             FileNotFoundError: No regular file has this key.
@@ -103,9 +103,10 @@ class FolderStore:
         ):
             size = os.fstat(file.fileno()).st_size
             data = file.read(size + 1) if size <= limit else b""
+            info = _info(key, os.fstat(file.fileno()))
         if max(size, len(data)) > limit:
             raise ImageTooLargeError(f"{key!r} has more than {limit} bytes; raise max_bytes to read it")
-        return data
+        return StoredObject(info=info, data=data)
 
     def create(self, key: str, data: bytes, /) -> bool:
         """Store a new file, whole or not at all, and never overwrite; see `publish`.

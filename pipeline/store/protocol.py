@@ -22,6 +22,14 @@ class ObjectInfo:
     etag: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One object as read: its bytes and the info that came with them, in one answer."""
+
+    info: ObjectInfo
+    data: bytes
+
+
 class Store(Protocol):
     """A flat set of objects below one prefix. Every key is relative to it.
 
@@ -42,8 +50,8 @@ class Store(Protocol):
         """
         ...
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
-        """The whole object.
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
+        """The whole object, with the info of the very version that was read.
 
         Raises:
             FileNotFoundError: No such object.

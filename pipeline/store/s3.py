@@ -21,7 +21,7 @@ from pipeline.errors import (
 )
 
 from .names import parts_of_new
-from .protocol import ObjectInfo
+from .protocol import ObjectInfo, StoredObject
 from .s3_client import connect
 from .s3_errors import FAILURES, NobodyThereError, is_taken, may_be_of_one_object, may_be_stored, object_refused
 from .s3_requests import LONGEST_KEY, S3Requests
@@ -66,7 +66,7 @@ class S3Store(S3Requests):
                         yield ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
                 waiting += [found["Prefix"] for found in page.get("CommonPrefixes", ()) if inner]
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
         """The whole object, read again from its start where the body breaks off.
 
         Raises:
@@ -77,7 +77,7 @@ class S3Store(S3Requests):
         if not self._is_possible(key):
             raise FileNotFoundError(f"no object can have the key {key!r} in {self.url}")
 
-        def fetch() -> bytes:
+        def fetch() -> StoredObject:
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
             except ClientError as error:
@@ -88,11 +88,11 @@ class S3Store(S3Requests):
                 data = _read(body, limit) if answer.get("ContentLength", 0) <= limit else None
             if data is None:
                 raise ImageTooLargeError(f"{key!r} has more than {limit} bytes; raise max_bytes to read it")
-            return data
+            return StoredObject(info=ObjectInfo(key=key, size=len(data), etag=_etag(answer)), data=data)
 
-        data = self._call("read", key, fetch)
+        found = self._call("read", key, fetch)
         self._readable[:] = [key]
-        return data
+        return found
 
     def create(self, key: str, data: bytes, /) -> bool:
         """Store a new object and never overwrite; our own write whose answer was lost counts as ours.

@@ -103,7 +103,7 @@ def read_good(inputs: Store, key: str, name: str, limits: RuntimeConfig) -> tupl
     """
     check_key(key)
     check_output_key(name)
-    data = inputs.get(key, limit=limits.max_bytes)
+    data = inputs.get(key, limit=limits.max_bytes).data
     return data, decode(data, max_pixels=limits.max_pixels)
 
 

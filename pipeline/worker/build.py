@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import torch
@@ -25,7 +26,8 @@ from pipeline.inputs.make_operator import file_of
 from pipeline.inputs.reference import Reference
 from pipeline.inputs.side_files import Companions, index
 from pipeline.keys import Layout
-from pipeline.manifest.rows import JobFacts
+from pipeline.manifest.schema import ManifestRow
+from pipeline.status import Status
 from pipeline.store import open_store
 
 from .read import Limits
@@ -50,7 +52,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
     degradation = job.result.degradation
     told = file_of(degradation) is not None
-    file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
+    file = destination.get(layout.file(), limit=limits.max_bytes).data if told else None  # the job's own copy
     undoing = open_undoing(
         degradation, file, noise=job.result.noise_taken, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
@@ -199,12 +201,20 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> JobFacts:
-    """Return what every row of the job repeats."""
-    result = job.result
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> ManifestRow:
+    """Return the template of the job's rows: the facts that all rows share, and no image."""
+    result, now = job.result, datetime.now(UTC)
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
-    return JobFacts(
+    return ManifestRow(
         job_id=job_id,
+        shard_id="",
+        source_key="",
+        source_etag="",
+        source_size=0,
+        guide_sha256=result.upscaler_sha256,
+        guide=result.guide,
+        guide_by=None if result.guide is None else result.guide_by,
+        status=Status.FAILED,
         task=result.degradation.task,
         operator_parameters={name: str(value) for name, value in parameters.items()},
         prior=prior.name,
@@ -222,9 +232,8 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> Jo
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
-        guide=result.guide,
-        guide_by=None if result.guide is None else result.guide_by,
-        guide_sha256=result.upscaler_sha256,
+        started_at=now,
+        finished_at=now,
     )
 
 

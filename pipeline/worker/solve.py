@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
 from deqir.engine.chain_start import makes_start, own_start, span_of
+from deqir.gradients.optimise import Optimised
 from deqir.hardware.memory import out_of_memory
 from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import Outcome
@@ -21,7 +22,6 @@ from deqir.sampling.samples import Samples, sample_seed
 from pipeline.errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from pipeline.inputs.frame import scene_of, shown
 from pipeline.inputs.guides import Guidance
-from pipeline.manifest.rows import with_stats
 from pipeline.manifest.schema import ManifestRow
 
 from .read import Prepared
@@ -147,9 +147,7 @@ class Solver:
             if isinstance(result, Failed):
                 return Unsolved(row=row, error=_given_up(row, result.error))
             done.append(result)
-        first = done[0]
-        seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
-        row = with_stats(row, first.stats, seconds=seconds)
+        stats = done[0].stats
         span = span_of(
             self.engine.settings,
             prepared.operator,
@@ -157,47 +155,62 @@ class Solver:
             given=prepared.guide is not None,
             sigma_y=prepared.sigma_y,
         )  # the image's own: its mask or its noise may ask for more than the job's others
-        row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=span.steps, start_noise=span.noise)
+        row = replace(
+            row,
+            steps=span.steps,
+            start_noise=span.noise,
+            window=stats.window,
+            tile=stats.tile,
+            nfe=sum(result.stats.nfe for result in done),
+            rounds=stats.rounds,
+            converged=stats.converged,
+            fallback=stats.fallback,
+            residual_final=stats.residual_final,
+            residual_history=list(stats.residual_history),
+            frontier_history=list(stats.frontier_history),
+            useful=stats.useful,
+            data_consistency=stats.data_consistency,
+            solve_seconds=(row.solve_seconds or 0) + sum(result.seconds for result in done),
+        )
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
-            text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
+            text = f"the restoration held nan or inf after {stats.rounds} rounds; nothing was written"
             return Unsolved(row=row, error=NonFiniteError(text))
         images = [result.image for result in done]
         if self.guidance is not None:
+            before = tally.seconds
             try:
-                images, row = self._optimised(prepared, row, self.guidance, tally)
+                found = self._optimised(prepared, self.guidance, tally)
+                images = [each.images[0] for each in found]
+                misfit = misfit_or_nan(prepared.operator, images[0], prepared.y)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 return Unsolved(row=row, error=_no_memory(row, "optimising"))
+            row = replace(
+                row,
+                loss_first=found[0].stats[0].loss_first,
+                loss_best=found[0].stats[0].loss_best,
+                data_consistency=misfit,
+                nfe=(row.nfe or 0) + sum(each.stats[0].nfe for each in found),
+                solve_seconds=(row.solve_seconds or 0) + tally.seconds - before,
+            )
         images = [shown(image, prepared.operator).to(prepared.y.device) for image in images]
         samples = Samples(images=torch.stack(images)) if len(images) > 1 else None
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
-        start = first.start
+        start = done[0].start
         made = makes_start(self.engine.settings, prepared.operator, self.engine.prior)
         if made or prepared.guide is not None:  # what is made of the image without any network
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)
 
-    def _optimised(
-        self, prepared: Prepared, row: ManifestRow, guidance: Guidance, tally: Tally
-    ) -> tuple[list[Tensor], ManifestRow]:
-        """Return the samples of an image with their noise optimised, and the row with what that brought and cost."""
+    def _optimised(self, prepared: Prepared, guidance: Guidance, tally: Tally) -> list[Optimised]:
+        """Return each sample of an image with its noise optimised."""
         began = time.perf_counter()
         found = [guidance(self.engine, request, prepared.guide, tally) for request in self._requests(prepared)]
-        seconds = time.perf_counter() - began
-        tally.seconds += seconds
-        first = found[0].stats[0]
-        row = replace(
-            row,
-            loss_first=first.loss_first,
-            loss_best=first.loss_best,
-            data_consistency=misfit_or_nan(prepared.operator, found[0].images[0], prepared.y),
-            nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
-            solve_seconds=(row.solve_seconds or 0) + seconds,
-        )
-        return [one.images[0] for one in found], row
+        tally.seconds += time.perf_counter() - began
+        return found
 
 
 def _given_up(row: ManifestRow, error: Exception) -> ImageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from deqir import metrics
 from deqir.operators import Colorization
 from deqir.sampling.samples import Samples
 from pipeline.config import OutputFormat
-from pipeline.errors import ImageTooLargeError, ObjectAccessError
+from pipeline.errors import ConflictError, ImageTooLargeError, ObjectAccessError
 from pipeline.images.codec import decode, encode, read_provenance
 from pipeline.inputs.reference import Reference
 from pipeline.keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
@@ -31,10 +32,6 @@ WHITE: Final = 16 / 255
 
 With FFDNet half of the pixels have less than 3 of 255, and 99 in 100 less than 15, or 28 with 70 % of them missing.
 """
-
-
-class ConflictError(Exception):
-    """The output key holds an object that this job did not make from this image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +108,7 @@ class Delivery:
 
     def check_free(self, key: str, row: ManifestRow) -> None:
         """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
-        if self.destination.head(key) is not None:
+        with suppress(FileNotFoundError):
             self._ours(key, row)
 
     def _encoded(self, restored: Restored, image: Tensor) -> bytes:
@@ -137,10 +134,11 @@ class Delivery:
         """Return the object at a taken key, if a run or a retry of this job made it from these very files.
 
         Raises:
+            FileNotFoundError: The key is free.
             ConflictError: Somebody else did, or it cannot be seen who.
         """
         try:
-            data = self.destination.get(key, limit=self.max_bytes)
+            data = self.destination.get(key, limit=self.max_bytes).data
         except ImageTooLargeError:
             found = f"more than {self.max_bytes} bytes"
         except ObjectAccessError as error:

@@ -15,8 +15,9 @@ from deqir import Tally
 from pipeline.errors import ConfigurationError, uncoloured
 from pipeline.execution.progress import Progress
 from pipeline.execution.protocol import WorkerFactory
-from pipeline.manifest.schema import ManifestRow, Status
+from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef, Shard, ShardReport
+from pipeline.status import Counts, Status
 from pipeline.worker.worker import ShardWorker
 
 from .crash_isolation import Step
@@ -70,7 +71,7 @@ class ShardActor:
 
     def _on_row(self, status: Status) -> None:
         shard_id, progress = self._running
-        self._running = (shard_id, progress.counting(status))
+        self._running = (shard_id, progress + Progress(counts=Counts.of([status])))
         if self._meters is not None:
             self._meters.row(status)
 

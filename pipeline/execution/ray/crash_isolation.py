@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from deqir import Tally
 from pipeline.execution.progress import Progress
-from pipeline.manifest.schema import ManifestRow, Status
+from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import Shard, ShardReport
+from pipeline.status import Counts
 
 MAX_DEATHS: Final = 2
 """Processes that a shard, and then each of its images, may take down."""
@@ -38,16 +39,19 @@ class CarefulShard:
 
     Attributes:
         shard: The shard.
-        progress: Its images that have their row.
     """
 
     shard: Shard
-    progress: Progress = field(default_factory=Progress)
     _rows: list[ManifestRow] = field(default_factory=list)
     _tally: Tally = field(default_factory=Tally)
     _seconds: float = 0.0
     _deaths: int = 0
     _given_up: int = 0
+
+    @property
+    def progress(self) -> Progress:
+        """Images that have their row."""
+        return Progress(counts=Counts.of(row.status for row in self._rows))
 
     def ask(self, actor: Any) -> Any:
         """Return the reference of the next call of a `ShardActor`: an image, or the commit when all have their row."""
@@ -66,7 +70,6 @@ class CarefulShard:
         self._rows.append(answer.row)
         self._tally = answer.tally
         self._seconds += answer.seconds
-        self.progress = self.progress.counting(Status(answer.row.status))
         return None
 
     def died(self) -> bool:

@@ -7,8 +7,8 @@ from typing import Final
 
 from ray.util.metrics import Counter
 
-from pipeline.manifest.schema import Status
 from pipeline.shards import ShardReport
+from pipeline.status import Status
 
 EXPORTER: Final = ("opencensus", "prometheus_client", "aiohttp_cors")
 

@@ -16,15 +16,15 @@ from flows.commands.status import overview
 from flows.display.summary import print_summary
 from pipeline.job.job import open_job, plan_job, run_shards
 from pipeline.reporting.summary import JobSummary, summary_of
+from pipeline.status import Counts
 from tests.flows.conftest import Command
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 
-BARE = replace(summary_of("0123456789abcdef", "/restored", []), failed=4, skipped=12)
+BARE = replace(summary_of("0123456789abcdef", "/restored", []), counts=Counts(failed=4, skipped=12))
 MEASURED = replace(
     BARE,
     job_id="fedcba9876543210",
-    restored=999_983,
-    conflicts=0,
+    counts=Counts(restored=999_983, failed=4, skipped=12),
     psnr=23.456,
     finished_at=datetime(2031, 7, 9, 20, 5, tzinfo=UTC),
 )
@@ -54,9 +54,9 @@ def test_conflicts_and_what_is_to_do_have_a_column_where_any_job_has_some() -> N
     assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped PSNR"
     assert (bare.split()[2], measured.split()[4]) == ("0", "999,999")
     assert len(heading) == len(measured) <= 80
-    heading, *_ = shown([replace(cut, conflicts=1)], width=80, terminal=True).splitlines()
+    heading, *_ = shown([replace(cut, counts=Counts(conflicts=1))], width=80, terminal=True).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped conflict PSNR"
-    heading, *_ = shown([replace(BARE, conflicts=1)], width=80, terminal=True).splitlines()
+    heading, *_ = shown([replace(BARE, counts=Counts(conflicts=1))], width=80, terminal=True).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped conflict PSNR"
 
 
@@ -93,7 +93,9 @@ def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command
 
 
 def test_larger_numbers_widen_their_column() -> None:
-    heading, line = shown([replace(MEASURED, restored=123_456_789)], width=80, terminal=False).splitlines()
+    heading, line = shown(
+        [replace(MEASURED, counts=Counts(restored=123_456_789, failed=4, skipped=12))], width=80, terminal=False
+    ).splitlines()
     assert line.split()[3:5] == ["123,456,805", "123,456,789"]
     assert heading.index("restored") + len("restored") == line.index("123,456,789") + len("123,456,789")
 
