@@ -21,27 +21,31 @@ from .empty_source import no_image_in, nothing_in, refuse_empty
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
+    from pipeline.job.job import CheckedJob
     from pipeline.reporting.summary import JobSummary
 
 
 def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     """Run the flow in this process, with a display on standard error and the summary on standard output.
 
-    Ends the process with status 3 if some images were not restored, by no retry of the job either, and not replaced by
-    one that was.
+    The process ends with status 3 if some images failed or are in conflict, and neither a retry nor a newer version of
+    the image was restored.
 
     Raises:
-        ConfigurationError: Something the user has to correct, such as a source that holds nothing; said before Ray
-            starts, and before Prefect does unless it holds the credentials.
+        ConfigurationError: The user has to correct something, such as a source that holds nothing. This is said before
+            Ray starts, and before Prefect starts unless it holds the credentials.
         JobError: The job stopped.
     """
-    run_prepared(job, prepared(verbose=verbose), as_json=as_json)
+    messages = prepared(verbose=verbose)
+    from pipeline.job.job import check_job
+
+    run_checked(job, check_job(job), messages, as_json=as_json)
 
 
 def run_retry(
     destination: str, *, job_id: str | None, runtime: Mapping[str, Any], as_json: bool, verbose: bool
 ) -> None:
-    """Run the job that tries again what an earlier one could not restore, as `run_restore` does.
+    """Run the job that tries again the images that an earlier job could not restore, as `run_restore` does.
 
     Args:
         destination, job_id, runtime: As for `retry_job`.
@@ -54,7 +58,8 @@ def run_retry(
     from .retry import retry_job
 
     messages = prepared(verbose=verbose)
-    run_prepared(retry_job(destination, job_id=job_id, runtime=runtime), messages, as_json=as_json)
+    checked = retry_job(destination, job_id=job_id, runtime=runtime)
+    run_checked(checked.config, checked, messages, as_json=as_json)
 
 
 def prepared(*, verbose: bool) -> Console:
@@ -70,11 +75,11 @@ def prepared(*, verbose: bool) -> Console:
     return messages
 
 
-def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
-    """Run the flow, print its summary and end the process with the status that goes with it."""
+def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_json: bool) -> None:
+    """Run the flow of a job, print its summary and end the process with the status that goes with it."""
     output, last = Console(), LastStanding()
     with watching(last):
-        summary = restore_with_display(job, messages)
+        summary = restore_with_display(job, checked, messages)
     if not (last.total or job.retry):  # a job that an earlier run began, with nothing then either
         raise nothing_in(job.source)
     if as_json:
@@ -89,19 +94,20 @@ def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
         sys.exit(Exit.SOME_FAILED)
 
 
-def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
-    """Run the flow and show on `console` where it stands."""
-    from pipeline.job.job import open_job
+def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console) -> JobSummary:
+    """Run the flow and show its progress on `console`."""
+    from pipeline.job.job import record_job
 
-    refuse_empty(job)
-    open_job(job)
-    from flows.server import check_server  # imports Prefect, after what can be said without
+    refuse_empty(checked)
+    opened = record_job(checked)
+    from flows.server import check_server  # imports Prefect, after everything that can be said without it
 
     check_server()
     with display(console, f"restoring {job.source}") as show, watching(show):
-        from flows.flow.restore_archive import restore_archive
+        from flows.flow.restore_archive import already_opened, restore_archive
 
-        return restore_archive.with_options(retries=0)(job)  # whoever waits here decides about another try
+        with already_opened(opened):
+            return restore_archive.with_options(retries=0)(job)  # the user decides about another try
 
 
 @dataclass(slots=True)

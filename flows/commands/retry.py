@@ -9,9 +9,10 @@ from flows.options.request import given, location, option_errors
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
+    from pipeline.job.job import CheckedJob
 
 
-def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> RestoreJob:
+def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> CheckedJob:
     """Return the job that tries again what an earlier one recorded as failed or in conflict.
 
     Args:
@@ -25,7 +26,7 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     """
     from pipeline.config import RestoreJob
     from pipeline.errors import ConfigurationError
-    from pipeline.job.job import find_jobs, recorded_job
+    from pipeline.job.job import check_job, find_jobs, recorded_job
     from pipeline.planning.retry import base_of
 
     archive = location(destination, name="DST")
@@ -39,8 +40,14 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     settings = recorded.model_dump() | {"retry": True, "runtime": recorded.runtime.model_dump() | given(runtime)}
     with option_errors():
         job = RestoreJob.model_validate(settings)
-    check_identity(asked, job)
-    return job
+    checked = check_job(job)
+    if (now := checked.identity.job_id) != asked:
+        raise ConfigurationError(
+            f"job {asked} cannot be tried again here, where its settings make another job, {now}: other weights of "
+            f"the prior {job.result.prior}, another mask or picture of a blur, a link that leads elsewhere or another "
+            "version of deqir do that. Retry with what the job was begun with, or restore into another destination"
+        )
+    return checked
 
 
 def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
@@ -59,23 +66,4 @@ def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
             f"job {job_id} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
             f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "
             "back to it first. A job of another destination is another job, begun by deqir restore"
-        )
-
-
-def check_identity(job_id: str, job: RestoreJob) -> None:
-    """Raise ConfigurationError where recorded settings are another job by now, whose failures would be tried.
-
-    Args:
-        job_id: The id that they were recorded under.
-        job: The settings.
-    """
-    from pipeline.errors import ConfigurationError
-    from pipeline.job.identity import identity_of
-    from pipeline.places import with_places
-
-    if (now := identity_of(with_places(job)).job_id) != job_id:
-        raise ConfigurationError(
-            f"job {job_id} cannot be tried again here, where its settings make another job, {now}: other weights of "
-            f"the prior {job.result.prior}, another mask or picture of a blur, a link that leads elsewhere or another "
-            "version of deqir do that. Retry with what the job was begun with, or restore into another destination"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import Final, TypeVar, cast
 
@@ -33,6 +34,21 @@ MOST_WAVES: Final = 20
 PICTURES: Final = 4
 
 T = TypeVar("T")
+
+_opened: ContextVar[Job | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def already_opened(job: Job) -> Iterator[None]:
+    """Let the flow run inside the block take a job as it is opened; a flow's parameters are data that a server stores.
+
+    A deployed run opens its job itself.
+    """
+    token = _opened.set(job)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
 
 
 @flow(
@@ -72,8 +88,8 @@ def restore_archive(job: RestoreJob) -> JobSummary:
 
 @task(task_run_name="plan {job.source}", cache_policy=NO_CACHE, persist_result=False)
 def plan(job: RestoreJob) -> tuple[Job, JobPlan]:
-    """Check the job, list its source and write what is to be done."""
-    opened = open_job(job)
+    """Check the job, list its source and write the plan."""
+    opened = _opened.get() or open_job(job)
     planned = plan_job(opened)
     for show in watchers():
         show(standing_of(planned, Progress(), seconds=0.0))

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.planning.missing_outputs import Listing
@@ -17,7 +16,7 @@ from pipeline.reporting.file_endings import ending_of
 from pipeline.shards import ImageRef
 from pipeline.store import Store, open_store
 
-from .job import check_job
+from .job import CheckedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +58,14 @@ class Preview:
     refused: tuple[Refused, ...]
 
 
-def preview(job: RestoreJob, /) -> Preview:
-    """Return what a run would do: the source and the destination are listed, no image is read.
+def preview(checked: CheckedJob, /) -> Preview:
+    """Return the work of a run: the source and the destination are listed, no image is read.
 
     Raises:
-        ConfigurationError: The job would be refused.
+        ConfigurationError: The destination cannot be written to.
         StoreUnavailableError: A store does not answer.
     """
-    job, identity = check_job(job)
+    job, identity = checked.config, checked.identity
     layout, destination = Layout(identity.job_id), _destination(job.destination)
     shards = plan_unwritten(
         open_store(job.source, writable=False),

@@ -38,6 +38,19 @@ logger = logging.getLogger("deqir.job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedJob:
+    """Settings that a job can run with on this machine, and the identity that they make.
+
+    Attributes:
+        config: The settings, with absolute places.
+        identity: Digests of everything that decides the pixels.
+    """
+
+    config: RestoreJob
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job whose settings are checked and recorded. Small: it crosses to other processes.
 
@@ -78,8 +91,17 @@ class JobPlan:
         return self.inputs - self.done
 
 
-def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
-    """Return settings that are checked, with absolute places, and what their job is known by; nothing is written.
+def open_job(job: RestoreJob, /) -> Job:
+    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+
+    Raises:
+        ConfigurationError: A setting that the user has to correct.
+    """
+    return record_job(check_job(job))
+
+
+def check_job(job: RestoreJob, /) -> CheckedJob:
+    """Return a job whose settings are checked; nothing is written.
 
     Raises:
         ConfigurationError: A setting that the user has to correct.
@@ -93,17 +115,17 @@ def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
     identity = identity_of(job)
     check_start_noise(job, identity.file)
     check_companions(job)
-    return job, identity
+    return CheckedJob(config=job, identity=identity)
 
 
-def open_job(job: RestoreJob, /) -> Job:
-    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+def record_job(checked: CheckedJob, /) -> Job:
+    """Return a checked job after recording it in its destination, unless an earlier run has.
 
     Raises:
-        ConfigurationError: A setting that the user has to correct.
+        ConfigurationError: The destination cannot be written to, or it holds no job to try again.
     """
-    job, identity = check_job(job)
-    file, job_id = identity.file, identity.job_id
+    job, identity = checked.config, checked.identity
+    job_id = identity.job_id
     if job.retry:
         open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
     destination = open_store(job.destination, writable=True)
@@ -111,8 +133,8 @@ def open_job(job: RestoreJob, /) -> Job:
         source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
     opened = Job(config=job, id=job_id, prior_digest=identity.prior_digest)
-    if file is not None:
-        destination.create(opened.layout.file(), file)
+    if identity.file is not None:
+        destination.create(opened.layout.file(), identity.file)
     record = {
         "job_id": opened.id,
         "prior_digest": identity.prior_digest,
