@@ -104,10 +104,6 @@ class Layout:
         """What the keys of all manifest parts begin with."""
         return f"{INTERNAL}{self.job_id}/manifest/"
 
-    def manifest_prefix(self) -> str:
-        """Where a reader of Parquet is to look for the manifest."""
-        return self.parts
-
     def part(self, shard_id: str) -> str:
         """Key of a shard's rows; the shard is done exactly when it exists."""
         return f"{self.parts}{shard_id}.parquet"

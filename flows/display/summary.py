@@ -63,7 +63,7 @@ def places(summary: JobSummary) -> list[tuple[str, str]]:
     from pipeline.keys import Layout
 
     root, layout = summary.destination.rstrip("/"), Layout(summary.job_id)
-    found = [("manifest", f"{root}/{layout.manifest_prefix()}")]
+    found = [("manifest", f"{root}/{layout.parts}")]
     if summary.sampled:
         found.append(("samples, mean and spread, a folder for each image", f"{root}/{layout.samples}"))
     return found

@@ -1,4 +1,4 @@
-"""What a flow or a command calls: open a job, plan it, run its shards, sum it up."""
+"""The calls of a flow or a command: open a job, plan it, run its shards, sum it up."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ logger = logging.getLogger("deqir.job")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedJob:
-    """Settings that a job can run with on this machine, and the identity that they make.
+    """Settings checked on this machine, and the identity of their job.
 
     Attributes:
         config: The settings, with absolute places.
-        identity: Digests of everything that decides the pixels.
+        identity: The job's id and the digests behind it.
     """
 
     config: RestoreJob
@@ -56,7 +56,7 @@ class Job:
 
     Attributes:
         config: The settings, with absolute places.
-        id: Digest of everything that decides the pixels, and of the places.
+        id: Digest of all settings and files that decide the pixels, and of the places.
         prior_digest: SHA-256 of the prior's weights.
     """
 
@@ -71,11 +71,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """What there is to do.
+    """The work of a job.
 
     Attributes:
-        shards: Every shard of the job; with a list of keys, those that have one of its keys as it is now.
-        pending: Those without a manifest part.
+        shards: Every shard of the job; with a list of keys, only shards with a present version of a listed key.
+        pending: Shards without a manifest part.
         inputs: Images in these shards.
         done: Images with a row.
     """
@@ -95,7 +95,7 @@ def open_job(job: RestoreJob, /) -> Job:
     """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
 
     Raises:
-        ConfigurationError: A setting that the user has to correct.
+        ConfigurationError: The user has to correct a setting.
     """
     return record_job(check_job(job))
 
@@ -104,7 +104,7 @@ def check_job(job: RestoreJob, /) -> CheckedJob:
     """Return a job whose settings are checked; nothing is written.
 
     Raises:
-        ConfigurationError: A setting that the user has to correct.
+        ConfigurationError: The user has to correct a setting.
     """
     if job.retry and job.key_list is not None:
         raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
@@ -146,7 +146,7 @@ def record_job(checked: CheckedJob, /) -> Job:
 
 
 def plan_job(job: Job, /) -> JobPlan:
-    """Return what there is to do, after adding what is new in the source to the job's plan; not to a retry's."""
+    """Return the work of a job, after adding new inputs of the source to its plan; a retry's plan never grows."""
     source = open_store(job.config.source, writable=False)
     destination = open_store(job.config.destination, writable=True)
     key_list = job.config.key_list
@@ -177,13 +177,13 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
     Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
 
     Args:
-        job: The job that the shards belong to.
-        shards: What to run, such as a plan's `pending`.
-        on_progress: Called by the thread that iterates, about every second and after each shard.
+        job: The job of the shards.
+        shards: Shards to run, such as a plan's `pending`.
+        on_progress: Called by the iterating thread, about every second and after each shard.
 
     Raises:
         ConfigurationError: At once: the job cannot run here.
-        StoreUnavailableError: A store answers nobody.
+        StoreUnavailableError: A store does not answer.
         ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
     """
     build = partial(make_worker, job.config, job.layout, job.prior_digest)
@@ -194,7 +194,7 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
 
 
 def summarise(destination: str, job_id: str, /) -> JobSummary:
-    """Return a job in numbers, from its manifest and those of its retries alone.
+    """Return a job in numbers, from its manifest and the manifests of its retries alone.
 
     Raises:
         ConfigurationError: No such job.
@@ -203,7 +203,7 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
 
 
 def survey(destination: str, job_id: str, /) -> Survey:
-    """Return a job in numbers and examples, by the newest version of each input and with what was restored since.
+    """Return a job in numbers and examples, by the newest version of each input, with images restored since.
 
     Raises:
         ConfigurationError: No such job, or its manifest, its plan or the manifest of a retry cannot be read.
@@ -231,7 +231,7 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
     """Return the settings of a job as they were recorded.
 
     Raises:
-        ConfigurationError: No such job, or one that this version cannot read.
+        ConfigurationError: No such job, or this version cannot read its record.
     """
     store, key = open_store(destination, writable=False), Layout(job_id).job()
     try:
@@ -245,18 +245,18 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
 
 
 def find_jobs(destination: str, /) -> tuple[str, ...]:
-    """Return the ids of the jobs that wrote to a destination, in order."""
+    """Return the ids of the jobs of a destination, in order."""
     return jobs_in(open_store(destination, writable=False))
 
 
 def jobs_in(store: Store) -> tuple[str, ...]:
-    """Return the ids of the jobs that have a record in a store, in order."""
+    """Return the ids of the jobs with a record in a store, in order."""
     ids = (job_id_of(info.key) for info in store.list(INTERNAL, depth=2))  # not every sample of every image
     return tuple(sorted(id for id in ids if id is not None))
 
 
 def no_such_job(store: Store, job_id: str) -> ConfigurationError:
-    """Return what to raise for a job that is not in a store: the error names those that are."""
+    """Return the error for a job without a record in a store; it names the jobs with a record."""
     return ConfigurationError(f"no job {job_id!r} in {store.url}; there: {', '.join(jobs_in(store)) or 'none'}")
 
 

@@ -22,7 +22,7 @@ def begun(template: ManifestRow, ref: ImageRef, *, shard_id: str) -> ManifestRow
     """Return the row of an image whose work begins now; its status is "failed" until another one is known.
 
     Args:
-        template: A row with the facts that all rows of the job share.
+        template: A row with the facts common to all rows of the job.
         ref: The image.
         shard_id: Its shard.
     """
@@ -44,13 +44,13 @@ def restored(row: ManifestRow) -> ManifestRow:
 
 
 def failed(row: ManifestRow, error: ImageError | ConflictError) -> ManifestRow:
-    """Return the row of an image that failed or is in conflict, and log a warning."""
+    """Return the row of a failed or conflicting image, and log a warning."""
     status = Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
     return _not_restored(row, status, type(error).__name__, str(error))
 
 
 def refused(row: ManifestRow, ref: ImageRef) -> ManifestRow:
-    """Return the row of an image that the plan refused: skipped if the refusal has no error type, else failed."""
+    """Return the row of an image refused by the plan: skipped if the refusal has no error type, else failed."""
     reason = str(ref.refusal)
     if not ref.refusal_type:
         return replace(row, status=Status.SKIPPED, error=reason, finished_at=datetime.now(UTC))

@@ -1,6 +1,6 @@
-"""Lists of keys as objects: what one run is to restore out of a whole source, one JSON string a line.
+"""Lists of keys as objects: the inputs of a single run out of a whole source, one JSON string a line.
 
-JSON, because a key may hold a line break, and because a file's name that is not UTF-8 survives it.
+JSON, because a key may hold a line break, and because file names outside UTF-8 survive it.
 """
 
 from __future__ import annotations

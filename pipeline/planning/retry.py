@@ -35,9 +35,9 @@ GONE: Final = "gone from the source since it failed, or another version is there
 
 
 def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
-    """Return the id of the job that tries again what failed, was in conflict or was lost, its plan written.
+    """Return the id of the retry for failed, conflicting and lost images, with its plan written.
 
-    That is the last retry, if it is not finished; else a new one, if something failed and was neither restored nor
+    It is the last retry, if it is not finished; else a new retry, if something failed and was neither restored nor
     replaced since, or was restored and is gone; else the last job, which has nothing left to do.
 
     Args:
@@ -66,12 +66,12 @@ def open_retry(source: Store, destination: Store, base: str, *, shard_size: int)
 
 
 def retry_id(base: str, number: int) -> str:
-    """Return the id of the retry of that number; 0 is the job itself."""
+    """Return the id of a retry by its number; 0 is the job itself."""
     return f"{base}-retry{number}" if number else base
 
 
 def base_of(job_id: str) -> str:
-    """Return the id of the job that a retry is one of; a job's own id."""
+    """Return the id of the first job, from the id of a retry or its own."""
     return re.sub(r"-retry[0-9]+\Z", "", job_id)
 
 
@@ -90,7 +90,7 @@ def tries_of(destination: Store, base: str, *, first: int = 0) -> list[str]:
 
 
 def finished(destination: Store, job_id: str) -> bool:
-    """Return whether every shard of a job has its part."""
+    """True if every shard of a job has its part."""
     layout = Layout(job_id)
     return not uncommitted(destination, layout, stored_plan(destination, layout))
 
@@ -121,7 +121,7 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
 
 
 def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
-    """Return how those versions ended that failed in the end, and those that were restored and lost something since."""
+    """Return the statuses of versions that failed at last, and the restored versions with missing outputs."""
     failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
     there = Listing.of(destination)
     for layout in map(Layout, jobs):
@@ -145,7 +145,7 @@ def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str]
 
 
 def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
-    """Return those versions that the source has."""
+    """Return the versions present in the source."""
     with threads(ASKED_AT_ONCE, "retry") as pool:
         there = map_ahead(pool, partial(_is_there, source), refs, ahead=ASKED_AT_ONCE)
         return {ref for ref, same in zip(refs, there, strict=True) if same}

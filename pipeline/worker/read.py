@@ -27,13 +27,13 @@ class Prepared:
     """An image ready to be restored.
 
     Attributes:
-        ref: What the plan says of it.
-        row: What is known so far.
-        picture: What the file held; its metadata go into the output.
+        ref: The image's entry in the plan.
+        row: The image's row as far as it is known.
+        picture: The decoded file; its metadata go into the output.
         y: The observation, shape (c, h, w), in [-1, 1].
-        operator: What it is an observation through.
+        operator: The degradation that made y.
         sigma_y: Standard deviation of its noise, images in [-1, 1].
-        guide: What its restoration starts from or is to be close to, shape (3, H, W); None: nothing.
+        guide: Image for the restoration to start from or to be close to, shape (3, H, W), if any.
     """
 
     ref: ImageRef
@@ -47,7 +47,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an image may be at most.
+    """Largest image allowed.
 
     Attributes:
         max_bytes: Bytes of an input file.

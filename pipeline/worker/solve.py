@@ -1,4 +1,4 @@
-"""An image's middle: observations of any sizes through the engine, and what became of each."""
+"""An image's second third: the engine restores observations of any sizes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .read import Prepared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """An image that was restored and is to be written.
+    """A restored image, to be written.
 
     Attributes:
-        prepared: Where it came from.
-        row: What is known so far.
-        image, start: The result and what the chain starts from without a guide or a network, what its source shows of
-            them, shape (3, H, W), about [-1, 1].
-        samples: All of the image's, `image` the first of them, where there are to be several.
+        prepared: The image as it was read.
+        row: The image's row as far as it is known.
+        image, start: The result, and the start of its chain without a guide or a network, both cut to the frame of
+            the source, shape (3, H, W), about [-1, 1].
+        samples: All samples of the image, `image` being the first; None for a single restoration.
     """
 
     prepared: Prepared
@@ -48,14 +48,14 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsolved:
-    """An image that could not be restored, and why."""
+    """An image without a restoration, and the reason."""
 
     row: ManifestRow
     error: ImageError
 
 
 class _Sample(NamedTuple):
-    """What a request is for."""
+    """The image and the sample of a request."""
 
     prepared: Prepared
     number: int
@@ -69,8 +69,8 @@ class Solver:
         engine: The method with its settings and its prior.
         seed: The job's seed.
         samples: Restorations of each image.
-        guidance: How they are optimised, if they are. Those that have guides start from them.
-        upscaler: What makes the guides of those that came without.
+        guidance: Optimisation of restorations, if any. Images with guides start from them.
+        upscaler: Network that makes a guide for each image, if any.
     """
 
     engine: Engine
@@ -80,12 +80,12 @@ class Solver:
     upscaler: RealEsrgan | None = None
 
     def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | Unsolved]:
-        """Yield what became of each image, in the order in which they are done; takes them only as it has room.
+        """Yield each image restored or unsolved, in the order of completion; takes images only as there is room.
 
         Args:
             images: To be restored, as they come.
-            tally: Counts what happens.
-            most: Images that may come, so that the last ones can share batches.
+            tally: Counters, which grow meanwhile.
+            most: Largest number of images to come, so that the last images can share batches.
         """
         waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[Unsolved]()
 
@@ -108,7 +108,7 @@ class Solver:
 
     @torch.inference_mode()
     def _guided(self, prepared: Prepared, tally: Tally) -> Prepared | Unsolved:
-        """Return an image with a guide, where one is to be made."""
+        """Return an image, with a new guide if the job makes guides."""
         if self.upscaler is None:
             return prepared
         began, row = time.perf_counter(), prepared.row
@@ -139,7 +139,7 @@ class Solver:
             )
 
     def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | Unsolved:
-        """Return what became of an image of which all samples are done; the first one stands for it."""
+        """Return an image restored or unsolved, out of its finished samples; the row describes the first sample."""
         results.sort(key=lambda result: result.tag.number)
         prepared = results[0].tag.prepared
         row, done = prepared.row, list[Result[_Sample]]()

@@ -49,14 +49,14 @@ class ShardWorker:
         source: Where the inputs are.
         destination: Where the parts go; outputs go there through `delivery`.
         layout: Keys of the parts.
-        facts: A row with the facts that all rows of the job share.
-        limits: What an input may be at most.
+        facts: Template of the rows, with the facts common to all rows of the job.
+        limits: Largest input allowed.
         undoing: The operator of each image.
-        guides: What restorations start from or are to be close to, if anything that is read.
+        guides: Images for restorations to start from or to be close to, if the job reads any.
         solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
         prefetch: Images read, checked and decoded ahead of the solver.
-        writers: Threads that encode and write.
+        writers: Threads for encoding and writing.
     """
 
     source: Store
@@ -79,12 +79,12 @@ class ShardWorker:
     def run(self, shard: Shard, on_row: OnRow, /) -> ShardReport:
         """Give every image of a shard its row, commit the shard by creating its part, return the counts.
 
-        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output that an
-        earlier attempt left is recognised. Whatever is raised leaves the shard uncommitted.
+        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output of an
+        earlier attempt is recognised. Any exception leaves the shard uncommitted.
 
         Args:
-            shard: What to do.
-            on_row: Called by the calling thread, with the status of each image that is done.
+            shard: Its images.
+            on_row: Called by the calling thread with the status of each finished image.
 
         Raises:
             JobError: The job is at fault, not an image.
@@ -103,12 +103,12 @@ class ShardWorker:
         return self.commit(shard.id, rows, tally, seconds=time.monotonic() - began)
 
     def restore_alone(self, ref: ImageRef, shard_id: str, tally: Tally, /) -> ManifestRow:
-        """Return the row of one image of a shard, which `commit` is to be given; safe to repeat and to race, too.
+        """Return the row of a single image of a shard, for `commit`; safe to repeat and to race.
 
         Args:
             ref: The image.
             shard_id: Its shard.
-            tally: Counts what happens.
+            tally: Counters, which grow meanwhile.
 
         Raises:
             JobError: The job is at fault, not the image.
@@ -119,7 +119,7 @@ class ShardWorker:
         return row
 
     def give_up(self, ref: ImageRef, shard_id: str, /) -> ManifestRow:
-        """Return the row of an image that kills every process that restores it."""
+        """Return the row of an image whose restoration kills every process."""
         error = ProcessDiedError(
             "its process died twice while it was restored: it takes more memory than the machine has, or code below "
             "Python crashed on it; Ray's logs of that time say which"
@@ -127,13 +127,13 @@ class ShardWorker:
         return failed(begun(self.facts, ref, shard_id=shard_id), error)
 
     def commit(self, shard_id: str, rows: Sequence[ManifestRow], tally: Tally, /, *, seconds: float) -> ShardReport:
-        """Create the part of a shard of which every image has its row, and return the counts.
+        """Create the part of a shard out of the rows of all its images, and return the counts.
 
         Args:
             shard_id: The shard.
-            rows: Of all its images.
-            tally: What the solver did for them.
-            seconds: Wall time that they took.
+            rows: Rows of all its images.
+            tally: Counters of the solver for these images.
+            seconds: Wall time of these images.
         """
         began = time.monotonic()
         ours = self.destination.create(self.layout.part(shard_id), encode_part(rows))
@@ -143,7 +143,7 @@ class ShardWorker:
         return report_of(shard_id, rows, tally, worker=self.name, seconds=seconds)
 
     def _restore(self, images: Sequence[ImageRef], shard_id: str, settle: Settle, tally: Tally) -> None:
-        """Bring every image to its end; `settle` gets each row, in the order in which they come."""
+        """Restore every image; `settle` gets each row in the order of completion."""
         prepare = partial(self._prepare, shard_id=shard_id)
         writing: deque[Future[ManifestRow]] = deque()
         most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
@@ -160,7 +160,7 @@ class ShardWorker:
                 settle(future.result())
 
     def _prepare(self, ref: ImageRef, *, shard_id: str) -> Prepared | ManifestRow:
-        """Return an image ready to be restored, or its row where that is already the end."""
+        """Return an image ready to be restored; its row if it is refused or fails already."""
         row = begun(self.facts, ref, shard_id=shard_id)
         if ref.refusal is not None:
             return refused(row, ref)
@@ -201,7 +201,7 @@ class ShardWorker:
         )
 
     def _deliver(self, restored: Restored) -> ManifestRow:
-        """Return the row of an image that was restored, after writing it."""
+        """Write a restored image and return its row."""
         try:
             return self.delivery(restored)
         except ImageError as error:
@@ -209,7 +209,7 @@ class ShardWorker:
 
 
 def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:
-    """Yield those to be restored; the others are settled in passing."""
+    """Yield images to be restored; settle the rows of all others."""
     for item in inputs:
         if isinstance(item, Prepared):
             yield item

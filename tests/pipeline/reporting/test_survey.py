@@ -84,7 +84,7 @@ def test_a_job_in_numbers_is_what_all_its_rows_say(tmp_path: Path, size: int) ->
     told = found.summary
     assert (told.images, told.counts.restored, told.replaced, told.restored_since) == (80, len(restored), 0, 0)
     for name, status in (("failed", "failed"), ("skipped", "skipped"), ("conflicts", "conflict")):
-        assert getattr(told, name) == sum(each.status == status for each in rows) > 0
+        assert getattr(told.counts, name) == sum(each.status == status for each in rows) > 0
     assert [(each.key, each.status, each.error) for each in told.failures] == [
         (each.source_key, each.status, each.error) for each in bad
     ]
