@@ -1,4 +1,4 @@
-"""Where a running job stands: the sentence, the bar on a terminal and the lines elsewhere."""
+"""The progress of a running job: a sentence, a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Standing:
 
     Attributes:
         total: Images of the job.
-        before: Images that earlier runs have done.
-        run: Images done in this run, in shards that may still be at work.
+        before: Images done by earlier runs.
+        run: Images done in this run, some in unfinished shards.
         seconds: Wall time of this run.
     """
 
@@ -56,9 +56,9 @@ class Standing:
 
     @property
     def rest(self) -> str:
-        """Return what follows the count, last what a narrow page may cut off: "3 failed, ETA 9 min, 41/min".
+        """The words after the count, the most important first: "3 failed, ETA 9 min, 41/min".
 
-        Where an earlier run did some of the images: "3 failed in this run", as that may have had failures of its own.
+        After an earlier run: "3 failed in this run", as the earlier run may have had failures of its own.
         """
         counts = self.run.counts
         parts = [f"{counts.failed:,} failed"]
@@ -84,9 +84,9 @@ _watchers: ContextVar[tuple[Show, ...]] = ContextVar("watchers", default=())
 
 @contextmanager
 def watching(show: Show) -> Iterator[None]:
-    """Have every job that runs inside the block tell `show` where it stands.
+    """Have every job inside the block report its progress to `show`.
 
-    A flow's parameters are data that a server stores, so a display cannot be one of them.
+    A server stores a flow's parameters, so a display cannot be a parameter.
     """
     token = _watchers.set((*_watchers.get(), show))
     try:
@@ -105,7 +105,7 @@ class Throttle:
     """Lets a `show` through at most every `seconds`, and always the first and the last time.
 
     Attributes:
-        share: Part of a run's time that has to pass, too, so that a long run is not told of as often as a short one.
+        share: Part of the run's time so far to wait, too, so a long run has fewer updates than many short runs.
         longest: Seconds between two times, at most, however long the run.
     """
 
@@ -125,7 +125,7 @@ class Throttle:
 
 @contextmanager
 def display(console: Console, title: str) -> Iterator[Show]:
-    """Give a `show` that draws a bar on a terminal, and prints a line every ten seconds elsewhere."""
+    """Give a `show`: a bar on a terminal, a line every ten seconds elsewhere."""
     if not console.is_terminal:
         console.print(title, markup=False, highlight=False, soft_wrap=True)
         yield Throttle(show=lambda standing: print_line(console, standing), seconds=PLAIN_LINE_SECONDS)
@@ -142,7 +142,7 @@ def display(console: Console, title: str) -> Iterator[Show]:
 
 
 def print_line(console: Console, standing: Standing) -> None:
-    """Print where the job stands, as one line however narrow the console is."""
+    """Print the standing as a single line, however narrow the console is."""
     console.print(str(standing), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ FAILURES_SHOWN: Final = 20
 
 
 def facts(summary: JobSummary) -> list[tuple[str, str]]:
-    """Return what there is to say of a job, as pairs of a name and a value."""
+    """Return the facts of a job, as pairs of a name and a value."""
     rows = [
         ("images", f"{summary.images:,}"),
         *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
@@ -59,7 +59,7 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
 
 
 def places(summary: JobSummary) -> list[tuple[str, str]]:
-    """Return where there is more, as pairs of a name and a place."""
+    """Return the places of further results, as pairs of a name and a place."""
     from pipeline.keys import Layout
 
     root, layout = summary.destination.rstrip("/"), Layout(summary.job_id)
@@ -70,7 +70,7 @@ def places(summary: JobSummary) -> list[tuple[str, str]]:
 
 
 def notes(summary: JobSummary) -> list[str]:
-    """Return a sentence on what was skipped for its name, and one on what is still to do, if there is any."""
+    """Return a sentence on inputs skipped for their names, and a sentence on inputs still to do, if any."""
     from pipeline.planning.retry import number_of
 
     found = list[str]()
@@ -84,12 +84,12 @@ def notes(summary: JobSummary) -> list[str]:
 
 
 def endings_in_words(endings: Mapping[str, int]) -> str:
-    """Return how often endings of names come: ".tif 2, .bmp 1"."""
+    """Return the counts of name endings in words: ".tif 2, .bmp 1"."""
     return ", ".join(f"{ending} {count:,}" for ending, count in endings.items())
 
 
 def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
-    """Return key, error class and message of the first images that were not restored."""
+    """Return key, error class and message of the first failures."""
     return [
         (failure.key, failure.error_type or failure.status, failure.error)
         for failure in summary.failures[:FAILURES_SHOWN]
@@ -97,7 +97,7 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 
 
 def print_summary(console: Console, summary: JobSummary) -> None:
-    """Print the job's id, to be copied, the counts and means, what there is to know of them and the first failures."""
+    """Print the job's id, ready to be copied, its counts and means, notes on them and the first failures."""
     console.print(plain(f"job {summary.job_id}"), soft_wrap=True)
     table = Table(show_header=False)
     for name, value in facts(summary):
@@ -111,7 +111,7 @@ def print_summary(console: Console, summary: JobSummary) -> None:
 
 
 def print_failures(console: Console, summary: JobSummary) -> None:
-    """Print one line for each of the first images that were not restored, and how many more there are."""
+    """Print a line for each of the first failures, and the number of further failures."""
     rows = failures(summary)
     for key, kind, message in rows:
         console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)
@@ -141,5 +141,5 @@ def counted(number: int, thing: str) -> str:
 
 
 def plain(text: str) -> Text:
-    """Return text that shows as it is, whatever a file was named: no markup, no control sequence."""
+    """Return text shown unchanged, whatever the name of a file: without markup and control sequences."""
     return Text("".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text))

@@ -1,4 +1,4 @@
-"""The executor that runs shards in this process."""
+"""The executor of shards in this process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .shard_queue import ShardQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalExecutor:
-    """In this process and thread, one shard after another: for small machines, tests and debuggers.
+    """Runs one shard after another in this process and thread: for small machines, tests and debuggers.
 
-    An image that kills the process ends the run, and every run after it: nobody is left to go on without it, as the
-    driver of Ray's processes is.
+    An image that kills the process ends the run, and every run after it: nothing is left to go on without it, unlike
+    the driver of Ray's processes.
 
     Attributes:
         attempts: Times a shard is tried.
@@ -48,7 +48,7 @@ class LocalExecutor:
 
 
 def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status], None]:
-    """Return a row's callback that adds up the running shard and tells of it at most once a second."""
+    """Return a callback for rows: it adds up the running shard and reports at most once a second."""
     running, told = Progress(), time.monotonic()
 
     def on_row(status: Status) -> None:

@@ -16,7 +16,7 @@ class Progress:
 
     Attributes:
         counts: Images by status.
-        elsewhere: Images of shards that another run had committed before this run came to them.
+        elsewhere: Images of shards found committed by another run.
     """
 
     counts: Counts = NO_IMAGES
@@ -24,7 +24,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Images of any status, and those that another run has done."""
+        """Images of any status, and images done elsewhere."""
         return self.counts.total + self.elsewhere
 
     def __add__(self, other: Progress) -> Progress:
@@ -32,7 +32,7 @@ class Progress:
 
 
 def progress_of(shard: Shard, report: ShardReport) -> Progress:
-    """Return the images that a finished shard adds."""
+    """Return the progress of a finished shard."""
     if report.already_committed:
         return Progress(elsewhere=len(shard.images))
     return Progress(counts=report.counts)

@@ -1,4 +1,4 @@
-"""From a job's degradation to the operator that knows it, and the one file that some are told by."""
+"""From a job's degradation to its operator, and the file that some degradations need."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def decode_kernel(data: bytes) -> Tensor:
     """Return the picture of a blur as a kernel of odd sides, shape (n, m).
 
     Raises:
-        ConfigurationError: The bytes are no image that we read, or one without light.
+        ConfigurationError: The bytes are no image of a known format, or a black image.
     """
     try:
         light = (decode(data, max_pixels=MAX_KERNEL_PIXELS).pixels.double().mean(0) + 1) / 2
@@ -119,7 +119,7 @@ def decode_kernel(data: bytes) -> Tensor:
 
 
 def file_of(degradation: Degradation) -> str | None:
-    """Return where the one file is that the degradation is told by: a mask for all images, or the image of a blur."""
+    """Return the place of the degradation's file, if it has one: a mask for all images, or the image of a blur."""
     match degradation:
         case tasks.Inpainting(mask=place) | tasks.OldPhotograph(mask=place) | tasks.Deblurring(kernel_file=place):
             return place
@@ -128,7 +128,7 @@ def file_of(degradation: Degradation) -> str | None:
 
 
 def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
-    """Return the bytes of that file, after making sure that they are an image; None for tasks without one.
+    """Return the bytes of the degradation's file, after a check that they are an image; None without a file.
 
     Raises:
         ConfigurationError: There is none there, it is not an image, or too large.
@@ -153,7 +153,7 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
 
 
 def is_grey(degradation: Degradation) -> bool:
-    """Return whether the images that were degraded have lost their colour."""
+    """True if the degraded images have lost their colour."""
     return isinstance(degradation, tasks.Colorization) or (
         isinstance(degradation, tasks.OldPhotograph) and degradation.grey
     )

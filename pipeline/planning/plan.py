@@ -73,8 +73,8 @@ def plan(
     are planned with the reason for the refusal, so they get their rows. Objects below `.deqir/` in a source are
     records of a job and no inputs.
 
-    A key is new if no generation has it, or has it with this etag. A new version
-    of an input gets an output of its own, beside the output of the old version.
+    A version is new if no generation has its key with its etag. A new version of an input gets an output of its own,
+    beside the output of the old version.
 
     Args:
         source: The inputs.

@@ -1,11 +1,11 @@
-"""Trying again what failed or was lost: as a job of its own, whose plan is what the jobs before it left undone.
+"""Failed and lost images tried again, as a job of its own.
 
-A row is final, and a plan never changes, so that a second try of an image cannot be a second row of the first
-job. It is a row of a job that follows: <job id>-retry1, then -retry2, with the settings of the first, its own plan
-and its own manifest. Each of them has exactly one row for each of its inputs; what became of an input in the end
-says the last one that has it. What failed and is gone from the source since is an input of the next retry, too, which
-skips it: so the manifests alone tell that nothing is left to do about it. What was restored and is gone from the
-destination since is restored once more, out of the same bytes with the same noise.
+A row is final and a plan never changes, so a second try of an image cannot be a second row of the first job. It is a
+row of a following job: <job id>-retry1, then -retry2, with the settings of the first, its own plan and its own
+manifest. Each of them has exactly one row for each of its inputs; the last job with an input tells its end. An input
+that failed and is gone from the source is an input of the next retry, too, which skips it: so the manifests alone tell
+that there is nothing left to do about it. An output gone from the destination is restored once more, from the same
+bytes with the same noise.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ def finished(destination: Store, job_id: str) -> bool:
 
 
 def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[ImageRef]:
-    """Return the versions to try again: those that failed or were lost and that the source still has, or has again.
+    """Return the versions to try again: failed or lost ones that the source has.
 
-    With them come those that failed and that it has no more, refused so that they get `skipped` rows and count as
-    failed no longer; but no version that is so already, or after which the job found one that did not fail or is there.
-    Those that were refused by their names are left out: no other try has another end.
+    Failed versions missing in the source come with them, refused, so that they get `skipped` rows and count as failed
+    no longer; but not if they are skipped already, or if a later version of the input was restored or is in the source.
+    Versions refused for their names are left out: another try would end in the same way.
     """
     failed, lost = _undone(destination, jobs)
     undone = failed.keys() | lost

@@ -1,4 +1,4 @@
-"""What the name of a place has to look like, told without a connection and without repeating what a name may hide."""
+"""Rules for names of places, checked without a connection; errors never repeat credentials in a name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLACE: Final = f"^(s3://{_BUCKET}(/|$)|(?!{_SCHEME}))"
 
 
 def check_place(url: str, /) -> None:
-    """Make sure that a name is s3://bucket/prefix or else a path, which begins like no URL.
+    """Check that a name is s3://bucket/prefix or a path, which begins like no URL.
 
     Raises:
         ConfigurationError: It is another URL, which may hold credentials: the error repeats its scheme alone.
