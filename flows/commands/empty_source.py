@@ -44,7 +44,7 @@ def refuse_empty(job: CheckedJob) -> None:
 def nothing_in(source: str) -> ConfigurationError:
     """Return what to raise for a source that holds nothing."""
     return ConfigurationError(
-        f"the source {source} holds no object, so that there is nothing to restore; correct its name, or put the "
+        f"the source {source} holds no object, so there is nothing to restore; correct its name, or put the "
         "images there"
     )
 

@@ -26,8 +26,8 @@ class Exit(IntEnum):
     USAGE = 2
     """The user has to correct something first."""
     SOME_FAILED = 3
-    """The job is finished, but some images failed or were in conflict, and none of its runs and retries restored them
-    since, or what replaced them in the source."""
+    """The job is finished, but some images failed or were in conflict, and neither they nor their newer versions were
+    restored since."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 

@@ -76,7 +76,7 @@ def notes(summary: JobSummary) -> list[str]:
     found = list[str]()
     if summary.not_images:
         endings = endings_in_words(summary.endings)
-        found.append(f"skipped: {summary.not_images:,} not named as JPEG, PNG or WebP files are ({endings})")
+        found.append(f"{summary.not_images:,} skipped: their names are not of JPEG, PNG or WebP files ({endings})")
     if summary.to_do:
         command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
         found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")

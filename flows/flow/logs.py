@@ -15,7 +15,7 @@ FORMER_LOGGERS: Final = {
     "pipeline.executors": "deqir.shards",
     "pipeline.ray_executor": "deqir.ray",
 }
-"""Loggers of version 0.1 that deployments name in PREFECT_LOGGING_EXTRA_LOGGERS, and their successors."""
+"""Loggers of version 0.1, as deployments name them in PREFECT_LOGGING_EXTRA_LOGGERS, and their successors."""
 
 IMAGES: Final = "deqir.images"
 """Logger of images that were not restored."""
@@ -24,7 +24,7 @@ IMAGES: Final = "deqir.images"
 def log_to(console: Console, *, verbose: bool) -> None:
     """Send warnings of every library to `console`, and the information of ours and Prefect's if `verbose`.
 
-    Call it before Prefect is imported: Prefect leaves a root logger alone if it has a handler already. Prefect's reports
+    Call it before Prefect is imported: Prefect leaves a root logger with a handler alone. Prefect's reports
     to its API do not depend on this.
     """
     handler = RichHandler(
@@ -45,7 +45,7 @@ def log_to(console: Console, *, verbose: bool) -> None:
 def not_told_twice(record: logging.LogRecord) -> bool:
     """Return False for messages repeated by the command line itself.
 
-    Prefect's engine reports runs that ended badly, and a shard reports each image that was not restored: the command line
+    Prefect's engine reports runs that ended badly, and a shard reports each image that failed: the command line
     lists both after the summary.
     """
     of_engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR

@@ -19,7 +19,7 @@ from .plots import convergence, data_uri
 MOST_BYTES: Final = 2**20
 MOST_FAILURES: Final = 1000
 AS_GIVEN: Final = "as given"
-WITHOUT_NETWORK: Final = "what is made of them without the network, such as a smooth enlargement"
+WITHOUT_NETWORK: Final = "as made without the network, for example by a smooth enlargement"
 
 
 def write_pages(
@@ -99,7 +99,7 @@ def before_and_after(pictures: Sequence[Exhibit]) -> list[str]:
     for each in pictures:  # two lines each, as a column of names would push the pictures out of the page
         rows.append((cell(each.key), ""))
         rows.append(tuple(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides(each)))
-    text = "Of each image the part that changed most; what was smaller is enlarged smoothly."
+    text = "The most changed part of each image; the smaller picture is enlarged smoothly."
     return ["## Before and after", "", text, "", *markup_table(("before", "after"), rows)]
 
 

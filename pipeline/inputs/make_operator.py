@@ -28,11 +28,11 @@ from pipeline.images.codec import decode, decode_mask
 from pipeline.store import open_store
 
 TILED: Final = 0.05
-"""Least share of the largest singular value that the inverse of a blur uses where a scene is taken for tiles of y."""
+"""Least share of the largest singular value in the inverse of a blur, if a scene is taken for tiles of y."""
 FINEST: Final = 1e-3
 """Least tolerance of the inverse of a framed blur."""
 KNOWN: Final = 75 / 255
-"""Strongest noise that the priors for plain denoisers know, which the start of a grey image is to need no more than."""
+"""Strongest noise known to the priors for plain denoisers; the start of a grey image needs no more."""
 MAX_KERNEL_PIXELS: Final = 255 * 255
 FAINT: Final = 0.01
 """Share of its brightest pixel below which the picture of a blur is taken for black: a JPEG's black is not."""

@@ -14,7 +14,7 @@ from pipeline.keys import INTERNAL, escaped, has_image_name, is_resource_fork
 from pipeline.store import Store, open_store
 
 LOOKED_AT: Final = 20_000
-"""Keys of each place that are compared before a job is planned: in S3 twenty requests."""
+"""Keys of each place compared before a job is planned: in S3 twenty requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

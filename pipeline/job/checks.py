@@ -35,7 +35,7 @@ def check_places(job: RestoreJob) -> None:
         open_store(url, writable=False)
     if job.reference is not None and job.result.guide == job.reference:
         raise ConfigurationError(
-            "the guide is the reference: what a job is measured against must not be what it is brought near to"
+            "the guide is the reference: images must not be measured against the very images they are brought near to"
         )
 
 

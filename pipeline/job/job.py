@@ -107,7 +107,7 @@ def check_job(job: RestoreJob, /) -> CheckedJob:
         ConfigurationError: The user has to correct a setting.
     """
     if job.retry and job.key_list is not None:
-        raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
+        raise ConfigurationError("retry and key_list exclude each other: a retry tries all failures again")
     job = with_places(job)
     check_places(job)
     check_device(job.runtime)

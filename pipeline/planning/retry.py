@@ -52,7 +52,7 @@ def open_retry(source: Store, destination: Store, base: str, *, shard_size: int)
     jobs = tries_of(destination, base)
     if not jobs:
         raise ConfigurationError(
-            f"{destination.url} holds no job {base}, so that there is nothing to try again; run it without retry "
+            f"{destination.url} holds no job {base}, so there is nothing to try again; run it without retry "
             "first, with the same settings (other weights of the prior, or another version of deqir, make another job)"
         )
     if len(jobs) > 1 and not finished(destination, jobs[-1]):

@@ -181,7 +181,7 @@ class S3Store(S3Requests):
         except PipelineError:
             raise CommitStateUnknownError(
                 f"{self.url}/{key} was sent, but the store does not say whether it is stored; run again when "
-                "it answers: what is stored will be found"
+                "it answers: a stored object will be recognised"
             ) from cause
 
 

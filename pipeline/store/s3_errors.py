@@ -66,7 +66,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "NotImplemented": _UNCONDITIONAL,
     "MethodNotAllowed": _UNCONDITIONAL,
 }
-"""For each code that refuses us: what is wrong, and the remedy."""
+"""The fault and its remedy, for each code of a refusal."""
 
 KEY_AT_FAULT: Final = frozenset(
     {
@@ -78,10 +78,10 @@ KEY_AT_FAULT: Final = frozenset(
         "XMinioObjectExistsAsDirectory",
     }
 )
-"""Codes by which a server that keeps objects as files says that it cannot hold this key."""
+"""Codes of servers with objects as files, for keys they cannot hold."""
 
 ARCHIVED: Final = "InvalidObjectState"
-"""Code by which a server says that an object is in a tier from which it cannot be read at once."""
+"""Code for an object in an archive tier, which cannot be read at once."""
 
 TRANSIENT: Final = frozenset(
     {
@@ -97,7 +97,7 @@ TRANSIENT: Final = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
-"""Codes that are worth another attempt whatever the HTTP status."""
+"""Codes worth another attempt whatever the HTTP status."""
 
 
 class NobodyThereError(Exception):

@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 LONGEST_KEY: Final = 1024
 _OTHERS: Final = 8
-"""Objects out of a listing that are tried, at most, before it is the store that refuses."""
+"""Objects of a listing to try, at most, before the store itself is said to refuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

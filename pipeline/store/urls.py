@@ -10,7 +10,7 @@ from pipeline.errors import ConfigurationError
 _BUCKET: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*:/"
 PLACE: Final = f"^(s3://{_BUCKET}(/|$)|(?!{_SCHEME}))"
-"""Regular expression of the names that `check_place` lets pass, for the schema of a form."""
+"""Regular expression of the names accepted by `check_place`, for the schema of a form."""
 
 
 def check_place(url: str, /) -> None:

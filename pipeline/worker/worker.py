@@ -35,7 +35,7 @@ from .solve import Restored, Solver, Unsolved
 from .write import Delivery
 
 WRITING_AHEAD: Final = 4
-"""Images a writer that may wait to be written, all samples counted, before the solver waits."""
+"""Images waiting for each writer, all samples counted, before the solver waits."""
 
 OnRow = Callable[[Status], None]
 Settle = Callable[[ManifestRow], None]
@@ -194,7 +194,7 @@ class ShardWorker:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            reason = "reading it and looking at it needs more memory than there is; run with a smaller prefetch"
+            reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         return Prepared(
             ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide

@@ -142,7 +142,7 @@ class Delivery:
         except ImageTooLargeError:
             found = f"more than {self.max_bytes} bytes"
         except ObjectAccessError as error:
-            found = f"something that cannot be looked at ({error})"
+            found = f"an unreadable object ({error})"
         else:
             carried = read_provenance(data)
             if carried is not None and _of_any_try(carried) == _of_any_try(self._provenance(row)):

@@ -13,7 +13,7 @@ from pipeline.shards import Shard, ShardReport
 from pipeline.status import Counts
 
 MAX_DEATHS: Final = 2
-"""Processes that a shard, and then each of its images, may take down."""
+"""Processes killed by a shard, and then by an image, before the next measure."""
 MAX_GIVEN_UP: Final = 3
 """Images of a shard given up, with no image restored, before the fault is sought outside the images."""
 

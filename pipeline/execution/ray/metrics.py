@@ -17,7 +17,7 @@ class Meters:
     """Counters of an actor; their readers sum them up over actors."""
 
     def __init__(self, job_id: str) -> None:
-        self._images = Counter("deqir_images", "Images by what became of them.", ("job", "status"))
+        self._images = Counter("deqir_images", "Images by status.", ("job", "status"))
         self._shards = Counter("deqir_shards", "Shards committed.", ("job",))
         self._nfe = Counter("deqir_network_evaluations", "Network evaluations of committed images.", ("job",))
         self._seconds = Counter("deqir_shard_seconds", "Wall time of committed shards.", ("job",))

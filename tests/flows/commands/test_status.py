@@ -66,7 +66,7 @@ def test_a_jobs_id_stands_in_a_line_by_itself_however_narrow_the_console_is() ->
     print_summary(Console(file=file, width=20), retried)
     lines = file.getvalue().splitlines()
     assert lines[0] == "job 0123456789abcdef-retry1"
-    assert "skipped: 3 not named as JPEG, PNG or WebP files are (.tif 2, .gif 1)" in lines
+    assert "3 skipped: their names are not of JPEG, PNG or WebP files (.tif 2, .gif 1)" in lines
     assert "26 to do: where no run is at work on them, run the same deqir retry again" in lines
 
 
@@ -89,7 +89,7 @@ def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command
     heading, line, note = deqir("status", tmp_path / "out").stdout.splitlines()
     assert "to do" not in heading
     assert line.split()[3:] == ["6", "5", "0", "1"]
-    assert note == f"{job.id}: skipped: 1 not named as JPEG, PNG or WebP files are (.tif 1)"
+    assert note == f"{job.id}: 1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1)"
 
 
 def test_larger_numbers_widen_their_column() -> None:

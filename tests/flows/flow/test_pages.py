@@ -136,7 +136,7 @@ def test_a_page_says_what_a_psnr_is_compared_with() -> None:
     measured = replace(SUMMARY, psnr=30.0, psnr_start=27.0, measured=3)
     page = markdown(measured, [], [], tolerance=0.005)
     assert "| PSNR without the network | 27.00 dB |" in page
-    assert "as restored, and what is made of them without the network, such as a smooth enlargement." in page
+    assert "as restored, and as made without the network, for example by a smooth enlargement." in page
     page = markdown(replace(measured, psnr_given=21.0), [], [], tolerance=0.005)
     assert "| PSNR as given | 21.00 dB |" in page
     assert "27.00" not in page

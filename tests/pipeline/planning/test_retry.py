@@ -146,5 +146,5 @@ def test_a_job_is_found_again_with_the_settings_it_was_recorded_with(settings) -
 
 
 def test_a_retry_is_of_everything_that_failed_and_takes_no_list_of_keys(settings) -> None:
-    with pytest.raises(ConfigurationError, match="go not together"):
+    with pytest.raises(ConfigurationError, match="exclude each other"):
         open_job(again(settings).model_copy(update={"key_list": "keys.jsonl"}))
