@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.store import Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 from .parquet import Table
 
@@ -214,8 +214,7 @@ def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -
 
 def map_objects(store: Store, keys: Iterable[str], decode: Callable[[bytes], T], *, limit: int) -> Iterator[T]:
     """Yield `decode` of each of a job's objects, as `map_parts` does; `limit` is their largest size in bytes."""
-    with threads(READERS, "manifest") as pool:
-        yield from map_ahead(pool, partial(_read, store, decode, limit), keys, ahead=READERS)
+    return map_on_threads(READERS, "manifest", partial(_read, store, decode, limit), keys)
 
 
 def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:

@@ -29,7 +29,7 @@ from pipeline.keys import (
 from pipeline.manifest.parquet import Table
 from pipeline.shards import ImageRef, Shard
 from pipeline.store import ObjectInfo, Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 MAX_PLAN_BYTES: Final = 2**34
 ASKED_AT_ONCE: Final = 16
@@ -140,10 +140,8 @@ def _further(
 
 def _heads(source: Store, keys: Iterable[str]) -> Iterator[ObjectInfo]:
     """Yield the info of each key that the source has."""
-    with threads(ASKED_AT_ONCE, "head") as pool:
-        for info in map_ahead(pool, source.head, keys, ahead=2 * ASKED_AT_ONCE):
-            if info is not None:
-                yield info
+    found = map_on_threads(ASKED_AT_ONCE, "head", source.head, keys)
+    return (info for info in found if info is not None)
 
 
 def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:

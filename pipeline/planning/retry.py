@@ -22,7 +22,7 @@ from pipeline.manifest.schema import read_outputs
 from pipeline.shards import ImageRef
 from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 from .missing_outputs import Listing, is_gone, written
 from .plan import create_plan, stored_plan, uncommitted
@@ -139,16 +139,15 @@ def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str]
                 doubtful[version] = missing
             else:
                 doubtful.pop(version, None)
-    with threads(ASKED_AT_ONCE, "lost") as pool:  # a listing may precede a row, and some tell names otherwise
-        gone = map_ahead(pool, partial(is_gone, destination), doubtful.values(), ahead=ASKED_AT_ONCE)
-        return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
+    # asked for once more: the listing may precede a row, and some file systems list names in another form
+    gone = map_on_threads(ASKED_AT_ONCE, "lost", partial(is_gone, destination), doubtful.values())
+    return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
 
 
 def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
     """Return the versions present in the source."""
-    with threads(ASKED_AT_ONCE, "retry") as pool:
-        there = map_ahead(pool, partial(_is_there, source), refs, ahead=ASKED_AT_ONCE)
-        return {ref for ref, same in zip(refs, there, strict=True) if same}
+    there = map_on_threads(ASKED_AT_ONCE, "retry", partial(_is_there, source), refs)
+    return {ref for ref, same in zip(refs, there, strict=True) if same}
 
 
 def _is_there(source: Store, ref: ImageRef) -> bool:

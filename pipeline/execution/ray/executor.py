@@ -83,19 +83,19 @@ class RayExecutor:
         with connected(self.address):
             placement = self._placement()
             queue = ShardQueue(shards, attempts=self.attempts, workers=placement.actors)
-            crew = _Crew(placement, make_worker, most=len(shards))
+            actors = _Actors(placement, make_worker, most=len(shards))
             try:
-                while queue or crew.busy:
-                    crew.hand_out(queue)
-                    reports = crew.collect(queue)
-                    on_progress(queue.done + crew.progress)
+                while queue or actors.busy:
+                    actors.hand_out(queue)
+                    reports = actors.collect(queue)
+                    on_progress(queue.done + actors.progress)
                     yield from reports
             finally:
-                crew.kill()
+                actors.kill()
         queue.finish()
 
 
-class _Crew:
+class _Actors:
     """The actors of one run."""
 
     def __init__(self, placement: Placement, make_worker: WorkerFactory, *, most: int) -> None:
