@@ -45,11 +45,11 @@ _ESCAPE: Final = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleKeys:
-    """Keys of what is written beside an output of which there are several samples.
+    """Keys of the objects written beside an output with several samples.
 
     Attributes:
-        others: Of the samples from the second on.
-        mean, spread: Of the mean of all, and of how much they differ.
+        others: Keys of the samples from the second on.
+        mean, spread: Keys of the mean and of the spread of all samples.
     """
 
     others: tuple[str, ...]
@@ -72,27 +72,27 @@ class Layout:
         return f"{INTERNAL}{self.job_id}/job.json"
 
     def file(self) -> str:
-        """Key of the copy of the mask or the blur's image that a degradation is told by, in its own format."""
+        """Key of the copy of the degradation's mask or blur image, in its own format."""
         return f"{INTERNAL}{self.job_id}/file"
 
     @property
     def samples(self) -> str:
-        """What the keys of all samples begin with."""
+        """Common prefix of the keys of all samples."""
         return f"{INTERNAL}{self.job_id}/samples/"
 
     def sample(self, output_key: str, name: str) -> str:
-        """Key of a further sample of an output, or of what all its samples make together."""
+        """Key of a further sample of an output, or of the mean or the spread of its samples."""
         return f"{self.samples}{output_key}/{name}"
 
     def samples_of(self, output_key: str, count: int, *, extension: str) -> SampleKeys:
-        """Return the keys of what is written beside an output that is the first of so many samples."""
+        """Return the keys of the objects beside an output, the first of `count` samples."""
         names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
         *others, mean, spread = (self.sample(output_key, name + extension) for name in names)
         return SampleKeys(others=tuple(others), mean=mean, spread=spread)
 
     @property
     def plans(self) -> str:
-        """What the keys of all plan generations begin with."""
+        """Common prefix of the keys of all plan generations."""
         return f"{INTERNAL}{self.job_id}/plan/"
 
     def plan(self, generation: int) -> str:
@@ -101,7 +101,7 @@ class Layout:
 
     @property
     def parts(self) -> str:
-        """What the keys of all manifest parts begin with."""
+        """Common prefix of the keys of all manifest parts; readers of Parquet take it for the manifest."""
         return f"{INTERNAL}{self.job_id}/manifest/"
 
     def part(self, shard_id: str) -> str:
@@ -123,18 +123,18 @@ def event_list(batch_id: str) -> str:
 
 
 def provenance(job_id: str, source_sha256: str, *, mask: str | None = None, guide: str | None = None) -> str:
-    """Return what an output carries to be known again: who made it, and from which bytes.
+    """Return the provenance in an output, by which it is recognised: its job and the digests of its files.
 
     Args:
         job_id: Of the job.
-        source_sha256, mask, guide: Digests of the files; None where there is none.
+        source_sha256, mask, guide: Digests of the files; None for a missing file.
     """
     beside = (f":{name}={digest}" for name, digest in (("mask", mask), ("guide", guide)) if digest is not None)
     return f"{job_id}:{source_sha256}{''.join(beside)}"
 
 
 def check_key(key: str) -> None:
-    """Raise UnsafeKeyError for an input's key that cannot be mirrored below any other prefix as it is."""
+    """Raise UnsafeKeyError for an input's key that cannot be mirrored unchanged below another prefix."""
     if _SURROGATE.search(key):
         raise UnsafeKeyError(rf"the name {escaped(key)} is not UTF-8 (\xNN are its bytes); rename the file")
     if _CONTROL.search(key):
@@ -151,7 +151,7 @@ def check_key(key: str) -> None:
 
 
 def check_output_key(key: str, *, of: str = "its output") -> None:
-    """Raise UnsafeKeyError for the key of something that is to be written if folders and S3 do not allow its length."""
+    """Raise UnsafeKeyError for a new object's key too long for folders or S3."""
     if (size := len(key.encode())) > MAX_KEY_BYTES:
         raise UnsafeKeyError(
             f"the key of {of} would have {size} bytes of UTF-8, S3 allows {MAX_KEY_BYTES}; shorten its name"
@@ -164,12 +164,12 @@ def check_output_key(key: str, *, of: str = "its output") -> None:
 
 
 def has_image_name(key: str) -> bool:
-    """Return whether an object is to be restored, by its name alone: by its extension, unless it is a resource fork."""
+    """True if an object has an image's name: its extension is known, and it is no resource fork."""
     return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS and not is_resource_fork(key)
 
 
 def is_resource_fork(key: str) -> bool:
-    """Return whether an object is what a Mac writes beside each file in a place that is not its own: ._photo.jpg."""
+    """True for a resource fork, a file that a Mac writes beside others on foreign disks: ._photo.jpg."""
     return posixpath.basename(key).startswith("._")
 
 
@@ -184,7 +184,7 @@ def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -
     Args:
         keys: Inputs' keys, each once, all with image names.
         extension: The outputs', with its dot.
-        taken: What is not to be given away, such as the output keys of an earlier plan.
+        taken: Keys in use, such as the output keys of an earlier plan.
     """
     names = {key: posixpath.splitext(key)[0] + extension for key in keys}
     claims = Counter(names.values())
@@ -206,7 +206,7 @@ def _full_names(key: str, extension: str) -> Iterator[str]:
 
 
 def escaped(key: str) -> str:
-    r"""Return a key as text that every format can hold: itself, unless its name is not UTF-8.
+    r"""Return a key as text for every format: itself, unless its name is not UTF-8.
 
     Such a name becomes bytes://album/caf\xe9.jpg, with each stray byte as \xNN and each backslash doubled.
     No two keys become the same: no file's key has an empty part, and the few objects in S3 whose keys begin
@@ -218,7 +218,7 @@ def escaped(key: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Return the key that `escaped` was given, as Python names files."""
+    """Return the key before `escaped`, as Python names files."""
     if not text.startswith(ESCAPED):
         return text
     return _ESCAPE.sub(_unescape, text.removeprefix(ESCAPED))

@@ -1,4 +1,4 @@
-"""The one name of each place that a user names, and which places must lie apart."""
+"""The canonical name of each place of a user, and a check that places lie apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import ConfigurationError
 
 
 def with_places(job: RestoreJob) -> RestoreJob:
-    """Return the job with its places named in the one way that holds in every process: absolute, no links."""
+    """Return the job with canonical places, valid in every process: absolute, without links."""
     places = {"source": place(job.source), "destination": place(job.destination)}
     if job.reference is not None:
         places["reference"] = place(job.reference)
@@ -30,7 +30,7 @@ def with_places(job: RestoreJob) -> RestoreJob:
 
 
 def place(url: str) -> str:
-    """Return the one name of a folder or of a bucket's prefix.
+    """Return the canonical name of a folder or of a bucket's prefix.
 
     Other schemes pass as they are: `open_store` refuses them by name.
     """
@@ -38,7 +38,7 @@ def place(url: str) -> str:
 
 
 def is_path(prior: str) -> bool:
-    """Return whether a prior is a path, and not a name."""
+    """True if a prior is a path, not a name."""
     return "/" in prior or prior.startswith(".")
 
 

@@ -1,4 +1,4 @@
-"""What a shard is: a set of input versions, named by content, not by position."""
+"""Shards: sets of input versions, named by content, not by position."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .status import NO_IMAGES, Counts
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ImageRef:
-    """One version of one input object, and what the plan decided about it.
+    """One version of one input object, with its entry in the plan.
 
     Attributes:
         key: Key in the source store.
         etag: The version's tag as listed.
         size: Bytes as listed.
         output_key: Key in the destination store; None when the plan refused the input.
-        refusal: Why the input is not restored; None when it is.
+        refusal: The reason for not restoring the input; None if it is restored.
         refusal_type: "" for a skip (not an image by its name), else the class name of the ImageError.
     """
 
@@ -44,20 +44,20 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
-    """All that travels back from a worker: counts, never pixels.
+    """A worker's report of a shard: counts, never pixels.
 
     Attributes:
         counts: Rows by status.
         already_committed: The part existed before; another run or actor did this shard.
         rounds: Sum over the shard's images of serial network passes.
         nfe: Sum over the shard's images of network evaluations.
-        errors: Class names of what images failed of or were in conflict for, with how many of each.
-        worker: Machine, device and process that did it.
+        errors: Class names of the errors of failed and conflicting images, with their counts.
+        worker: Machine, device and process at work.
         seconds: Wall time of the shard.
-        solve_seconds: The part of it that went into rounds of the solver.
+        solve_seconds: The part of `seconds` spent in rounds of the solver.
         network_calls: Calls of the network, each with a batch of evaluations.
-        occupancy: Share of those batches that was filled, 0..1.
-        halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
+        occupancy: Filled share of these batches, 0..1.
+        halvings: Times the batch, or the side of an image's tiles, was halved because memory ran out.
     """
 
     shard_id: str
@@ -75,10 +75,10 @@ class ShardReport:
 
     @property
     def images_per_second(self) -> float:
-        """Images with a row per second of the shard's wall time; 0 where nothing was done."""
+        """Images with a row per second of the shard's wall time; 0 if nothing was done."""
         return self.counts.total / self.seconds if self.seconds else 0.0
 
     @property
     def evaluations_per_second(self) -> float:
-        """Network evaluations per second of solving; 0 where nothing was solved."""
+        """Network evaluations per second of solving; 0 if nothing was solved."""
         return self.nfe / self.solve_seconds if self.solve_seconds else 0.0
