@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[LinearOperator, str]] = {
     "other inverse": (Mine(inverse=other_inverse), r"A\^\+ A = \(A\^\+ A\)\^T fails"),
     "noisy pinv": (Mine(inverse=lambda y: POOL.pinv(y) + 1e-4), r"\^\+"),
     "nan": (Mine(inverse=lambda y: POOL.pinv(y) / 0), "pinv.* nan or inf"),
-    "in place": (Mine(forward=in_place), "changes the image that it is given"),
+    "in place": (Mine(forward=in_place), "changes its input"),
     "image shape": (Mine(shape=(3, 8, 8)), "image_shape"),
     "adjoint's shape": (Mine(transpose=lambda y: y), r"adjoint\(y\) must be of shape"),
     "start's shape": (Mine(begin=lambda y: y), r"start\(y\) must be of shape"),
@@ -152,7 +152,7 @@ WRONG: dict[str, tuple[LinearOperator, str]] = {
         r"A\^T A A\^\+ A = A\^T A fails .*limit 1e-05.*ends before",
     ),
     "iteration with a factor": (Iterating(inverse=lambda y: 1.01 * POOL.pinv(y)), r"A\^T A A\^\+ A = A\^T A fails"),
-    "iteration that fills in": (Iterating(inverse=filled_in), r">= 0 fails by 0\.0.*does not see"),
+    "iteration that fills in": (Iterating(inverse=filled_in), r">= 0 fails by 0\.0.*unseen by A"),
     "iteration's adjoint": (
         MatrixFree(forward=BLUR, transpose=lambda y: BLUR.adjoint(y).roll(1, -1), shape=SHAPE),
         r"<A x, v>",

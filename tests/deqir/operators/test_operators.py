@@ -126,7 +126,7 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
     ("A", "shape", "says"),
     [
         (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 5, 4), "must have its image's size"),
-        (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass one of them"),
+        (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass only 1 of them"),
     ],
 )
 def test_observations_of_a_wrong_shape_are_refused_by_every_method(
