@@ -187,7 +187,7 @@ def test_a_loaded_prior_restores_where_it_is_and_answers_where_y_was(
     assert found.images.device == found.start.device == y.device
     torch.testing.assert_close(found.images.cpu(), expected.images, rtol=0, atol=1e-5)
     assert not counted.uploads
-    questions = [wait for wait in counted.waits if "rounds.py" not in wait]
+    questions = [wait for wait in counted.waits if " round.py:" not in wait]
     # y is finite, each image's content for its seed, each misfit; or each misfit, images and starts brought back
     assert len(questions) == (1 + 2 * images if y_there else images + 2)
 
