@@ -51,7 +51,7 @@ def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_sc
     schedule = schedule_of(cron="* * * * *", interval=None, rrule=None, timezone=None)
     job = RestoreJob(source=str(tmp_path / "in"), destination=str(tmp_path / "out"))
     run_deploy(Deployment(name="silent", job=job, schedule=schedule))
-    found = {each.what: each for each in findings("silent")}
+    found = {each.subject: each for each in findings("silent")}
     assert found["schedule of silent"].health is Health.WRONG
     assert "will never fire" in found["schedule of silent"].says
     assert "sqlalchemy>=2,<2.1" in found["schedule of silent"].do

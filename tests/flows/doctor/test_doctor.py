@@ -42,7 +42,7 @@ def look(name: str | None) -> dict[str, Finding]:
     """What the doctor finds, by what it is about."""
     from flows.doctor.doctor import findings
 
-    return {each.what: each for each in findings(name)}
+    return {each.subject: each for each in findings(name)}
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, Finding]:
@@ -98,7 +98,7 @@ def test_runs_that_nobody_takes_are_found(api, name) -> None:
     run = api.call("POST", f"/deployments/{api.deployment(name)['id']}/create_flow_run", {"state": state})
     late = look(name)[f"runs of {name}"]
     assert late.health is Health.WRONG
-    assert "1 should have started, the first 10 minutes ago" in late.says
+    assert "1 run should have started, the first 10 minutes ago" in late.says
     api.call("DELETE", f"/flow_runs/{run['id']}")
     assert look(name)[f"runs of {name}"].health is Health.OK
 
