@@ -29,6 +29,7 @@ from prefect.types._datetime import DateTime
 from flows.deployment.automations import ZOMBIES, same, zombies
 from flows.deployment.pools import ON_ONE_MACHINE, Pool, find_pool, online_workers
 from flows.display.summary import counted
+from flows.flow.logs import FORMER_LOGGERS
 from flows.server import without_password
 
 from .findings import Finding, note, ok, wrong
@@ -40,6 +41,8 @@ sqlalchemy it starts, but no schedule ever fires."""
 PLANNED_WITHIN: Final = 20.0
 """Longest time in seconds until a server plans the runs of a new schedule."""
 RESUME: Final = "switch it on on its page, or run deqir deploy again with --resume"
+UPDATE: Final = "run deqir deploy again, which brings it up to date"
+FORMER_ENTRY_POINT: Final = "flows.restore.restore_archive"
 LATE: Final = timedelta(minutes=2)
 """A run is late after this time. A polling worker takes a run much sooner."""
 
@@ -132,6 +135,8 @@ def check_watchdog(client: SyncPrefectClient) -> Finding:
 def check_deployment(client: SyncPrefectClient, deployment: DeploymentResponse) -> Iterator[Finding]:
     """Check if a deployment's runs start in time."""
     subject = f"deployment {deployment.name}"
+    if is_former(deployment):
+        yield note(subject, "was registered by an earlier version of deqir; its runs go on", UPDATE)
     if deployment.paused:
         yield note(subject, "is paused", RESUME)
     active = [each for each in deployment.schedules if each.active]
@@ -142,6 +147,12 @@ def check_deployment(client: SyncPrefectClient, deployment: DeploymentResponse) 
     elif not deployment.paused:
         yield check_schedule(client, deployment)
     yield check_late(client, deployment)
+
+
+def is_former(deployment: DeploymentResponse) -> bool:
+    """True if a deployment has the entry point or the names of loggers of an earlier version."""
+    loggers = str(deployment.job_variables.get("env", {}).get("PREFECT_LOGGING_EXTRA_LOGGERS", "")).split(",")
+    return deployment.entrypoint == FORMER_ENTRY_POINT or not FORMER_LOGGERS.keys().isdisjoint(loggers)
 
 
 def check_schedule(client: SyncPrefectClient, deployment: DeploymentResponse) -> Finding:

@@ -1,4 +1,4 @@
-"""A server that looks well and fires no schedule is what `deqir doctor` is for."""
+"""`deqir doctor` finds that a server answers but fires no schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture
 def without_scheduler(tmp_path: Path) -> Iterator[None]:
-    """A real server whose scheduler does not work; Prefect in this process talks to it."""
+    """A real server without a scheduler, used by Prefect in this process."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     port = free_port()

@@ -1,4 +1,4 @@
-"""What `deqir doctor` says of real servers, pools, workers, stores and clusters, well and not well."""
+"""`deqir doctor` checks real servers, pools, workers, stores and clusters, both working and faulty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job(tmp_path: Path, tiny_prior: str) -> RestoreJob:
 
 @pytest.fixture
 def name(api: Api, job: RestoreJob) -> str:
-    """A deployment with a pool of its own, of the same name."""
+    """A deployment with its own pool of the same name."""
     name = f"checked-{uuid4().hex[:6]}"
     register(name, job)
     return name
@@ -39,7 +39,7 @@ def register(name: str, job: RestoreJob, **options: Any) -> None:
 
 
 def look(name: str | None) -> dict[str, Finding]:
-    """What the doctor finds, by what it is about."""
+    """Return the doctor's findings by subject."""
     from flows.doctor.doctor import findings
 
     return {each.subject: each for each in findings(name)}
@@ -51,7 +51,7 @@ def wrong(found: dict[str, Finding]) -> dict[str, Finding]:
 
 @pytest.fixture
 def at_work(prefect_environment: dict[str, str], name: str, api: Api, tmp_path: Path) -> Iterator[None]:
-    """A worker of the deployment's pool, which the server knows to be online."""
+    """A worker of the deployment's pool, online by the server's knowledge."""
     with worker(prefect_environment, name, tmp_path):
         within(60, lambda: api.call("POST", f"/work_pools/{name}/workers/filter", {}), "the worker")
         yield
