@@ -55,4 +55,4 @@ def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_sc
     assert found["schedule of silent"].health is Health.WRONG
     assert "will never fire" in found["schedule of silent"].says
     assert "sqlalchemy>=2,<2.1" in found["schedule of silent"].do
-    assert next(each for what, each in found.items() if what.startswith("server")).health is Health.OK
+    assert next(each for subject, each in found.items() if subject.startswith("server")).health is Health.OK

@@ -46,7 +46,7 @@ def look(name: str | None) -> dict[str, Finding]:
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, Finding]:
-    return {what: each for what, each in found.items() if each.health is Health.WRONG}
+    return {subject: each for subject, each in found.items() if each.health is Health.WRONG}
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_where_all_is_well_everything_is_ok_and_the_exit_status_is_0(name, at_wo
     run = deqir("doctor", "--deployment", f"restore-archive/{name}")
     assert run.returncode == 0, run.stdout
     assert all(line.startswith("ok ") for line in run.stdout.splitlines())
-    for what in (
+    for line in (
         "packages here: prefect 3.8",
         "server http://",
         "automation 'deqir: end runs whose process is gone': is on",
@@ -72,7 +72,7 @@ def test_where_all_is_well_everything_is_ok_and_the_exit_status_is_0(name, at_wo
         f"destination {tmp_path}/out: can be written to",
         "prior ",
     ):
-        assert what in run.stdout
+        assert line in run.stdout
 
 
 def test_without_a_server_it_says_so_and_the_exit_status_is_2(deqir) -> None:
@@ -107,13 +107,13 @@ def test_a_watchdog_that_is_gone_off_or_another_is_found(api, name) -> None:
     (there,) = [
         each for each in api.call("POST", "/automations/filter", {}) if each["name"].startswith("deqir: end runs")
     ]
-    what = f"automation {there['name']!r}"
+    subject = f"automation {there['name']!r}"
     api.call("PATCH", f"/automations/{there['id']}", {"enabled": False})
-    assert "switched off" in wrong(look(name))[what].says
+    assert "switched off" in wrong(look(name))[subject].says
     api.call("PATCH", f"/automations/{there['id']}", {"enabled": True})
-    assert look(name)[what].health is Health.OK
+    assert look(name)[subject].health is Health.OK
     api.call("DELETE", f"/automations/{there['id']}")
-    assert "stays Running for ever" in wrong(look(name))[what].says
+    assert "stays Running for ever" in wrong(look(name))[subject].says
 
 
 def test_places_networks_and_clusters_that_a_run_could_not_use_are_found(api, job, tmp_path) -> None:

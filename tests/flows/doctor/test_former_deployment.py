@@ -43,7 +43,7 @@ def register(name: str, job: RestoreJob) -> None:
 
 
 def register_former(api: Api, job: RestoreJob, former: dict[str, Any]) -> str:
-    """Register a deployment with some properties of a former one; return its name and its pool's."""
+    """Register a deployment with some properties of a former one; return its name, which is also its pool."""
     name = f"former-{uuid4().hex[:6]}"
     register(name, job)
     api.call("PATCH", f"/deployments/{api.deployment(name)['id']}", former)
