@@ -1,4 +1,4 @@
-"""Shards: sets of input versions, named by content, not by position."""
+"""A shard: a set of input versions, with an id from its content, not from its position in the plan."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .status import NO_IMAGES, Counts
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ImageRef:
-    """One version of one input object, with its entry in the plan.
+    """A version of an input object, and the plan's decision on it.
 
     Attributes:
         key: Key in the source store.
-        etag: The version's tag as listed.
-        size: Bytes as listed.
-        output_key: Key in the destination store; None when the plan refused the input.
-        refusal: The reason for not restoring the input; None if it is restored.
+        etag: The version's tag in the listing.
+        size: Bytes in the listing.
+        output_key: Key in the destination store; None if the plan refused the input.
+        refusal: The reason not to restore the input; None for an input to restore.
         refusal_type: "" for a skip (not an image by its name), else the class name of the ImageError.
     """
 
@@ -37,27 +37,27 @@ class Shard:
 
     @property
     def id(self) -> str:
-        """Hash of the input versions: the same set has the same id, whatever their order."""
+        """Hash of the input versions. It does not depend on their order."""
         text = "\n".join(f"{ref.key}\0{ref.etag}" for ref in sorted(self.images))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
-    """A worker's report of a shard: counts, never pixels.
+    """A worker's answer for a shard: counts and times, never pixels.
 
     Attributes:
         counts: Rows by status.
-        already_committed: The part existed before; another run or actor did this shard.
-        rounds: Sum over the shard's images of serial network passes.
-        nfe: Sum over the shard's images of network evaluations.
-        errors: Class names of the errors of failed and conflicting images, with their counts.
-        worker: Machine, device and process at work.
+        already_committed: The part existed before: another run or actor did this shard.
+        rounds: Serial network passes, summed over the shard's images.
+        nfe: Network evaluations, summed over the shard's images.
+        errors: Class names of the errors in failed and conflict rows, each with its number of images.
+        worker: Machine, device and process of the worker.
         seconds: Wall time of the shard.
         solve_seconds: The part of `seconds` spent in rounds of the solver.
         network_calls: Calls of the network, each with a batch of evaluations.
-        occupancy: Filled share of these batches, 0..1.
-        halvings: Times the batch, or the side of an image's tiles, was halved because memory ran out.
+        occupancy: Filled share of the network's batches, 0 to 1.
+        halvings: Number of times that memory ran out, and the batch or the side of an image's tiles was halved.
     """
 
     shard_id: str
@@ -75,7 +75,7 @@ class ShardReport:
 
     @property
     def images_per_second(self) -> float:
-        """Images with a row per second of the shard's wall time; 0 if nothing was done."""
+        """Rows per second of the shard's wall time; 0 if that time is 0."""
         return self.counts.total / self.seconds if self.seconds else 0.0
 
     @property
