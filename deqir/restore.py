@@ -1,4 +1,4 @@
-"""The front door: degraded images in, restored images and the statistics of their convergence out."""
+"""The entry for batches of images: it restores them and returns the statistics of their convergence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .engine.batch_size import BatchSize, device_of_chain
 from .engine.engine import Engine
 from .engine.requests import Failed, Request, Result
-from .engine.round_timing import Measured, place_of
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
 from .results import ConvergenceStats, Restoration
@@ -25,14 +25,14 @@ __all__ = ["SURROGATES", "ConvergenceStats", "Defaults", "Mode", "Restoration", 
 
 @dataclass(frozen=True, slots=True)
 class Restorer(Settings):
-    """Restores y = A x with one prior and one set of settings; of a call it keeps what a device was found to do.
+    """Restores y = A x with one prior and one set of settings; keeps the measured batch size of each device.
 
     Attributes:
         prior: A `Prior`, or any `Denoiser`.
     """
 
     prior: Prior | Denoiser
-    _measured: dict[torch.device, Measured] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _batch_sizes: dict[torch.device, BatchSize] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(
         self,
@@ -95,8 +95,8 @@ class Restorer(Settings):
             for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
         results = list[Result[int]]()
-        measured = self._measured.setdefault(place_of(self.prior, self, y), Measured())
-        for result in Engine(self.prior, self, measured=measured).run(requests):
+        batch_size = self._batch_sizes.setdefault(device_of_chain(self.prior, self, y), BatchSize())
+        for result in Engine(self.prior, self, batch_size=batch_size).run(requests):
             if isinstance(result, Failed):
                 result.error.add_note(f"while restoring image {result.tag} of the {len(y)} given")
                 raise result.error

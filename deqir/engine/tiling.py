@@ -64,7 +64,7 @@ class Tiling:
         stride = (tile - min(overlap, tile // 2)) // multiple * multiple
         return cls(tile=tile, overlap=tile - stride)
 
-    def starts(self, side: int) -> list[int]:
+    def offsets(self, side: int) -> list[int]:
         """Return where tiles begin along an axis; the last one ends where the image does."""
         end = max(0, side - self.tile)
         return [*range(0, end, self.tile - self.overlap), end]
@@ -85,12 +85,12 @@ class Tiling:
 
     def count(self, image: Shape) -> int:
         """Return the number of tiles of an image."""
-        return len(self.starts(image[1])) * len(self.starts(image[2]))
+        return len(self.offsets(image[1])) * len(self.offsets(image[2]))
 
 
 @lru_cache(maxsize=32)
 def _strips(tiling: Tiling, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Strip, ...]:
-    starts, size = tiling.starts(side), min(tiling.tile, side)
+    starts, size = tiling.offsets(side), min(tiling.tile, side)
     seams = [-math.inf, *((before + size + after) / 2 for before, after in pairwise(starts)), math.inf]
     centre = torch.arange(size, dtype=torch.float64) + 0.5
     width = max(RAMP * tiling.overlap, 1e-9)

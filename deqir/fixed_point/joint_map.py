@@ -46,12 +46,7 @@ class JointMap:
         if k == sampler.chain.steps:
             return torch.stack([state[rows] for state in self._done], 1)
         old = torch.cat([self._exact[rows, None], X[:, k : sampler.chain.steps - 1]], 1)
-        x0_hat = sampler.x0_hat(old, k)
-        stepped = sampler.step(old, x0_hat, k)
-        new = [stepped[:, 0]]
-        for j in range(1, old.shape[1]):
-            change = carried(sampler, self._jacobian, k + j, rows, old[:, j], x0_hat[:, j], new[-1])
-            new.append(stepped[:, j] + change)
+        new = scan(sampler, self._jacobian, k, rows, old, sampler.x0_hat(old, k))
         self._remember(new[0], rows)
         self.calls += 1
         return torch.stack([*(state[rows] for state in self._done[:-1]), *new], 1)
@@ -66,15 +61,30 @@ class JointMap:
         self._done.append(self._exact)
 
 
-def carried(
+def scan(
     sampler: Sampler,
     jacobian: Linearization,
-    i: int,
+    first: int,
     rows: Int[Tensor, " b"],
-    old: Float[Tensor, "b C H W"],
-    x0_hat: Float[Tensor, "b C H W"],
-    new: Float[Tensor, "b C H W"],
-) -> Float[Tensor, "b C H W"]:
-    """Return M_i (new - old), what a change of the state at position i brings to the next one, by (9)."""
-    step, dx = sampler.steps(i, 1, like=old), new - old
-    return step.carried(dx, jacobian(i, rows, old / step.signal, x0_hat, dx / step.signal))
+    old: Float[Tensor, "b K C H W"],
+    x0_hat: Float[Tensor, "b K C H W"],
+) -> list[Float[Tensor, "b C H W"]]:
+    """Return the states after K old ones, with the changes carried along the chain (9); calls no network.
+
+    Args:
+        sampler: The chain of the images.
+        jacobian: Stand-in for the Jacobian of the data prediction.
+        first: Position of the first old state, which is known: it does not change.
+        rows: Places of the images in the batch of the solve.
+        old: States at positions first..first+K-1.
+        x0_hat: Their data predictions.
+    """
+    stepped = sampler.step(old, x0_hat, first)
+    new = [stepped[:, 0]]
+    for j in range(1, old.shape[1]):
+        step, dx = sampler.steps(first + j, 1, like=old), new[-1] - old[:, j]
+        du = dx / step.signal
+        new.append(
+            stepped[:, j] + step.carried(dx, jacobian(first + j, rows, old[:, j] / step.signal, x0_hat[:, j], du))
+        )
+    return new

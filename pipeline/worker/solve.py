@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
-from deqir.engine.chain_start import makes_start, own_start, span_of
+from deqir.engine.chain_start import own_start
+from deqir.engine.requests import StartKind
 from deqir.hardware.memory import out_of_memory
 from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import Outcome
@@ -150,14 +151,7 @@ class Solver:
         first = done[0]
         seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
         row = with_stats(row, first.stats, seconds=seconds)
-        span = span_of(
-            self.engine.settings,
-            prepared.operator,
-            self.engine.prior,
-            given=prepared.guide is not None,
-            sigma_y=prepared.sigma_y,
-        )  # the image's own: its mask or its noise may ask for more than the job's others
-        row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=span.steps, start_noise=span.noise)
+        row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=first.steps, start_noise=first.start_noise)
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
             text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
             return Unsolved(row=row, error=NonFiniteError(text))
@@ -174,8 +168,7 @@ class Solver:
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
         start = first.start
-        made = makes_start(self.engine.settings, prepared.operator, self.engine.prior)
-        if made or prepared.guide is not None:  # what is made of the image without any network
+        if first.start_kind is not StartKind.OWN:  # the manifest compares with a start that no network made
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)

@@ -151,7 +151,7 @@ TASKS: Final[dict[str, tuple[LinearOperator, int, int]]] = {
 def test_the_bundled_prior_restores_there_what_it_does_here(task: str, bundled: tuple[Prior, Prior]) -> None:
     near, far = bundled
     A, height, width = TASKS[task]
-    assert near.starts(A)
+    assert near.makes_start(A)
     y = A(picture(height, width))
     expected, found = Restorer(near)(y, A), Restorer(far, mode="throughput")(y, A)
     torch.testing.assert_close(found.start, expected.start, rtol=0, atol=1e-3)

@@ -113,7 +113,7 @@ class Filler(nn.Module):
             filled.append(torch.where(kept & clean, known, made.to(known)))
         return filled[::-1]
 
-    def start(
+    def make_start(
         self, y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], sigma_y: float
     ) -> Float[Tensor, "B C H W"]:
         """Return y filled, where y is.

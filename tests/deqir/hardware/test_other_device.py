@@ -216,7 +216,7 @@ def test_networks_answer_on_their_device_where_y_is_not(size: tuple[int, int]) -
     keep = masks.random(*size, lost=0.3)
     grey = rand(1, 1, *size).float().clamp(-1, 1)
     for A, y in ((operators.Inpainting(keep=keep), grey * keep), (operators.Colorization(), grey)):
-        expected, found = networks.start(A, y, 0.1), far_networks.start(A, y, 0.1)
+        expected, found = networks.make_start(A, y, 0.1), far_networks.start(A, y, 0.1)
         assert expected is not None
         assert found is not None
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
