@@ -25,7 +25,7 @@ WORTHWHILE: Final = 1.1
 ROUND: Final = 4e-4
 """Seconds of a round beside its network call, for any number of images (docs/performance.md)."""
 TIMED: Final = 0.02
-"""Seconds for which calls of one size are repeated, so that the device's clock has time to rise."""
+"""Seconds of repeated calls of one size, in which the device's clock has time to rise."""
 MEMORY_SHARE: Final = 0.5
 """Share of the device's memory for one network call; the rest is for states."""
 
@@ -129,9 +129,9 @@ def device_of_chain(prior: Prior | Denoiser, settings: Settings, y: Tensor) -> t
 
 
 def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
-    """Return the smallest batch of 1, 2, 4, ... than which no batch two or four times as large is much faster.
+    """Return the smallest batch of 1, 2, 4, ...; batches two or four times as large are hardly faster.
 
-    The search ends at the first batch that is too large for memory.
+    The search ends at the first batch too large for memory.
     """
     best, pace, size = 1, math.inf, 1
     while size <= min(largest, 4 * best):
@@ -148,7 +148,7 @@ def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
 
 
 def timed_calls(denoiser: Denoiser, shape: Shape, *, dtype: torch.dtype, device: torch.device) -> Seconds:
-    """Return a function that times calls on an accelerator, after as many calls as recording takes.
+    """Return the timing of calls on an accelerator, after as many calls as recording takes.
 
     It returns the best of a few times (recording: `deqir.hardware.cuda_graphs`). A call that takes more than its share
     of memory counts as out of memory.

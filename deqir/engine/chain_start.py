@@ -1,4 +1,4 @@
-"""The start of a chain: a given image, an image that the prior makes of y, or the operator's own start."""
+"""The start of a chain: a given image, the prior's enlargement, filling or colouring of y, or the operator's start."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned(Generic[Tag]):
-    """A request and the chain that will restore its image.
+    """A request and the chain of its image.
 
     Attributes:
         request: The request.
@@ -73,7 +73,7 @@ class Planned(Generic[Tag]):
 
 
 def start_kind(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> StartKind:
-    """Return the origin of the start of chains for A; the published algorithm uses no start that the prior makes."""
+    """Return the origin of the start of chains for A; the published algorithm uses no start from the prior."""
     if given:
         return StartKind.GIVEN
     made = settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.makes_start(A)
@@ -88,9 +88,9 @@ def span_of(
     given: bool,
     sigma_y: float = 0.0,
 ) -> Span:
-    """Return the noise and the steps of the settings, or those that fit the start.
+    """Return the noise and the steps of the settings, or fitting ones for the start.
 
-    A start that the prior makes takes little noise and few steps. The exception is a mask with wide gaps, in which many
+    A start from the prior takes little noise and few steps. The exception is a mask with wide gaps, in which many
     steps lose the least detail; in vast gaps they would smooth the start (training/README.md).
 
     Args:
@@ -124,7 +124,7 @@ def start_and_guess(
     y: Float[Tensor, "B c h w"],
     pinv_y: Float[Tensor, "B C H W"],
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
-    """Return the image that a chain starts from, and the first guess of a parallel solve at its data predictions.
+    """Return the start of a chain, and the first guess of a parallel solve at its data predictions.
 
     Args:
         planned: The image and its chain.

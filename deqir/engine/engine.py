@@ -37,7 +37,7 @@ from .windows import Windows
 Tag = TypeVar("Tag")
 
 CHAINS: Final = 64
-"""Chains that are kept; images with estimated noise have a start noise of their own each."""
+"""Most chains in memory; each image with estimated noise has a start noise of its own."""
 
 
 class Engine:
@@ -106,7 +106,7 @@ class Engine:
             if not concerns_images(error):
                 raise
             failure = _bare(error)
-        # what follows needs the memory that the round's frames held until the error let go of them
+        # the round's frames held memory until the error let go of them; the rest needs it
         running, starting = (*batch.running, *started), batch.starting[len(started) :]
         batch = replace(batch, running=running, starting=starting)
         if not isinstance(failure, ConvergenceError):

@@ -17,7 +17,7 @@ Shape = tuple[int, int, int]
 
 
 class StartKind(StrEnum):
-    """Where the image comes from that a chain starts from: the request, the prior's networks, or the operator."""
+    """The origin of a chain's start: the request, the prior's networks, or the operator."""
 
     GIVEN = "given"
     MADE = "made"
@@ -53,13 +53,13 @@ class Request(Generic[Tag]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result(Generic[Tag]):
-    """One restored image, or one whose restoration broke: see `stats.outcome`.
+    """The result of one image, also if its restoration broke: see `stats.outcome`.
 
     Attributes:
         tag: The request's tag.
         image: x_0 in [-1, 1] up to sampling error, on the device of the chain; holds nan or inf if the outcome is
             `nonfinite`.
-        start: The image that the chain started from, before noise.
+        start: The start of the chain, before noise.
         stats: Statistics of the solve.
         seconds: The image's share of the time of its rounds.
         steps: Sampling steps T of its chain.
@@ -79,7 +79,7 @@ class Result(Generic[Tag]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Failed(Generic[Tag]):
-    """An image that was given up, while the others went on.
+    """An image that was given up while the others went on.
 
     Attributes:
         tag: The request's tag.
@@ -101,7 +101,7 @@ class Tally:
         images: Results so far, broken ones included.
         rounds: Rounds so far.
         calls: Calls of the network; all tiles of a batch count as one call.
-        evaluations: Images x states that the network evaluated, whole or in tiles.
+        evaluations: Evaluated images x states, whole or in tiles.
         room: Evaluations for which these calls had room.
         halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
         seconds: Time spent in rounds.
@@ -116,7 +116,7 @@ class Tally:
     seconds: float = 0.0
 
     def count(self, evaluations: int, *, batch: int) -> None:
-        """Count evaluations that were made in calls of at most `batch`."""
+        """Count evaluations in calls of at most `batch`."""
         calls = -(-evaluations // batch)
         self.calls, self.evaluations, self.room = (
             self.calls + calls,

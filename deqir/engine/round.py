@@ -17,7 +17,7 @@ from .requests import Tally
 
 
 class _Turn(NamedTuple):
-    """An image's part of a round: its due states and the noise that the network predicts in them."""
+    """An image's part of a round: its due states and their predicted noise."""
 
     image: ImageState[Any]
     x: Float[Tensor, "K C H W"]
@@ -32,7 +32,7 @@ def run_round(denoiser: Denoiser, images: Sequence[ImageState[Any]], *, window: 
     Args:
         denoiser: The network.
         images: Images of one shape.
-        window: States of each image that are solved together.
+        window: States of each image to solve together.
         batch: Most evaluations in one call.
         tally: Counts the calls.
 

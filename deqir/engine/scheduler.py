@@ -22,9 +22,9 @@ Tag = TypeVar("Tag")
 Kind = tuple[Shape, torch.dtype]
 
 CHOICE: Final = 4
-"""Batches' worth of requests that may wait, so that images of one shape are found among others."""
+"""Batches' worth of requests that may wait, so that enough images of one shape are among them."""
 PATIENCE: Final = 64
-"""Rounds in a row in which images of one shape may be passed over for others that fill their batch."""
+"""Rounds in a row in which images of one shape may be passed over for fuller batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Batch(Generic[Tag]):
     Attributes:
         shape: Shape (C, H, W) of each image.
         size: Most evaluations in one network call.
-        window: States of each image that are solved together.
+        window: States of each image to solve together.
         running: Images under way.
         starting: Images to start.
         alone: The only image has the memory for itself, as memory ran out once.
@@ -109,7 +109,7 @@ class _Group(Generic[Tag]):
         return next(iter(self.running)).planned if self.running else next(iter(self.waiting))
 
     def add(self, planned: Planned[Tag], place: int) -> None:
-        """Take an image that waits."""
+        """Take an image to start."""
         self.waiting[planned] = place
         if planned.chain.steps > self.steps:
             self.count()
@@ -139,12 +139,14 @@ class _Group(Generic[Tag]):
 
 
 class Scheduler(Generic[Tag]):
-    """All images of a run that were asked for and have not ended.
+    """All requested images of a run that have not ended.
+
+    `schedule` and `update` are called in turns.
 
     Args:
         requests: Taken only while no batch can be filled, and never more than `CHOICE` batches ahead.
         windows: The windows of the run.
-        size_of: Returns the most evaluations of such an image in one network call.
+        size_of: Returns the most evaluations in one network call for images like this one.
         together: False gives batches of one image.
         images: Most requests to come, if known: the last ones are then taken early and share batches evenly.
     """
@@ -212,7 +214,7 @@ class Scheduler(Generic[Tag]):
         return self._groups[kind]
 
     def _fill(self) -> None:
-        """Take requests until a batch can be filled, or so many wait that more would not help."""
+        """Take requests until they fill a batch, or enough of them wait."""
         groups = self._groups.values()
         due, full = sum(group.evaluations() for group in groups), any(group.full for group in groups)
         room = max((group.size for group in groups), default=1)
@@ -232,7 +234,7 @@ class Scheduler(Generic[Tag]):
             due, full, room = due + group.evaluations(), full or group.full, max(room, group.size)
 
     def _turn(self, groups: Mapping[Kind, _Group[Tag]], *, waiting: bool) -> _Group[Tag]:
-        """Return the group whose turn it is: the first in rank, or one that was passed over too often."""
+        """Return the group for the next round: the first in rank, or a group passed over too often."""
         passed = {kind: self._passed_over.get(kind, -1) + 1 for kind in groups}
         turn = max(passed, key=passed.__getitem__)
         if passed[turn] < PATIENCE:
@@ -241,13 +243,13 @@ class Scheduler(Generic[Tag]):
         return groups[turn]
 
     def _batch(self, group: _Group[Tag], *, waiting: bool) -> Batch[Tag]:
-        """Return the images of a group that fill a batch, images under way first, at least one image."""
+        """Return the next batch of a group, images under way first; it holds at least one image."""
         running, starting = list(group.running), list(group.waiting) if waiting else []
         images, room = len(running) + len(starting), group.size
         window = self._windows.of_images(images, batch=room, steps=group.steps)
         if window == 1 and room < images < 2 * room and (self._left <= 0 or not self._more):
-            # Of a batch and one image more, this image would else go its whole way alone. So the images go first that
-            # have most of their way before them, and all end at about the same time.
+            # Of a batch and one image more, the last image would else go its whole way alone. With the longest way
+            # first, all images end at about the same time.
             starting = starting[:room]
             running = sorted(running, key=lambda state: state.frontier)[: room - len(starting)]
         else:

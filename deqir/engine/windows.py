@@ -1,4 +1,4 @@
-"""The window of a round: how many states of each image are solved together."""
+"""The window of a round: the number of states of each image to solve together."""
 
 from __future__ import annotations
 

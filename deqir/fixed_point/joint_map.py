@@ -14,14 +14,14 @@ class JointMap:
     """F over the states at positions 1..T of every image; its fixed point is the sequential chain.
 
     One call evaluates the step f_i at all states at once, then carries the changes along the chain in one
-    scan that calls no network, equations (8) and (9):
+    scan without the network, equations (8) and (9):
         x_{i+1}^new = f_i(x_i) + M_i (x_i^new - x_i),
         M_i = sqrt(alpha_bar_{i+1}) N J_i / sqrt(alpha_bar_i) + (c2_i / sqrt(1 - alpha_bar_i)) (I - J_i)
     with N = I - A^+ A and J_i the surrogate's stand-in for the Jacobian of the data prediction with respect
     to x_i / sqrt(alpha_bar_i). M_i would be the step's Jacobian, and the map a Newton step, were J_i exact.
 
-    State k depends on states before it only, so each call makes one more leading state exact. F keeps those,
-    whatever a caller hands in for them, and evaluates the network only behind them; call k = 0, 1, ... costs
+    State k depends on states before it only, so each call makes one more leading state exact. F keeps the exact
+    states, whatever a caller passes for them, and evaluates the network only after them; call k = 0, 1, ... costs
     T - k network evaluations an image (10). A map therefore serves one solve: images may leave between calls,
     but not pause.
 
