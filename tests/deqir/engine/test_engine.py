@@ -19,10 +19,12 @@ from deqir.engine.image_state import ImageState
 from deqir.engine.requests import StartKind
 from deqir.engine.round import run_round
 from deqir.operators import Colorization, ConvergenceError, Inpainting, MatrixFree, SuperResolution
+from deqir.priors.starters.starters import Skills
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
+from tests.deqir.priors.starters.starting import prior_with, starters
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
 
 T = 6
@@ -440,3 +442,17 @@ def test_a_noisy_image_does_not_change_the_start_that_it_is_given() -> None:
     engine = Engine(toy_denoiser, Settings(steps=2, denoiser_batch=1))
     sampler = engine.sampler(Request(y=rand(3, 4, 6), operator=A, seed=0, tag=0, sigma_y=0.1, start=picture))
     assert torch.equal(sampler.start[0], picture)
+
+
+@pytest.mark.parametrize("mode", ["auto", "latency", "paper"])
+def test_a_result_has_the_steps_the_noise_and_the_origin_of_its_start(mode: str) -> None:
+    A, prior = SuperResolution(scale=2), prior_with(starters(Skills(enlarges=(2,))))
+    y, picture = rand(3, 4, 6).float(), rand(3, 8, 12).float()
+    requests = [Request(y=y, operator=A, seed=0, tag=0), Request(y=y, operator=A, seed=0, tag=1, start=picture)]
+    settings = Settings(steps=5, mode=mode)  # type: ignore[arg-type]
+    own = (5, A.start_noise, StartKind.OWN)
+    made = own if mode == "paper" else (Defaults.MADE_STEPS, Defaults.MADE_NOISE, StartKind.MADE)
+    for network, without in ((toy_denoiser, own), (prior, made)):
+        results = [result for result in Engine(network, settings).run(requests) if isinstance(result, Result)]
+        facts = {result.tag: (result.steps, result.start_noise, result.start_kind) for result in results}
+        assert facts == {0: without, 1: (5, Defaults.GIVEN_NOISE, StartKind.GIVEN)}
