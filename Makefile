@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## Run the tests
 
 .PHONY: test-cuda
 test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute
-	$(BIN)/python -m pytest -q tests/cuda
+	$(BIN)/python -m pytest -q tests/devices
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; ten minutes

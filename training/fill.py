@@ -162,9 +162,9 @@ class Filling:
             "stripes": masks.stripes(side, side, period=6, thickness=3),
             "hole": masks.box(side, side, side=1 / 3),
         }
-        found = {name: network.start(x, keep, 0.0) for name, keep in kept.items()}
+        found = {name: network.make_start(x, keep, 0.0) for name, keep in kept.items()}
         white = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
-        return found | {"text with noise": network.start(x + 20 / 255 * white, kept["text"], 20 / 255)}
+        return found | {"text with noise": network.make_start(x + 20 / 255 * white, kept["text"], 20 / 255)}
 
 
 def main() -> None:

@@ -81,9 +81,9 @@ class PriorCard:
         dense = tuple(self.dense)
         return Skills(enlarges=tuple(self.enlarges), dense=dense, fills=self.fills, colorizes=self.colorizes)
 
-    def starts(self, A: LinearOperator) -> bool:
+    def makes_start(self, A: LinearOperator) -> bool:
         """Return True if the prior's networks make starts for A."""
-        return self.skills.starts(A)
+        return self.skills.makes_start(A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
-from deqir.engine.chain_start import makes_start, own_start, span_of
+from deqir.engine.chain_start import own_start
+from deqir.engine.requests import StartKind
 from deqir.gradients.optimise import Optimised
 from deqir.hardware.memory import out_of_memory
 from deqir.pretrained.real_esrgan import RealEsrgan
@@ -147,18 +148,12 @@ class Solver:
             if isinstance(result, Failed):
                 return Unsolved(row=row, error=_given_up(row, result.error))
             done.append(result)
-        stats = done[0].stats
-        span = span_of(
-            self.engine.settings,
-            prepared.operator,
-            self.engine.prior,
-            given=prepared.guide is not None,
-            sigma_y=prepared.sigma_y,
-        )  # the image's own: its mask or its noise may ask for more than the job's others
+        first = done[0]
+        stats = first.stats
         row = replace(
             row,
-            steps=span.steps,
-            start_noise=span.noise,
+            steps=first.steps,
+            start_noise=first.start_noise,
             window=stats.window,
             tile=stats.tile,
             nfe=sum(result.stats.nfe for result in done),
@@ -198,9 +193,8 @@ class Solver:
         samples = Samples(images=torch.stack(images)) if len(images) > 1 else None
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
-        start = done[0].start
-        made = makes_start(self.engine.settings, prepared.operator, self.engine.prior)
-        if made or prepared.guide is not None:  # what is made of the image without any network
+        start = first.start
+        if first.start_kind is not StartKind.OWN:  # the manifest compares with a start that no network made
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)

@@ -90,10 +90,10 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
     }
     for lesson, cases in wanted.items():
         for A, given, image in cases:
-            assert prior.starts(A) == (lesson in lessons)
+            assert prior.makes_start(A) == (lesson in lessons)
             if lesson in lessons:
                 assert prior.starters is not None
-                made = prior.starters.start(A, given, 0.0)
+                made = prior.starters.make_start(A, given, 0.0)
                 assert made is not None
                 assert float((made - image).square().mean().sqrt()) < 0.02 * float(image.std())
 
