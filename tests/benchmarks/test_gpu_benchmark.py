@@ -83,19 +83,24 @@ def test_a_table_keeps_the_rows_that_the_time_did_for() -> None:
     def first() -> list[Row]:
         return [{"a": 1.0, "b": 2.0}]
 
-    def slow() -> list[Row]:
-        time.sleep(0.3)
+    def second() -> list[Row]:
         return [{"a": 3.0, "b": 4.0}]
+
+    def second_until_the_end() -> list[Row]:
+        while time.monotonic() <= end:
+            time.sleep(0.1)
+        return second()
 
     def rows_of(parts: list[Part], *, seconds: float, until: float = math.inf) -> list[Row]:
         rows = list[Row]()
         measure_table(Table(parts, seconds), rows, until)
         return rows
 
-    assert rows_of([first, slow], seconds=-1.0) == [{"": CUT}]
-    assert rows_of([first, slow], seconds=9.0) == [*first(), *slow()]
-    whole, end = [*first(), *slow()], time.monotonic() + 0.2
-    assert rows_of([first, slow, first], seconds=9.0, until=end) == [*whole, {"a": CUT, "b": ""}]
+    whole = [*first(), *second()]
+    assert rows_of([first, second], seconds=-1.0) == [{"": CUT}]
+    assert rows_of([first, second], seconds=99.0) == whole
+    end = time.monotonic() + 1
+    assert rows_of([first, second_until_the_end, first], seconds=99.0, until=end) == [*whole, {"a": CUT, "b": ""}]
 
 
 @pytest.mark.parametrize(
