@@ -21,20 +21,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from flows.events.inbox import inbox as inbox_module
+from flows.events.inbox import reappeared, schema
 from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
 from flows.events.inbox.records import Entry
+from flows.events.runs import starter
 from flows.events.runs.runs import Runs, open_runs
 from flows.events.runs.starter import Starter
+from pipeline.planning import key_list
 from pipeline.store import open_store
 
-WATCHED = (
-    "events/inbox.py",
-    "events/again.py",
-    "events/schema.py",
-    "events/starting.py",
-    "pipeline/planning/key_list.py",
-)
+WATCHED = {module.__file__ for module in (inbox_module, reappeared, schema, starter, key_list)}
 Line = tuple[str, int]
 
 
@@ -60,7 +58,7 @@ def tracing(at_line: Callable[[Line], None]) -> Callable[[FrameType, str, Any], 
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         name = frame.f_code.co_filename
-        if not any(part in name for part in WATCHED):
+        if name not in WATCHED:
             return None
         if event == "line":
             at_line((name, frame.f_lineno))
