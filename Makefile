@@ -34,8 +34,8 @@ test: $(VENV)/.dev ## Run the tests
 	$(PYTEST)
 
 .PHONY: test-fast
-test-fast: $(VENV)/.dev ## Run the tests that start neither Ray, S3 nor Prefect
-	$(PYTEST) -m 'not (ray or s3 or prefect or stack)'
+test-fast: $(VENV)/.dev ## Run the tests without servers and benchmarks; two minutes
+	$(PYTEST) -m 'not (ray or s3 or prefect or smoke or stack)'
 
 .PHONY: test-cuda
 test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute

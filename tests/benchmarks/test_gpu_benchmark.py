@@ -40,6 +40,7 @@ def measure(out: Path, prior: str, *words: str, path: str = "") -> subprocess.Co
     )
 
 
+@pytest.mark.smoke
 def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
     done = measure(tmp_path, tiny_prior)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,6 +62,7 @@ def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior: str, tm
     assert (tmp_path / "gpu.md").read_text().count("### ") == 13
 
 
+@pytest.mark.smoke
 def test_a_table_that_fails_is_told_and_the_others_are_measured(tiny_prior: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_DIFFUSERS)
     words = ("--table", "unet", "--table", "noise")
@@ -73,6 +75,7 @@ def test_a_table_that_fails_is_told_and_the_others_are_measured(tiny_prior: str,
     assert len(facts["tables"]["noise"]) == 3
 
 
+@pytest.mark.smoke
 def test_a_table_that_the_time_does_not_do_for_says_so(tiny_prior: str, tmp_path: Path) -> None:
     done = measure(tmp_path, tiny_prior, "--limit", "0.000001")
     assert done.returncode == 0, done.stderr
