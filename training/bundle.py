@@ -1,9 +1,9 @@
-"""Make the prior that comes with deqir, of what the other recipes trained.
+"""Make the prior included in deqir from the results of the other recipes.
 
     python -m training.bundle deqir/assets/bundled --enlarge .training/x2 .training/x4 --fill .training/fill
 
-FFDNet's weights in half precision, and the networks that make starts in eight bits a weight. With --base, the networks
-that no run made are those of another prior and stay in its file.
+FFDNet's weights are in half precision, the starter networks' weights in eight bits. With --base,
+networks without a run are left in the file of another prior.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .train import ffdnet
 def halved(network: nn.Module) -> dict[str, Tensor]:
     """Return a denoiser's weights in half precision, but for the biases of its last layer, in single precision.
 
-    Rounding moves each plane that it makes, whatever the image, by up to 0.08 grey levels; those biases take that back.
+    Rounding shifts each output plane, for any image, by up to 0.08 grey levels; these biases undo the shift.
     """
     rounded = copy.deepcopy(network).half().float()
     noise = torch.full((4,), 25 / 255)
@@ -44,12 +44,12 @@ def halved(network: nn.Module) -> dict[str, Tensor]:
 
 
 def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them.
+    """Return the averaged weights of a run in as few bits as they need, by their names in a prior's file.
 
     Args:
         run: Its folder.
-        prefix: Of their names.
-        rows: What the names begin with of residual networks' weights, which are packed by rows, see `packed`.
+        prefix: Prefix of their names.
+        rows: Prefixes of the names of residual networks' weights, which are packed by rows, see `packed`.
     """
     named = {f"{prefix}.{name}": value for name, value in averaged(run).items()}
     together = {name: value for name, value in named.items() if name.startswith(tuple(rows))}
@@ -58,7 +58,7 @@ def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str,
 
 
 def scale_of(run: Path) -> int:
-    """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
+    """Return the scale of the network trained by a run of `training.enlarge`."""
     weights = averaged(run)
     if _of_dense(weights):
         return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
@@ -67,7 +67,7 @@ def scale_of(run: Path) -> int:
 
 
 def is_dense(run: Path) -> bool:
-    """Return whether a run of `training.enlarge` trained a `DenseEnlarger`."""
+    """Return True if a run of `training.enlarge` trained a `DenseEnlarger`."""
     return _of_dense(averaged(run))
 
 
@@ -83,18 +83,18 @@ def bundle(
     colorize: Path | None = None,
     base: str | None = None,
 ) -> PriorCard:
-    """Write a denoiser and networks that make starts as a prior; the directory's last part becomes its name.
+    """Write a denoiser and starter networks as a prior; the directory's last part becomes its name.
 
     Args:
-        directory: Of the prior.
+        directory: Directory of the prior.
         enlarge: Runs of `training.enlarge`, one for each scale.
         fill: A run of `training.fill`.
         colorize: A run of `training.colorize`.
-        base: Name of a prior from which all other networks are taken, and which must be there wherever the new prior
-            is loaded; None: FFDNet, which is copied.
+        base: Name of the prior that holds all other networks, wherever the new prior is loaded; None: FFDNet, which is
+            copied.
 
     Raises:
-        ValueError: Two runs are of one scale, or the base has a base itself.
+        ValueError: Two runs have the same scale, or the base has a base itself.
     """
     if base is None:
         fetch_prior("ffdnet")

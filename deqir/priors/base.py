@@ -1,4 +1,4 @@
-"""The networks that a prior takes from another prior instead of holding them a second time."""
+"""Networks that a prior takes from another prior instead of holding them a second time."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def base_from(values: object) -> Base | None:
     if values is None:
         return None
     if not isinstance(values, dict):
-        raise TypeError(f"base is {values!r}, which is no object")
+        raise TypeError(f"base must be a JSON object, got {values!r}")
     base = Base(**values)
     texts = [base.prior, base.sha256, base.own_sha256]
     if not isinstance(base.networks, list) or not all(isinstance(text, str) for text in [*texts, *base.networks]):
-        raise TypeError(f"base is {values!r}: prior, sha256 and own_sha256 must be texts, networks a list of texts")
+        raise TypeError(f"base needs prior, sha256 and own_sha256 as texts, networks a list of texts, got {values!r}")
     return base
