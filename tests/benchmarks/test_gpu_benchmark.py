@@ -42,7 +42,7 @@ def measure(out: Path, prior: str, *words: str, path: str = "") -> subprocess.Co
 
 @pytest.mark.smoke
 def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
-    done = measure(tmp_path, tiny_prior)
+    done = measure(tmp_path, tiny_prior, "--limit", "3600")
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((tmp_path / "gpu.json").read_text())
     assert facts["environment"]["processor"]
