@@ -21,7 +21,7 @@ from pipeline.errors import ConfigurationError, StoreUnavailableError, TimeLimit
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 from tests.servers import S3Server, weed
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
+pytestmark = [pytest.mark.prefect, pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -50,7 +50,7 @@ def test_images_one_by_one_have_the_rows_and_the_counts_of_a_shard_run_as_a_whol
     assert report.counts == Counts(restored=IMAGES + 1, failed=1, skipped=1)
     assert report.errors == (("DecodeError", 1),)
     assert report.network_calls == report.nfe == sum(row.nfe or 0 for row in rows) > 0
-    assert 2.5 < report.seconds < 4
+    assert report.seconds > 2.5
     assert report.solve_seconds > 0
 
 
