@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flows.options.request import given, location, option_errors
+from flows.options.request import changed, location
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
@@ -23,7 +23,6 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
         ConfigurationError: No such job, several to choose from, one of another destination, one that is another by now,
             or a value out of its range.
     """
-    from pipeline.config import RestoreJob
     from pipeline.errors import ConfigurationError
     from pipeline.job.job import find_jobs, recorded_job
     from pipeline.planning.retry import base_of
@@ -36,9 +35,7 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     asked = base_of(job_id) if job_id is not None else jobs[0]
     recorded = recorded_job(archive, asked)
     check_destination(archive, asked, recorded)
-    settings = recorded.model_dump() | {"retry": True, "runtime": recorded.runtime.model_dump() | given(runtime)}
-    with option_errors():
-        job = RestoreJob.model_validate(settings)
+    job = recorded.model_copy(update={"retry": True, "runtime": changed(recorded.runtime, runtime)})
     check_identity(asked, job)
     return job
 
