@@ -37,8 +37,8 @@ class OutputFormat(StrEnum):
 
 
 class ResultConfig(Model):
-    """Settings that decide the pixels. Other values make another job, which overwrites no result of an earlier job: give
-    it another destination, too."""
+    """Settings that decide the pixels. Other values make another job, which overwrites no result of an earlier one: it
+    needs another destination."""
 
     section: ClassVar[str] = RESTORED
 
@@ -118,8 +118,8 @@ class ResultConfig(Model):
         float,
         Option(
             advanced=True,
-            default=f"{Defaults.END_NOISE:.3g}; always {Defaults.MADE_END:.2g} where at most {Defaults.MADE_STEPS} steps "
-            "are taken from a start that the prior makes",
+            default=f"{Defaults.END_NOISE:.3g}; always {Defaults.MADE_END:.2g} where the prior makes the start and at "
+            f"most {Defaults.MADE_STEPS} steps are taken",
         ),
     ] = Field(Defaults.END_NOISE, gt=0, le=1)
     """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039."""

@@ -71,7 +71,7 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The field's text, a line for each paragraph: after its tasks, and with options for the fields that it names."""
+        """The field's text after its tasks, one line a paragraph, with options for the fields that it names."""
         paragraphs = (self.field.description or "").split("\n\n")
         text = in_options("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
         return f"{', '.join(self.tasks.defaults)}: {text[:1].lower()}{text[1:]}" if self.tasks else text

@@ -20,7 +20,7 @@ degradation. The form of a deployment has the same settings in the same order. M
 COLUMNS: Final = "| option | meaning | default | range |\n|---|---|---|---|"
 
 
-def document() -> str:
+def options_page() -> str:
     """Return docs/options.md."""
     return f"{HEAD}\n{table(RestoreJob)}"
 
@@ -70,4 +70,4 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    sys.stdout.write(options_page())
