@@ -1,6 +1,6 @@
 """The command line: `deqir restore`, `retry`, `degrade`, `estimate`, `status`, `deploy`, `doctor`, `watch`, `models`.
 
-Nothing heavy is imported before a command runs, so that help comes at once.
+Nothing heavy is imported before a command runs: help comes at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .options.signature import Given, takes
 
 
 class Commands(TyperGroup):
-    """All commands; a value of another kind than its option's is refused in our words."""
+    """All commands; a value of the wrong kind is refused in plain words."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -44,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 all restored, 3 some images failed (they are listed), 2 bad usage or configuration, "
+    epilog="Exit status: 0 all restored, 3 some images failed (the list is printed), 2 bad usage or configuration, "
     "1 the job failed, 130 or 143 interrupted.",
 )
 app.command()(deploy)
@@ -54,7 +54,7 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line; the console script `deqir`."""
-    app(prog_name="deqir")  # what shells ask for completions by, too
+    app(prog_name="deqir")  # shells ask for completions by this name, too
 
 
 def version(wanted: bool) -> None:
@@ -95,7 +95,7 @@ def retry(
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Try again, with a job's settings, images that it could not restore and images that are gone from DST since."""
+    """Retry a job's failures, and restore again the images that are gone from DST since, with the job's settings."""
     with exit_status(Console(stderr=True)):
         from .commands.restore import run_retry
 
@@ -131,7 +131,7 @@ def estimate(
 
 @app.command()
 def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json = False) -> None:
-    """Show where the jobs of an archive stand, from their plans and manifests alone."""
+    """Show the progress of the jobs of an archive, from their plans and manifests alone."""
     with exit_status(Console(stderr=True)):
         from .commands.status import show_status
 

@@ -1,4 +1,4 @@
-"""Settings of a restoration: a RestoreJob, made of settings that decide the pixels and settings that do not.
+"""Settings of a restoration: a RestoreJob, made of a ResultConfig, which decides the pixels, and a RuntimeConfig.
 
 Each option is declared here, once: the command line, the form of a deployment, docs/options.md and the words of errors
 are made of the fields. The first paragraph of a field's text is its help on the command line.
@@ -24,7 +24,7 @@ from .fields import Model, Option, Place, identity_of_settings
 UPSCALER: Final = REAL_ESRGAN
 """The guide that is made, not read."""
 RESTORED: Final = "How they are restored (decides the pixels)"
-WRITTEN: Final = "What is written"
+WRITTEN: Final = "Output files"
 RUN: Final = "How the work is done (changes no pixel)"
 
 
@@ -55,7 +55,7 @@ class ResultConfig(Model):
     Without a value, some loss by compression is allowed for where the blur is of kind motion or file. Up to a noise of
     0.01 these blurs are undone without an assumption about the scene beyond an image's frame."""
     prior: Annotated[str, Option(metavar="NAME|DIR")] = BUNDLED
-    """Network that knows images: a name, such as bundled or bundled-large, or a prior's folder.
+    """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
 
     Both of these come with deqir; `deqir models list` shows others."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
@@ -69,21 +69,21 @@ class ResultConfig(Model):
     real-esrgan, for super-resolution; with `optimise` restorations also come nearer to them.
 
     Restorations agree with the source images nevertheless. A guide may have any image extension. real-esrgan enlarges
-    each source image by that network, fetched with `deqir models fetch real-esrgan`. Never give the originals that
-    results are measured against."""
+    each source image by that network, fetched with `deqir models fetch real-esrgan`. Never give the originals:
+    results are measured against them."""
     guide_by: Annotated[Literal["pixels", "colour", "lpips"], Option(needs=("guide", ()))] = "pixels"
     """Nearness to a guide: by pixels, by colour alone, or, with `optimise`, as eyes see it (lpips).
 
     For colours alone a guide may be small and blurred. LPIPS is fetched with `deqir models fetch lpips`."""
     optimise: int = Field(0, ge=0, le=1000)
-    """Steps that optimise the noise of each restoration, for nearness to its guide or, without a guide, for agreement
+    """Steps to optimise the noise of each restoration, for nearness to its guide or, without a guide, for agreement
     with a noisy image.
 
     Each step costs about three restorations. 0: none."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the noise, together with each image's own content."""
     samples: Annotated[int, Option(section=WRITTEN)] = Field(1, ge=1, le=64)
-    """Restorations of each image; further ones show what is certain.
+    """Restorations of each image; further ones show which details are certain.
 
     They are kept with their mean and their spread in the destination, below .deqir/<job>/samples/, and cost as much as
     the first."""
@@ -112,8 +112,8 @@ class ResultConfig(Model):
     ] = Field(None, gt=0, le=10)
     """Noise added to the start, as a standard deviation of images in [0, 1].
 
-    Less noise keeps more of a guide. Several steps need more than `end_noise`. Where a gap is wide, a start that the
-    prior makes gets as much noise as a guide; a guide for its colour alone counts as no guide here."""
+    Less noise keeps more of a guide. Several steps need more than `end_noise`. Where a gap is wide, the start by the
+    prior gets as much noise as a guide. A guide for its colour alone does not count as a guide here."""
     end_noise: Annotated[
         float,
         Option(
@@ -143,18 +143,18 @@ class ResultConfig(Model):
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
-            raise ValueError(
-                f"`guide_by` colour is for pictures of other origin: what {UPSCALER} makes has the colours"
-            )
+            raise ValueError(f"`guide_by` colour is for pictures of other origin: {UPSCALER} keeps the colours")
         if self.guide is not None and not self.optimise and self.guide_by == "lpips":
             raise ValueError("`guide_by` lpips needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
-                "`optimise` out, or say that `noise` is auto or above 0.01"
+                "`optimise` out, or set `noise` to auto or above 0.01"
             )
         if self.optimise and self.guide is None and self.noise_taken == 0:
-            raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
+            raise ValueError(
+                "`optimise` needs a `guide`, or `noise` in the images: restorations agree with exact images already"
+            )
         return self
 
     @model_validator(mode="after")
@@ -169,12 +169,12 @@ class ResultConfig(Model):
 
     @property
     def noise_taken(self) -> float | Literal["auto"]:
-        """Noise that the images are taken to have: `noise`, or the task's usual noise."""
+        """Assumed noise of the images: `noise`, or the task's usual noise."""
         return usual_noise(self.degradation) if self.noise is None else self.noise
 
     @property
     def upscaler_sha256(self) -> str | None:
-        """Digest of the network that makes the guides, if one does."""
+        """Digest of the network for the guides; None if no network makes them."""
         return REAL_ESRGAN_SHA256 if self.guide == UPSCALER else None
 
     @property
@@ -206,7 +206,7 @@ class RuntimeConfig(Model):
     actors: Annotated[
         int | None, Option(default="one for each GPU, or one without GPUs", needs=("executor", ("ray",)))
     ] = Field(None, ge=1)
-    """Ray actors, each a process that restores images."""
+    """Number of Ray actors, the processes that restore images."""
     batch_size: Annotated[int | None, Option(default="1 on a CPU, measured on a GPU")] = Field(None, ge=1)
     """Images of one size in one call of the network."""
     shard_size: int = Field(64, ge=1, le=100_000)
@@ -214,7 +214,7 @@ class RuntimeConfig(Model):
     max_minutes: Annotated[float | None, Option(default="no limit")] = Field(None, gt=0)
     """Longest time of a run, in minutes; the next run goes on from there."""
     max_pixels: int = Field(64_000_000, ge=1)
-    """Most pixels of an image that is read or made; larger ones fail."""
+    """Most pixels of an image, read or made; larger ones fail."""
     max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
     """Most bytes of an input file; larger ones fail."""
     ray_address: Annotated[
@@ -235,7 +235,7 @@ class RuntimeConfig(Model):
     ] = Field(None, ge=1)
     """Threads that encode and write images."""
     attempts: Annotated[int, Option(advanced=True)] = Field(3, ge=1)
-    """Times that a shard is tried before it is left for the next run."""
+    """Tries of a shard before it is left for the next run."""
 
     @field_validator("device")
     @classmethod
@@ -265,15 +265,14 @@ class RestoreJob(Model):
     """Original images to measure against, under the source's keys, with any image extension; never used to
     restore."""
     retry: bool = False
-    """Try again the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone, and
-    nothing else."""
+    """Retry only: the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone."""
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
     key_list: Place | None = None
-    """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
-    the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
+    """Restore only the keys of the source listed in this object, one JSON string a line. Empty: all. A path or an
+    s3:// URL; deqir watch writes it for each batch of storage events."""
 
     def job_id(self, *, prior_digest: str, file_digest: str | None = None) -> str:
-        """Return the digest of source, destination, method and all settings that decide the pixels, 16 hex digits.
+        """Return the digest of source, destination, method and `result`, 16 hex digits.
 
         Guides and masks of each image count by their place alone: the manifest has the digests of their files.
         """

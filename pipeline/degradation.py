@@ -1,4 +1,4 @@
-"""How the images were degraded, as a user says it."""
+"""Settings of the degradation: a task, and the fields of each task."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Degradation(Model):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, data: Any) -> Any:
-        """Give each field of the task that is left out, or empty in a form, its default."""
+        """Fill the fields of the task that are left out, or empty in a form."""
         if not isinstance(data, Mapping):
             return data
         given = {name: value for name, value in data.items() if value is not None}
@@ -89,7 +89,7 @@ class Degradation(Model):
             raise ValueError("give `mask`, one for all images, or `masks`, with one for each image, and not both")
         if self.task == "inpaint" and self.mask is None and self.masks is None:
             raise ValueError(
-                "`task` inpaint needs `mask`, an image that is white where pixels are damaged, or `masks`, a folder "
+                "`task` inpaint needs `mask`, an image with damaged pixels white, or `masks`, a folder "
                 "with one for each image"
             )
         if self.task == "old-photo" and not (self.grey or self.scale > 1 or self.mask or self.masks):
@@ -106,7 +106,7 @@ class Degradation(Model):
 
     @classmethod
     def _tasks(cls) -> dict[str, Tasks]:
-        """Return the tasks of each field that not all tasks have."""
+        """Return the tasks of each field with a `Tasks` mark."""
         found = {name: mark_of(field, Tasks) for name, field in cls.model_fields.items()}
         return {name: tasks for name, tasks in found.items() if tasks is not None}
 
@@ -114,13 +114,13 @@ class Degradation(Model):
 ROUNDING: Final = 1 / 255 / 12**0.5
 """Noise of 8-bit pixels, as a standard deviation of images in [0, 1]."""
 COMPRESSION: Final = 0.0025
-"""Noise that stands for rounding and for some loss in compression: JPEG of quality 98 brings 0.004, of 92 0.007."""
+"""Noise equal to rounding and some loss in compression: JPEG of quality 98 brings 0.004, of 92 0.007."""
 FRAMED_NOISE: Final = 0.01
 """Most noise with which a blur is undone without an assumption about the scene beyond the frame."""
 
 
 def usual_noise(degradation: Degradation) -> float | Literal["auto"]:
-    """Return the noise that images of a task are taken to have where the user says nothing of it.
+    """Return the assumed noise of a task's images where the user gives none.
 
     Rounding to 8 bits is noise as well, and so is the loss by compression; both matter where the inverse of the
     degradation amplifies them.
@@ -133,7 +133,7 @@ def usual_noise(degradation: Degradation) -> float | Literal["auto"]:
 
 
 def is_framed(degradation: Degradation, *, noise: float | Literal["auto"] | None) -> bool:
-    """True if each image is taken for the part that its frame shows of a wider blurred scene, as a camera makes it.
+    """True if each image is taken for the framed part of a wider blurred scene, as a camera makes it.
 
     The inverse of such a blur stands little noise: with more, scenes are taken to consist of tiles of the image.
     Gaussian and uniform blurs have a mirror at the frame, which serves them about as well.

@@ -1,4 +1,4 @@
-"""How settings are declared: a base class, and marks on fields that a command line, a form and a job's id read."""
+"""Declare settings: a base class, and marks on fields for the command line, the form and a job's id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mark = TypeVar("Mark")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A field's option on the command line, where the field's name, type, default and text do not say it all.
+    """The option of a field on the command line, beyond the field's name, type, default and text.
 
     Attributes:
         name: The option, such as "--format" or "--grey/--colour", or the argument, such as "SRC"; None: the field's
@@ -26,7 +26,7 @@ class Option:
         default: The default in words, such as "one for each GPU"; None: the default's value.
         section: Heading above the option; None: the model's `section`.
         advanced: Few users need it; it comes after all others.
-        needs: A field without which nothing reads this one, and the values that it must have; no values: any.
+        needs: Another field without which this field has no effect, and the values it must have; no values: any.
     """
 
     name: str | None = None
@@ -39,9 +39,9 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The tasks that a field belongs to, each with its default there.
+    """The tasks of a field, each with its default there.
 
-    The field's own default is its value in all other tasks, which take no value for it.
+    The field's own default is its value in all other tasks, which refuse any value for it.
     """
 
     defaults: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The value that every job meant before the field existed: a job with this value keeps its id."""
+    """The value meant by all jobs before the field existed: a job with this value keeps its id."""
 
     value: Any
 
@@ -94,13 +94,13 @@ def _heading(tasks: Tasks | None) -> str:
 
 
 def _empty(field: FieldInfo) -> str:
-    """Return a line on what an empty field means; nothing for a field that always has a value."""
+    """Return the meaning of an empty field; empty for a field that always has a value."""
     has_value = mark_of(field, Tasks) is None and (field.is_required() or field.default is not None)
     return f"Empty: {text}." if not has_value and (text := default_text(field)) else ""
 
 
 def default_text(field: FieldInfo) -> str:
-    """Return a field's default in words; empty where there is nothing to say."""
+    """Return a field's default in words; empty if there is none."""
     option, tasks = mark_of(field, Option) or Option(), mark_of(field, Tasks)
     if option.default is not None:
         return option.default
@@ -119,10 +119,9 @@ def _shown(value: Any) -> str:
 
 
 def identity_of_settings(settings: BaseModel) -> dict[str, Any]:
-    """Return the settings that tell one job from another, as JSON, under the names that they had first.
+    """Return the settings that identify a job, as JSON, under their first names.
 
-    A field with the value that jobs meant before it existed is left out (`Before`). A field that was renamed has its
-    former name as its serialization alias.
+    A field with its `Before` value is left out. A renamed field has its former name as its serialization alias.
     """
     dump = settings.model_dump(mode="json", by_alias=True)
     for name, field in type(settings).model_fields.items():
@@ -135,7 +134,7 @@ def identity_of_settings(settings: BaseModel) -> dict[str, Any]:
 
 
 class Model(BaseModel):
-    """Settings are fixed, complete and described, and have no field that is not declared.
+    """Base of all settings: fixed and described, with declared fields only.
 
     Attributes:
         section: Heading above the options of the fields.
@@ -147,7 +146,7 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,  # it may hold credentials
         json_schema_extra=for_forms,
-        defer_build=True,  # a command line that shows its help validates nothing
+        defer_build=True,  # help needs no validators
     )
 
     section: ClassVar[str] = ""

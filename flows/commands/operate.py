@@ -1,4 +1,4 @@
-"""The commands of whoever runs deqir day by day: `deqir deploy` and `deqir doctor`."""
+"""The commands for daily operation: `deqir deploy` and `deqir doctor`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def deploy(
     tag: d.Tag = None,
     notify: d.Notify = None,
 ) -> None:
-    """Register a job with the Prefect server: its form, its schedule and where it runs. Again: change it."""
+    """Register a job with the Prefect server: its form, its schedule and its work pool. Run it again to change them."""
     with exit_status(Console(stderr=True)):
         from flows.environment import prepare_prefect
 
@@ -50,7 +50,7 @@ def deploy(
 
 
 def doctor(deployment: d.Deployment = None) -> None:
-    """Check server, pool, worker, schedules, Ray, stores and prior, and say what to do about what is wrong."""
+    """Check server, pool, worker, schedules, Ray, stores and prior, and print a remedy for each fault."""
     with exit_status(Console(stderr=True)):
         from flows.environment import prepare_prefect
 

@@ -1,4 +1,4 @@
-"""`deqir retry`: once more what a job could not restore, with the settings that it recorded."""
+"""`deqir retry`: the images that a job could not restore, once more with its recorded settings."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> RestoreJob:
-    """Return the job that tries again what an earlier one recorded as failed or in conflict.
+    """Return the job that retries the failures and conflicts of an earlier job.
 
     Args:
-        destination: Of the earlier job.
-        job_id: Its id, or that of one of its retries; None: the only one that there is.
-        runtime: How the work is done this time; an option that is None stays as recorded.
+        destination: Destination of the earlier job.
+        job_id: Its id, or the id of one of its retries; None: the only job there.
+        runtime: Settings of the work, this time; an option that is None stays as recorded.
 
     Raises:
-        ConfigurationError: No such job, several to choose from, one of another destination, one that is another by now,
-            or a value out of its range.
+        ConfigurationError: There is no such job, or there are several; the job was recorded for another destination, or
+            has another id by now; a value is out of its range.
     """
     from pipeline.errors import ConfigurationError
     from pipeline.job.job import find_jobs, recorded_job
@@ -41,10 +41,10 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
 
 
 def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
-    """Raise ConfigurationError where a job was recorded for another place: a retry of it would write there.
+    """Raise ConfigurationError if a job was recorded for another place: its retry would write there.
 
     Args:
-        archive: Where its record was found.
+        archive: Place of its record.
         job_id: Its id.
         recorded: The record.
     """
@@ -60,10 +60,10 @@ def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
 
 
 def check_identity(job_id: str, job: RestoreJob) -> None:
-    """Raise ConfigurationError where recorded settings are another job by now, whose failures would be tried.
+    """Raise ConfigurationError if recorded settings make another job by now, whose failures would be retried.
 
     Args:
-        job_id: The id that they were recorded under.
+        job_id: Id of the record.
         job: The settings.
     """
     from pipeline.errors import ConfigurationError
@@ -72,7 +72,8 @@ def check_identity(job_id: str, job: RestoreJob) -> None:
 
     if (now := identity_of(with_places(job)).job_id) != job_id:
         raise ConfigurationError(
-            f"job {job_id} cannot be tried again here, where its settings make another job, {now}: other weights of "
-            f"the prior {job.result.prior}, another mask or picture of a blur, a link that leads elsewhere or another "
-            "version of deqir do that. Retry with what the job was begun with, or restore into another destination"
+            f"job {job_id} cannot be tried again here, where its settings make another job, {now}. Possible reasons: "
+            f"other weights of the prior {job.result.prior}, another mask or picture of a blur, a link that leads "
+            "elsewhere, another version of deqir. Retry with the files and the version that the job began with, or "
+            "restore into another destination"
         )

@@ -16,7 +16,7 @@ NOT_OPTIONS: Final[Mapping[str, str]] = {
     "retry": "the command `deqir retry` sets it",
     "key_list": "`deqir watch` sets it, for each of its runs",
 }
-"""The fields of a job that are no options, and why."""
+"""The fields of a job without an option, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Setting:
     """A field of a model, or of a model within it, as an option.
 
     Attributes:
-        path: The fields that lead to it, its own name last.
+        path: Names of fields from the outermost model to this field.
         field: Its declaration.
-        model: The model that declares it.
+        model: The model with the declaration.
     """
 
     path: tuple[str, ...]
@@ -71,19 +71,19 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The field's text after its tasks, one line a paragraph, with options for the fields that it names."""
+        """The field's text after its tasks, one line a paragraph, with options in place of fields."""
         paragraphs = (self.field.description or "").split("\n\n")
         text = in_options("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
         return f"{', '.join(self.tasks.defaults)}: {text[:1].lower()}{text[1:]}" if self.tasks else text
 
     @property
     def default(self) -> str:
-        """The default in words; empty where there is nothing to say."""
+        """The default in words; empty if there is none."""
         return default_text(self.field)
 
     @property
     def needs(self) -> tuple[str, tuple[str, ...]] | None:
-        """A field, and the values of it without which nothing reads this one; no values: any."""
+        """Another field without which this field has no effect, and the values it must have; no values: any."""
         return self.mark.needs or (("task", tuple(self.tasks.defaults)) if self.tasks else None)
 
 
@@ -101,12 +101,12 @@ def _settings(model: type[Model], path: tuple[str, ...]) -> Iterator[Setting]:
 
 
 def option_name(path: Sequence[str]) -> str:
-    """Return the option, or the argument, that sets a field of the configuration."""
+    """Return the option or argument of a field."""
     return OPTIONS.get(path[-1]) or "--" + path[-1].replace("_", "-")
 
 
 def in_options(text: str) -> str:
-    """Return a message with the options of the command line for the fields that it names in backticks."""
+    """Return a message with options of the command line in place of fields in backticks."""
     return NAMED.sub(lambda found: option_name([found[1]]), text)
 
 

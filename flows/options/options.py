@@ -1,4 +1,4 @@
-"""Options that several commands share and that are no fields of a job."""
+"""Options of single commands besides the fields of a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.degradation import DEGRADED
 
 from .signature import parameter_info, setting_of
 
-SHOWN: Final = "What is shown"
+SHOWN: Final = "Output"
 
 Source: TypeAlias = Annotated[str, parameter_info(setting_of(RestoreJob, "source"))]
 CleanSource: TypeAlias = Annotated[
@@ -47,7 +47,7 @@ Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=SHOWN)
 ]
 DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Show what a run would do, and write nothing.", rich_help_panel=SHOWN)
+    bool, typer.Option("--dry-run", help="Show a preview of the run, and write nothing.", rich_help_panel=SHOWN)
 ]
 Verbose: TypeAlias = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show Prefect's log lines.", rich_help_panel=SHOWN)

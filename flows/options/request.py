@@ -23,19 +23,19 @@ Checked = TypeVar("Checked", bound=Model)
 
 
 def restore_job(given: Given) -> RestoreJob:
-    """Return the job that the options describe.
+    """Return the job described by the options.
 
     Args:
         given: Values by the names of fields; None: not given.
 
     Raises:
-        ConfigurationError: Options that do not go together, or a value out of its range.
+        ConfigurationError: Options contradict each other, or a value is out of its range.
     """
     return checked(RestoreJob, given)
 
 
 def degradation_of(given: Given) -> Degradation:
-    """Return the degradation that --task and the options of its panel describe.
+    """Return the degradation described by --task and the options of its panel.
 
     Raises:
         ConfigurationError: As for `restore_job`.
@@ -44,7 +44,7 @@ def degradation_of(given: Given) -> Degradation:
 
 
 def checked(model: type[Checked], given: Given) -> Checked:
-    """Return a model with the options that were given; it knows the defaults of the others.
+    """Return a model with the given options, and with its own defaults for all others.
 
     Raises:
         ConfigurationError: As for `restore_job`.
@@ -56,7 +56,7 @@ def checked(model: type[Checked], given: Given) -> Checked:
 
 
 def nested(settings: Sequence[Setting], given: Given) -> dict[str, Any]:
-    """Return the options that were given as a model's fields, places as `location` has them."""
+    """Return the given options as fields of a model, with absolute places."""
     fields = dict[str, Any]()
     for setting in settings:
         value = given.get(setting.name)
@@ -92,10 +92,10 @@ def location(text: str, *, name: str = "the place") -> str:
 
 
 def check_needs(settings: Sequence[Setting], given: Given) -> None:
-    """Refuse options that nothing would read.
+    """Refuse options without effect.
 
     Raises:
-        ConfigurationError: An option was given without the one that it needs.
+        ConfigurationError: An option was given without another that it needs.
     """
     by_name = {setting.name: setting for setting in settings}
     for setting in settings:
@@ -129,7 +129,7 @@ def option_errors() -> Iterator[None]:
 
 
 def changed(model: Checked, given: Given) -> Checked:
-    """Return a copy of a model with the options that were given.
+    """Return a copy of a model with the given options.
 
     Raises:
         ConfigurationError: As for `restore_job`.

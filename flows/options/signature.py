@@ -1,4 +1,4 @@
-"""Commands that take an option for each field of a model: their parameters are made from the declarations."""
+"""Make the parameters of commands from the declarations of fields."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def parameter_info(setting: Setting, *, least: int | None = None) -> Any:
 
     Args:
         setting: The field.
-        least: Smallest value, for a command that does not check its options against the model.
+        least: Smallest value, for a command without a model that checks it.
     """
     if setting.is_argument:
         return typer.Argument(metavar=setting.option, help=setting.help)

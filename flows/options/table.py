@@ -13,8 +13,8 @@ from .fields import settings_of
 
 HEAD: Final = """# Options
 
-Every option of `deqir restore` and `deqir deploy`; `deqir retry` has those of the work, `deqir degrade` those of the
-degradation. The form of a deployment has the same settings in the same order. Made by
+Every option of `deqir restore` and `deqir deploy`; `deqir retry` has the options of the work, `deqir degrade` the
+options of the degradation. The form of a deployment has the same settings in the same order. Made by
 `python -m flows.options.table > docs/options.md`.
 """
 COLUMNS: Final = "| option | meaning | default | range |\n|---|---|---|---|"
@@ -47,7 +47,7 @@ def table(model: type[Model]) -> str:
 
 
 def range_of(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return the values that a field takes, in words: "0 to below 1 or auto"; empty for any text."""
+    """Return the allowed values of a field in words: "0 to below 1 or auto"; empty for any text."""
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:

@@ -89,7 +89,7 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"output_format": "jpeg", "quality": 101}, "--quality 101: "),
         ({"task": "colorize", "scale": 4}, "--scale needs --task sr or old-photo; leave --scale out or say --task"),
         ({"mask": "m.png"}, "--mask needs --task inpaint"),
-        ({"task": "inpaint"}, "--task inpaint needs --mask, an image that is white"),
+        ({"task": "inpaint"}, "--task inpaint needs --mask, an image with damaged pixels white"),
         ({"width": 2.0}, "--width needs --task deblur"),
         ({"task": "deblur", "angle": 30.0}, "--angle needs --blur motion"),
         ({"task": "deblur", "blur": "file"}, "--blur file and --kernel-file need each other"),
