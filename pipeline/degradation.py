@@ -29,7 +29,7 @@ class Degradation(Model):
     remove noise. old-photo: restore scans of old photographs, which are grey, small, scratched, or several of these.
 
     Each task has settings of its own, below; a setting of another task is refused."""
-    scale: Annotated[int, Tasks({"sr": 4, "old-photo": 1})] = Field(1, ge=1, le=16)
+    scale: Annotated[int, Tasks({"sr": 4, "old-photo": 1})] = Field(1, le=16, json_schema_extra={"minimum": 1})
     """Enlarge each side by this factor, from 2 for sr, from 1 for old-photo."""
     kernel: Annotated[Literal["average", "bicubic"], Tasks({"sr": "average"})] = "average"
     """How the images were made smaller. average: each pixel is the mean of a block (box filter). bicubic: by the
@@ -77,8 +77,8 @@ class Degradation(Model):
     @field_validator("scale")
     @classmethod
     def _enlarges(cls, scale: int, info: ValidationInfo) -> int:
-        if info.data.get("task") == "sr" and scale < 2:
-            raise ValueError("must be at least 2")
+        if scale < (least := 2 if info.data.get("task") == "sr" else 1):
+            raise ValueError(f"must be at least {least}")
         return scale
 
     @model_validator(mode="after")

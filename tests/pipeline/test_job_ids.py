@@ -227,7 +227,9 @@ def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
     [
         ({"task": "colorize", "scale": 4}, "degradation.scale 4: is for task sr or old-photo, not colorize: leave it"),
         ({"mask": "m.png"}, "result.degradation.mask m.png: is for task inpaint or old-photo, not sr: leave it out"),
-        ({"scale": 1}, "result.degradation.scale 1: must be at least 2"),
+        ({"scale": "1"}, "result.degradation.scale 1: must be at least 2"),
+        ({"scale": -2}, "result.degradation.scale -2: must be at least 2"),
+        ({"task": "old-photo", "scale": 0}, "result.degradation.scale 0: must be at least 1"),
         ({"task": "rotate"}, "result.degradation.task rotate: must be 'sr', 'deblur'"),
     ],
 )
