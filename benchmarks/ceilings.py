@@ -1,4 +1,4 @@
-"""The fastest that a device was seen to multiply, convolve and copy, and how fast calls are."""
+"""The highest measured speeds of a device in products, convolutions and copies, and the time of calls."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CHANNELS: Final = 96
 
 
 def pace(call: Callable[[], object], device: torch.device, *, seconds: float = 0.02, warm: int = 2) -> float:
-    """Return the seconds of a call, calls being given one after another and waited for at the end; the best of three.
+    """Return the seconds of a call, from calls in a row with one wait at the end; the best of three.
 
     Args:
-        call: What is timed.
-        device: Where it runs.
-        seconds: That are spent, about; a call that takes longer is timed once.
-        warm: Calls before, as long as they are short.
+        call: The timed call.
+        device: Its device.
+        seconds: Approximate time to spend; a longer call is timed once.
+        warm: Calls before the timing, if they are short.
     """
     clock = clock_of(device)
     for _ in range(warm):
@@ -58,7 +58,7 @@ def ceiling(device: torch.device, precision: str, side: int) -> tuple[float, flo
 
 
 def ceilings(device: torch.device, side: int) -> Iterator[Row]:
-    """Yield what the device does in each precision, and how fast it copies."""
+    """Yield the device's speed in each precision, and its speed of copies."""
     for precision in PRECISIONS:
         matrices, convolution = ceiling(device, precision, side)
         yield {"": precision, "matrices, TFLOP/s": matrices, "convolutions, TFLOP/s": convolution, "copies, GB/s": ""}

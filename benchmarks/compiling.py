@@ -1,4 +1,4 @@
-"""What torch.compile takes and brings, beside networks as they are."""
+"""The cost and gain of torch.compile, compared with plain networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .trials import Row, clock_of
 
 
 class Plain(nn.Module):
-    """An FFDNet layer by layer, for a compiler to find out what goes together."""
+    """An FFDNet layer by layer, for a compiler to fuse."""
 
     def __init__(self, network: FFDNet) -> None:
         super().__init__()

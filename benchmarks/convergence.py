@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def _rounded(value: object) -> object:
-    """Figures to 6 digits, without the nan and inf that JSON has no words for."""
+    """Return figures to 6 digits, without nan and inf, which JSON does not have."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if abs(value) < float("inf") else str(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Where the time of a restoration goes, and how far it is from the least that the device could take."""
+"""The parts of a restoration's time, and its distance from the least possible time on the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class Watch:
-    """Adds up the time of calls by name; those that are watched do not call each other."""
+    """Adds up the time of calls by name; watched calls do not call each other."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.seconds = clock, dict[str, float]()
@@ -79,7 +79,7 @@ class WatchedOperator:
 
 
 def shares(prior: Prior, problem: Problem, modes: tuple[Mode, ...], *, batch: int) -> list[Row]:
-    """Return what each part took of the time of restoring all images, in percent."""
+    """Return the share of each part in the time of restoring all images, in percent."""
     rows = list[Row]()
     for mode in modes:
         watch = Watch(clock_of(prior.device))
@@ -95,7 +95,7 @@ def shares(prior: Prior, problem: Problem, modes: tuple[Mode, ...], *, batch: in
 
 
 def floor(prior: Prior, *, size: int) -> Row:
-    """Compare one network evaluation with the fastest multiplications that the device was seen to do."""
+    """Compare a network evaluation with the fastest measured multiplications of the device."""
     x, level = torch.zeros(1, 3, size, size, device=prior.device), torch.tensor([0.9], device=prior.device).double()
     with FlopCounterMode(display=False) as counter:
         prior(x, level)

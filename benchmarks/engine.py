@@ -1,10 +1,10 @@
 """The figures of docs/performance.md: python -m benchmarks.engine [--quick]
 
 One table: the engine's modes beside a loop written by hand, the published algorithm, DDNM with 100 steps, and
-ParaDiGMS; same network, images, precision and device. Then bulk in turns with the loop, a last batch that is not full,
-a shard of mixed sizes and operators, several replicas; how the work grows with images, steps and pixels; quality at
-equal depth; memory; where the time goes and how far it is from the least. Writes engine.json (with the environment)
-and engine.md into --out. Times are the process's own on a CPU. A quarter of an hour of it, --quick a few seconds.
+ParaDiGMS; same network, images, precision and device. Then bulk in turns with the loop, a partly filled last batch,
+a shard of mixed sizes and operators, several replicas; growth of the work with images, steps and pixels; quality at
+equal depth; memory; parts of the time and its distance from the least. Writes engine.json (with the environment)
+and engine.md into --out. Times are the process's own on a CPU. Takes a quarter of an hour, --quick a few seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 
 class Counting:
-    """A denoiser that counts its calls and the evaluations in them."""
+    """A denoiser with counts of its calls and evaluations."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser
@@ -81,7 +81,7 @@ def compared(prior: Prior, problem: Problem, x: Tensor, *, batch: int) -> list[R
 
 
 def tables(prior: Prior, options: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
-    """Return what measures each table, by its name."""
+    """Return the function to measure each table, by name."""
     quick, batch, device = options.quick, options.batch, prior.device
     small = 16 if quick else 64
     few, x = problem_of(2 if quick else 4, 32 if quick else options.size, device)

@@ -1,4 +1,4 @@
-"""What a result depends on besides the code: written beside every result."""
+"""The environment of a result, written beside every result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment() -> dict[str, str | int]:
 
 
 def gpu(device: torch.device) -> dict[str, str | int]:
-    """Return what GPU a device is, and the software that it runs with; nothing of a CPU."""
+    """Return the name and software of a GPU; an empty dict for a CPU."""
     if device.type != "cuda":
         return {}
     card = torch.cuda.get_device_properties(device)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 RESIDUAL_SCALE: Final = 0.2
-"""What the package's layer MultiplyBeta multiplies by."""
+"""Factor of the package's layer MultiplyBeta."""
 
 
 class EsrganThick:

@@ -1,7 +1,7 @@
-"""Estimators and the misfit check on photographs whose degradation is known: python -m benchmarks.estimation.
+"""Estimators and the misfit check on photographs with known degradations: python -m benchmarks.estimation.
 
 The photographs are the ten of benchmarks.test_set and nine more of scikit-image's; the constants of deqir.estimation
-were chosen on others, those that priors are trained on.
+were chosen on other photographs, the training photographs of priors.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def degraded(levels: Tensor, how: str) -> Tensor:
 
 
 def judged(images: Sequence[Tensor], made: str, told: str, *, noise: float = 0.0) -> list[Misfit]:
-    """Return how y of each image fits an operator; one that it cannot tell of is not suspected."""
+    """Return the misfit of y of each image and an operator; images too small to judge are not suspected."""
     A, unknown = operator(told), Misfit(softer=0.0, sharper=0.0, unlike=0.0, noisier=0.0)
     return [check_fit(degraded(image, made), A, sigma_y=noise / 127.5) or unknown for image in images]
 
@@ -111,7 +111,7 @@ def share(misfits: Sequence[Misfit], threshold: float = 1.0) -> float:
 
 
 def area(right: Sequence[Misfit], wrong: Sequence[Misfit]) -> float:
-    """Return the area under the ROC: how often a wrong image scores above a right one; ties count half."""
+    """Return the area under the ROC, the share of pairs with a wrong image above a right image; ties count half."""
     pairs = [(bad.score > good.score) + (bad.score == good.score) / 2 for good in right for bad in wrong]
     return sum(pairs) / len(pairs)
 
@@ -139,7 +139,7 @@ def misfit_tables(images: Sequence[Tensor]) -> Iterable[str]:
 
 
 def noise_table(images: Sequence[Tensor]) -> Iterable[str]:
-    """Yield how noise is estimated on photographs of half their size, whose own noise is small."""
+    """Yield the estimates of noise on photographs of half their size, which have little noise of their own."""
     yield "| noise, levels | median | 5 % | 95 % | in the interval |\n|---|---|---|---|---|"
     for sigma in (0.0, 2.0, 5.0, 10.0, 25.0):
         some = [estimate_noise(degraded(image, f"sr2+noise{sigma}" if sigma else "sr2")) for image in images]
@@ -149,7 +149,7 @@ def noise_table(images: Sequence[Tensor]) -> Iterable[str]:
 
 
 def blur_table(images: Sequence[Tensor]) -> Iterable[str]:
-    """Yield how blur is estimated on the photographs as they are."""
+    """Yield the estimates of blur on the original photographs."""
     yield "| blur, pixels | median | 5 % | 95 % | in the interval | no estimate |\n|---|---|---|---|---|---|"
     for sigma in (0.0, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0):
         some = [estimate_blur(degraded(image, f"blur{sigma}" if sigma else "none")) for image in images]
@@ -165,7 +165,7 @@ def row(truth: float, found: Sequence[tuple[float, float, float]]) -> str:
 
 
 def jpeg_table(images: Sequence[Tensor]) -> Iterable[str]:
-    """Yield how often the quality of a JPEG is found, on photographs of half their size."""
+    """Yield the share of JPEGs with their quality found, on photographs of half their size."""
     yield "| JPEG quality | found exactly | found otherwise | not found |\n|---|---|---|---|"
     small = [degraded(image, "sr2") for image in images]
     never = [estimate_jpeg(image) for image in small]
@@ -178,7 +178,7 @@ def jpeg_table(images: Sequence[Tensor]) -> Iterable[str]:
 
 
 def compressed(image: Tensor, quality: int) -> Tensor:
-    """Return what JPEG makes of an image in [-1, 1]."""
+    """Return an image in [-1, 1] after JPEG compression."""
     buffer = io.BytesIO()
     values = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(values).save(buffer, "JPEG", quality=quality)
@@ -186,7 +186,7 @@ def compressed(image: Tensor, quality: int) -> Tensor:
 
 
 def upscaling_table(images: Sequence[Tensor]) -> Iterable[str]:
-    """Yield how often the scale of an enlargement is found."""
+    """Yield the share of enlargements with their scale found."""
     yield "| enlarged | by | found | a multiple or another | not found |\n|---|---|---|---|---|"
     plain = [estimate_upscaling(degraded(image, "sr2")) for image in images]
     yield f"| not at all | 1 | | {sum(map(bool, plain))} | {sum(each is None for each in plain)} |"
@@ -199,7 +199,7 @@ def upscaling_table(images: Sequence[Tensor]) -> Iterable[str]:
 
 
 def damage_table(images: Sequence[Tensor]) -> Iterable[str]:
-    """Yield how well drawn scratches are marked where they differ from what they hide by 40 levels or more."""
+    """Yield the accuracy of marks on drawn scratches of a contrast of 40 levels or more to the hidden pixels."""
     yield "| | median | 5 % | 95 % |\n|---|---|---|---|"
     shares: dict[str, list[float]] = {
         "scratched pixels marked": [],

@@ -1,9 +1,9 @@
 """A picture for every task: python -m benchmarks.figures docs/tasks
 
 Whole photographs of --size pixels a side, the network in tiles of --tile, default settings. Each picture shows the
-same middle part of what was given, where the chain starts, what was restored and the original, at full resolution;
-the figures below it, in figures.json and in figures.md are those of the whole image. With --guide real-esrgan, for
-enlargements: what that network makes of it, what was restored without it, and what was restored from it.
+same middle part of the given image, the start, the restored image and the original, at full resolution; the figures
+below it, in figures.json and in figures.md are for the whole image. With --guide real-esrgan, for enlargements: the
+network's own image, the image restored without it, and the image restored from it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHOWN: Final[Mapping[str, str]] = {
     "sensing 25": "coffee",
     "old photograph": "astronaut",
 }
-"""The photograph that each task is shown on."""
+"""The photograph for the picture of each task."""
 PART: Final = 256
 CAPTION: Final = 20
 GUIDED: Final = "from it"

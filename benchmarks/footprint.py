@@ -1,6 +1,6 @@
-"""The most memory that restoring takes, in a process of its own: python -m benchmarks.footprint --images N --batch B
+"""The peak memory of restoring, in a process of its own: python -m benchmarks.footprint --images N --batch B
 
-Prints the growth of the process's peak resident memory, in MiB, from when the prior had answered once.
+Prints the growth of the process's peak resident memory, in MiB, after a first evaluation of the prior.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def table(prior: str, *, size: int, images: int, batches: tuple[int, ...]) -> li
 
 
 def peak() -> float:
-    """Return the most memory that this process has had since `forget`, in MiB."""
+    """Return the peak memory of this process since `forget`, in MiB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def forget() -> None:
-    """Begin anew to watch for the most memory; Linux alone knows how."""
+    """Reset the peak memory; only Linux can."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def main() -> None:
-    """Restore, and print what it took."""
+    """Restore, and print the memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels")

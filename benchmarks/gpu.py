@@ -1,9 +1,9 @@
-"""What the engine does on a GPU: python -m benchmarks.gpu [--quick] [--out DIR]
+"""The engine on a GPU: python -m benchmarks.gpu [--quick] [--out DIR]
 
 Ceilings of the device; networks by size, batch and precision, with their calls recorded as CUDA graphs and without;
 many images beside a loop by hand; one image in every mode; memory; kernels. Writes gpu.json (with the environment) and
 gpu.md into --out, anew after each table. A table that fails is reported and the others go on; the exit status is then
-1. Every table has its share of the time; one that is not whole says so in its last row. --quick --device cpu is a smoke
+1. Every table has its share of the time; the last row of an incomplete table says so. --quick --device cpu is a smoke
 run.
 """
 
@@ -37,11 +37,11 @@ RESULTS: Final = Path(__file__).parent / "results"
 CUT: Final = "no more: the time was over"
 
 Part = Callable[[], Iterable[Row]]
-"""What measures some rows of a table."""
+"""A function to measure some rows of a table."""
 
 
 class Table(NamedTuple):
-    """What measures a table, and the most seconds after which no part of it is begun; also those that are needed."""
+    """The parts of a table, and the seconds after which no further part is begun, unless it is needed."""
 
     parts: Sequence[Part]
     seconds: float
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
 
 def tables(prior: Prior, options: argparse.Namespace) -> dict[str, Table]:
-    """Return what measures each table, by its name, those that matter most first."""
+    """Return each table by name, the most important tables first."""
     quick, device = options.quick, prior.device
     half = "float32" if device.type == "cpu" else "float16"  # few CPUs have instructions for it
     side, small, size, many = (128, 8, 16, 2) if quick else (8192, 64, 256, 128)
@@ -105,7 +105,7 @@ def tables(prior: Prior, options: argparse.Namespace) -> dict[str, Table]:
 
 
 def measure(table: Table, rows: list[Row], until: float) -> None:
-    """Add the rows of a table, those of one part after the other, and a last one where the time did not do for all."""
+    """Add the rows of a table, part by part, and a last row if the time was too short for all parts."""
     end = min(until - table.needs, time.monotonic() + table.seconds)
     for part in table.parts:
         if time.monotonic() > end:

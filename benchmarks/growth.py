@@ -1,4 +1,4 @@
-"""How the engine's work grows with images, steps and pixels, and what a parallel solve is worth at equal depth."""
+"""Growth of the engine's work with images, steps and pixels, and the quality of a parallel solve at equal depth."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether telling of JPEG helps to restore it: python -m benchmarks.jpeg (FFDNet; half an hour on two cores).
+"""The gain of a declared JPEG error in restoration: python -m benchmarks.jpeg (FFDNet; half an hour on two cores).
 
-Photographs are degraded, compressed, and restored with sigma_y = 0, with what is typical of the quality found in y, and
-with the standard deviation that the error really has, which nobody knows. A last column puts what was restored with
-the real one back into the cells of the quantisation (the projection that A = I allows).
+Photographs are degraded, compressed, and restored with sigma_y = 0, with the typical error of the quality found in y,
+and with the true standard deviation of the error, which nobody knows. In the last column the image restored with the
+true value is projected into the cells of the quantisation (possible for A = I).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a device does in a round, kernel by kernel, and how much of the time it does nothing."""
+"""The work of a device in a round, kernel by kernel, and its share of idle time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .trials import Row, clock_of, problem_of
 from .ways import requests_of
 
 NAMED: Final = 8
-"""Kinds of kernels that are told of each case."""
+"""Kinds of kernels listed for each case."""
 
 
 class Case(NamedTuple):
@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What was done in a run: its rounds, its seconds, and the kernels with their seconds."""
+    """The account of a run: its rounds, its seconds, and the kernels with their seconds."""
 
     rounds: int
     seconds: float
@@ -39,7 +39,7 @@ class Account(NamedTuple):
 
 
 def account(prior: Prior, case: Case, *, batch: int, steps: int) -> Account:
-    """Restore to set up what later runs find, then by the clock, then under the profiler, which slows it."""
+    """Restore three times: as a warm-up, by the clock, and under the profiler, which slows it down."""
     problem, _ = problem_of(case.images, case.size, prior.device)
     engine = Engine(prior, Settings(mode=case.mode, steps=steps, denoiser_batch=batch))
     accustom(engine, problem)
@@ -61,7 +61,7 @@ def account(prior: Prior, case: Case, *, batch: int, steps: int) -> Account:
 
 
 def kind_of(kernel: str) -> str:
-    """Return a kernel's name without what does not tell: of those that go over all elements, what they do with each."""
+    """Return a kernel's short name; for elementwise kernels, the name of the operation."""
     words = re.findall(r"[A-Za-z]\w*(?:Functor|_kernel)\w*", kernel)
     telling = [word for word in words if not re.fullmatch(r"gpu_kernel\w*|\w*elementwise_kernel\w*", word)]
     if "elementwise_kernel" in kernel and telling:
@@ -76,7 +76,7 @@ def _restore(engine: Engine, problem: Problem) -> int:
 
 
 def rounds_of(found: dict[Case, Account], network: str) -> Iterator[Row]:
-    """Yield what a round takes, and what share of it the device is busy."""
+    """Yield the time of a round, and the device's busy share of it."""
     for case, (rounds, seconds, calls, spent) in found.items():
         yield {
             "network": network,
@@ -92,7 +92,7 @@ def rounds_of(found: dict[Case, Account], network: str) -> Iterator[Row]:
 
 
 def kinds_of(found: dict[Case, Account]) -> Iterator[Row]:
-    """Yield the kernels that took longest."""
+    """Yield the kernels with the longest times."""
     for case, (rounds, _, calls, spent) in found.items():
         for name, seconds in spent.most_common(NAMED):
             yield {

@@ -1,4 +1,4 @@
-"""How soon one image is restored on an accelerator, step by step and with ever more of its states at once."""
+"""The latency of one image on an accelerator, step by step and with ever more of its states at once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .ways import requests_of
 
 MODES: Final[tuple[Mode | int, ...]] = ("throughput", "auto", "latency", 5)
 SET_UP: Final = 1.5
-"""Seconds after which no more is restored to set up what later restorations find."""
+"""Most seconds of warm-up restorations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deepened:
-    """A denoiser that answers as one network and takes the time of another besides.
+    """A denoiser with the output of one network and also the running time of another.
 
-    A network of random weights does not converge as a trained one does. This has the rounds of the trained one and,
-    but for the part that is its own, the seconds of the other.
+    A network of random weights does not converge like a trained network. This denoiser has the rounds of the trained
+    network and, added to its time, the seconds of the other network.
     """
 
     trained: Denoiser
@@ -41,7 +41,7 @@ class Deepened:
 
 
 def deepened(trained: Prior, deep: Prior) -> Prior:
-    """Return a prior that answers as the first and takes the time of the second besides, its calls recorded as one."""
+    """Return a prior with the first's output and also the second's running time, the calls of both recorded as one."""
     both = Deepened(unrecorded(trained).denoiser, unrecorded(deep).denoiser)
     name = f"{deep.name}, answers of {trained.name}"
     return captured(replace(trained, name=name, denoiser=both, multiple=max(trained.multiple, deep.multiple)))
@@ -57,13 +57,13 @@ class Cell:
 
 
 def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | int] = MODES) -> Iterator[Row]:
-    """Yield what each mode takes for one image, the first step by step.
+    """Yield the time of each mode for one image, the first mode step by step.
 
     Args:
-        prior: In single precision.
-        precision: In which its network is to work; "default" is as torch has it, convolutions in TF32 on a GPU.
+        prior: A prior in single precision.
+        precision: Precision of its network; "default" is torch's default, with convolutions in TF32 on a GPU.
         cell: Image and chain.
-        modes: The first is what others are compared with.
+        modes: Modes; the others are compared with the first.
     """
     worker, (problem, _) = working_in(prior, precision), problem_of(1, cell.size, prior.device)
     settings = Settings(steps=cell.steps, eta=cell.eta)
@@ -103,7 +103,7 @@ def _timed(engine: Engine, problem: Problem) -> tuple[float, Result[int]]:
 
 
 def accustom(engine: Engine, problem: Problem) -> None:
-    """Restore as often as it takes until a GPU's calls are recorded, unless that is long in any case."""
+    """Restore until a GPU's calls are recorded, at most for `SET_UP` seconds."""
     clock = clock_of(problem.y.device)
     began = clock()
     for _ in range(FEW_CALLS if problem.y.is_cuda else 1):

@@ -27,14 +27,14 @@ SEED: Final = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How good an image is.
+    """The quality of an image.
 
     Attributes:
         psnr: To the original, in dB; both clamped to [-1, 1].
         lpips: To the original.
         fidelity: PSNR to the sequential chain's result, in dB; inf where they are equal.
         residual: Largest relative residual over the states of the round, by which solvers stop; nan for an
-            image that no round made.
+            image without a round.
         nfe: Network evaluations so far.
         rounds: Serial network passes so far.
     """
@@ -65,9 +65,9 @@ def mean(scores: Sequence[Score]) -> Score:
 
 
 class Remembering:
-    """A denoiser that answers a question it has just been asked from memory.
+    """A denoiser with a memory of its recent results.
 
-    Solvers of one chain share their first round, and sometimes more; counts stay those of a solver by itself.
+    Solvers of one chain share their first round, and sometimes more; counts are kept for each solver by itself.
     """
 
     def __init__(self, denoiser: Denoiser, *, answers: int = 300) -> None:
@@ -87,7 +87,7 @@ class Remembering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One photograph, degraded in one way, with what restores and what measures it."""
+    """A photograph with its degradation, restorer and metrics."""
 
     prior: Denoiser
     lpips: Lpips
@@ -129,7 +129,7 @@ class Bench:
         )
 
     def start(self) -> Score:
-        """Return the score of the image that a chain starts from."""
+        """Return the score of a chain's start."""
         image = self.A.start(self.A(self.x))
         return self.score(image, to=image, rounds=0, nfe=0)
 

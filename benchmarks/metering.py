@@ -13,10 +13,10 @@ import httpx
 
 @dataclass(slots=True)
 class Meter:
-    """What a flow in this process asks of the server, and how long it is in the hands of the pipeline.
+    """The requests of a flow in this process to the server, and its time in the pipeline.
 
     Attributes:
-        calls: Requests by HTTP.
+        calls: HTTP requests.
         inside: Seconds in the pipeline.
     """
 
@@ -26,7 +26,7 @@ class Meter:
 
 @contextmanager
 def metered(meter: Meter, restore: Any) -> Iterator[None]:
-    """Count requests that leave this process, and the time that the flow spends in the pipeline."""
+    """Count the requests of this process, and the flow's time in the pipeline."""
     send, asend = httpx.Client.send, httpx.AsyncClient.send
     kept = {name: getattr(restore, name) for name in ("open_job", "plan_job", "run_shards", "survey", "exhibits")}
 

@@ -1,4 +1,4 @@
-"""How fast networks answer, by their size, the batch, the precision and how their calls are given to the device."""
+"""The speed of networks, by size, batch, precision and way of launching their calls."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def question(device: torch.device, batch: int, size: int) -> tuple[Tensor, Tenso
 
 
 def flops_of(prior: Prior, size: int) -> float:
-    """Return what an evaluation takes."""
+    """Return the time of an evaluation."""
     asked = question(prior.device, 1, size)
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:  # calls of which gradients are not asked take
         unrecorded(prior)(*asked)  # kernels of cuDNN's own, which it does not count
@@ -94,14 +94,14 @@ def flops_of(prior: Prior, size: int) -> float:
 
 
 def speeds(prior: Prior, size: int, precision: str, batches: Sequence[int], *, side: int) -> Iterator[Row]:
-    """Yield the speed of calls, and what share they reach of the device's fastest arithmetic in their precision.
+    """Yield the speed of calls, and its share of the device's fastest arithmetic in their precision.
 
     Args:
-        prior: Its calls recorded, or not.
+        prior: A prior, with recorded calls or not.
         size: Of the images, in pixels a side.
         precision: One of `PRECISIONS`.
-        batches: Evaluations of a call; those after one that takes `LONG` are left out.
-        side: Of the matrices that the fastest products are measured with.
+        batches: Evaluations of a call; larger batches are left out after a call of `LONG` seconds.
+        side: Side of the matrices for measuring the fastest products.
     """
     device, flops = prior.device, flops_of(prior, size)
     matrices, convolutions = ceiling(device, precision, side)
@@ -145,7 +145,7 @@ def timed(prior: Prior, precision: str, batch: int, size: int, *, warm: int = 2)
 
 
 class InHalf(nn.Module):
-    """A plain denoiser with weights that are in half precision themselves."""
+    """A plain denoiser with its weights in half precision."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class InHalf(nn.Module):
 
 
 def variants(prior: Prior, size: int, batch: int, *, half: str) -> Iterator[Row]:
-    """Yield the speed of both layouts, and of weights that are in half precision themselves; no call is recorded."""
+    """Yield the speed of both layouts, and with weights in half precision; no call is recorded."""
     prior = unrecorded(prior)
     assert isinstance(prior.denoiser, DenoiserPrior | UNetPrior)
     layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -188,7 +188,7 @@ def _around(denoiser: DenoiserPrior | UNetPrior, network: nn.Module) -> Denoiser
 
 
 def measuring(prior: Prior, precision: str, size: int) -> Iterator[Row]:
-    """Yield the batch that the engine finds to be worthwhile, and how long it looks for it."""
+    """Yield the batch chosen by the engine, and the time of choosing it."""
     shape = 3, size, size
     with tf32(precision == "TF32"), torch.inference_mode():
         began = time.perf_counter()

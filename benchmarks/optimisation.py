@@ -1,8 +1,8 @@
-"""What optimising the noise gains and costs: python -m benchmarks.optimisation --esrgan package/models/x4
+"""The gain and cost of optimising the noise: python -m benchmarks.optimisation --esrgan package/models/x4
 
 Three test photographs, FFDNet, default settings, `--steps` gradient steps. For each task: the loss before and after,
 PSNR and LPIPS to the original before and after, network evaluations (a vector-Jacobian product as two more) and
-seconds of one core. `benchmarks.esrgan` says where its folder comes from; without it the tasks that it guides are
+seconds of one core. `benchmarks.esrgan` names the source of its folder; without it the tasks with this guide are
 left out. Results are kept in optimisation.json in --out, and the table in optimisation.md.
 """
 
@@ -44,16 +44,16 @@ NOISE: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A task, and what is asked for besides.
+    """A task with its loss and guide.
 
     Attributes:
-        A: What the chain takes the degradation for.
-        truth: What it was; None: the same.
-        noise: Standard deviation of the noise in y, which the chain knows, images in [-1, 1].
-        loss: Of a restoration, from (original, y, the other restorer's image, LPIPS). The original serves to make a
-            picture of the same colours alone.
-        guided: By the other restorer.
-        start: The picture that chains start from, of (original, the other restorer's image); None: the operator's.
+        A: The degradation assumed by the chain.
+        truth: The true degradation; None: A.
+        noise: Standard deviation of the noise in y, known to the chain, images in [-1, 1].
+        loss: Loss of a restoration, from (original, y, the other restorer's image, LPIPS). The original serves only to
+            make a picture of the same colours.
+        guided: True if the other restorer guides it.
+        start: The start of chains, from (original, the other restorer's image); None: the operator's start.
     """
 
     A: Callable[[int], LinearOperator]
@@ -166,7 +166,7 @@ def measure(name: str, gradient: str, which: str, engine: Engine, lpips: Lpips, 
 
 
 def table(records: Sequence[Record]) -> str:
-    """Return means over the photographs, before -> after; losses as the share of the first that is left."""
+    """Return means over the photographs, before -> after; losses as shares of the first loss."""
     lines = [
         "| asked for | gradient | loss left | PSNR in dB | LPIPS | NFE | CPU s |",
         "|---|---|---|---|---|---|---|",

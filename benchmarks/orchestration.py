@@ -1,6 +1,6 @@
 """The figures of docs/operations.md: python -m benchmarks.orchestration [--quick]
 
-Starts a whole stack (infra/stack.py) in a folder of its own and measures what Prefect costs: from a schedule's time to
+Starts a whole stack (infra/stack.py) in a folder of its own and measures Prefect's costs: from a schedule's time to
 a running flow, from a cancel to the end, and the flow's own time and calls in a job of 200 shards. Writes
 orchestration.json and orchestration.md into --out. About ten minutes, with ffdnet in the cache (deqir models fetch
 ffdnet).
@@ -39,7 +39,7 @@ PORTS: Final = {"PREFECT": 24200, "S3": 24210, "RAY": 24250, "EVENTS": 24260, "P
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure: what was measured, how often, and what came out."""
+    """A figure: its subject, number of measurements, and results."""
 
     what: str
     unit: str
@@ -90,7 +90,7 @@ def archive(folder: Path, count: int) -> Path:
 
 
 def until(true: Callable[[], object], *, seconds: float = 300) -> float:
-    """Wait until something is true and return the seconds that took."""
+    """Wait until a condition is true and return the seconds."""
     began = time.monotonic()
     while not true():
         if time.monotonic() - began > seconds:
@@ -100,7 +100,7 @@ def until(true: Callable[[], object], *, seconds: float = 300) -> float:
 
 
 def schedule(server: Server, folder: Path, *, runs: int) -> list[Figure]:
-    """Measure runs that a schedule starts every 25 s and that have nothing left to do."""
+    """Measure runs with nothing left to do, started by a schedule every 25 s."""
     places = (archive(folder / "in", 2), folder / "out")
     id = server.deploy("clock", *places, "--scale", "2", "--executor", "local", "--rrule", "FREQ=SECONDLY;INTERVAL=25")
     body = {"deployments": {"id": {"any_": [id]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -123,7 +123,7 @@ def schedule(server: Server, folder: Path, *, runs: int) -> list[Figure]:
 
 
 def click(server: Server, places: tuple[Path, Path], *, runs: int) -> tuple[float, ...]:
-    """Measure how long runs take to begin that somebody starts."""
+    """Measure the delay of runs started by hand."""
     id, waited = server.deploy("click", *places, "--scale", "2", "--executor", "local"), list[float]()
     for _ in range(runs):
         run, began = server.start(id), time.monotonic()

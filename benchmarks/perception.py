@@ -1,7 +1,7 @@
 """Judge restorations by LPIPS with VGG16's features: python -m benchmarks.perception
 
-The networks that come with the bundled prior were trained with LPIPS on AlexNet's features in their loss: LPIPS, as
-everything else here measures it, is no independent judge of them. That on VGG16's features is. Means over the ten
+The starter networks of the bundled prior were trained with LPIPS on AlexNet's features in their loss. This LPIPS, used
+by all other benchmarks, is no independent judge of them; LPIPS on VGG16's features is. Means over the ten
 test photographs, 256 x 256 pixels, inputs of 8 bits, default settings. Writes perception.md into --out.
 """
 

@@ -14,7 +14,7 @@ from deqir.operators import Colorization, Inpainting, SuperResolution
 from deqir.protocols import SpectralOperator
 
 PHOTOGRAPHS: Final = ("astronaut", "chelsea", "coffee", "rocket")
-"""Those that scikit-image carries in its wheel; never trained on."""
+"""The photographs in scikit-image's wheel; never trained on."""
 PROBLEMS: Final = ("sr4", "inpaint70", "text", "colorize")
 
 

@@ -1,4 +1,4 @@
-"""Which chains each table of docs/convergence.md needs, in full and for a smoke run."""
+"""The chains for each table of docs/convergence.md, in full and for a smoke run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Setting:
     """One way of restoring, for one table.
 
     Attributes:
-        table: Which table wants it.
+        table: Its table.
         photographs: The mean over these is stated.
         size: Pixels a side.
         problem: How they were degraded.
@@ -40,7 +40,7 @@ class Setting:
 
 
 def settings(*, quick: bool) -> list[Setting]:
-    """Return every setting that the tables need."""
+    """Return every setting needed for the tables."""
     tables = (grid, surrogates, depth, chains, tolerance, start_noise)
     return [setting for table in tables for setting in table(quick)]
 
@@ -106,7 +106,7 @@ def chains(quick: bool) -> Iterator[Setting]:
 
 
 def tolerance(quick: bool) -> Iterator[Setting]:
-    """Residuals of the parallel solve with default settings, to see what a tolerance buys."""
+    """Residuals of the parallel solve with default settings, to see the effect of a tolerance."""
     one = _four("tolerance", quick)
     yield one
     yield replace(one, surrogate="secant", rounds=2 if quick else 14)

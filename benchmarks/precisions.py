@@ -39,7 +39,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def working_in(prior: Prior, precision: str) -> Prior:
-    """Return a prior whose network works in a precision; `tf32` says which of those of 32 bits it is."""
+    """Return a prior whose network works in a precision; `tf32` selects between the two 32-bit precisions."""
     if isinstance(prior.denoiser, GraphedDenoiser):  # what was recorded of 32 bits stays as it was then
         prior = captured(unrecorded(prior))
     dtype = DTYPES[precision]

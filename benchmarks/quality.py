@@ -1,8 +1,8 @@
-"""How well priors restore: python -m benchmarks.quality --prior ffdnet --prior .training/mine
+"""The quality of priors: python -m benchmarks.quality --prior ffdnet --prior .training/mine
 
 PSNR, SSIM and LPIPS on the ten test photographs, whole images of --size pixels, default settings. With
---guide real-esrgan (and --esrgan for esrgan-thick) also what enlarging networks make of them by themselves, and chains
-that start from that. Results are kept in quality.json in --out: running again measures only what is missing there.
+--guide real-esrgan (and --esrgan for esrgan-thick) also the enlarging networks by themselves, and chains started
+from their images. Results are kept in quality.json in --out: a second run measures only missing results.
 quality.md has the tables of means.
 """
 
@@ -71,7 +71,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a method reached on one photograph."""
+    """The scores of a method on one photograph."""
 
     method: Method
     task: str
@@ -85,10 +85,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What methods restore with.
+    """The networks of all methods.
 
     Attributes:
-        priors: By digest.
+        priors: Priors by digest.
         enlarging: Networks by name; each takes y and the height and width to make of it.
     """
 
@@ -112,7 +112,7 @@ class Means:
 
 
 def fits(method: Method, A: LinearOperator) -> bool:
-    """Return whether a method is for images of this degradation: a network that enlarges, by 4 where that is all."""
+    """Return True if a method suits this degradation; an enlarging network suits enlargement by 4 only."""
     if not method.guide:
         return True
     scale = A.scale if isinstance(A, SuperResolution | KernelSuperResolution) else None
@@ -166,7 +166,7 @@ def _cell(records: Sequence[Record]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, and write the tables."""
+    """Measure missing results, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prior", action="append", default=[], help="a prior's name or folder (may be given again)")
     parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
@@ -203,7 +203,7 @@ def main() -> None:
 
 
 def means_of(options: argparse.Namespace) -> Means:
-    """Return the networks that were asked for."""
+    """Return the requested networks."""
     priors = [load_prior(name, device="cpu") for name in options.prior]
     enlarging = dict[str, Enlarging]()
     if REAL_ESRGAN in options.guide:
@@ -215,7 +215,7 @@ def means_of(options: argparse.Namespace) -> Means:
 
 
 def methods_of(options: argparse.Namespace, means: Means) -> list[Method]:
-    """Return what is to be compared, the simplest first."""
+    """Return the methods to compare, the simplest first."""
     methods = [
         Method(name="simple"),
         Method(name="start"),

@@ -1,4 +1,4 @@
-"""What the engine is compared with, written out by hand over the same network, chain, noise and operator."""
+"""The engine's rivals, written by hand for the same network, chain, noise and operator."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Problem:
 
     Attributes:
         y: Shape (B, c, h, w).
-        A: What was done to them.
-        seeds: One for each image's noise.
+        A: Their degradation.
+        seeds: Seed of each image's noise.
     """
 
     y: Tensor

@@ -11,14 +11,14 @@ from .plans import Setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one setting gave: of a parallel solve after `score.rounds` rounds."""
+    """The score of a setting; for a parallel solve, after `score.rounds` rounds."""
 
     setting: Setting
     score: Score
 
 
 def render(records: Sequence[Record], accepted: Sequence[Mapping[str, float | str]]) -> str:
-    """Return all tables that there are records for."""
+    """Return all tables with records."""
     titles: Sequence[tuple[str, str, Callable[[Sequence[Record]], Iterator[str]]]] = (
         ("grid", "Fidelity to the sequential chain in dB after rounds 1, 2, ...", _fidelity),
         ("grid", "Fidelity · PSNR to the original, both in dB, after the last round", _last_round),

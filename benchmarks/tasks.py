@@ -1,4 +1,4 @@
-"""What the test photographs are put through, and what is simplest to do about it."""
+"""The degradations of the test photographs, each with a simple restoration."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ HOLE: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One degradation of square images; of a scene, of which y shows the inside, where the blur is framed.
+    """A degradation of square images; for a framed blur, of a scene with y as its inside.
 
     Attributes:
         operator: For images of a side.
         noise: Added to y, as a standard deviation of images in [0, 1].
-        told: Noise that the restoration is told of.
+        told: Noise given to the restoration.
         rounded: y is kept in 8 bits, as in a file.
-        damping: Of the Wiener deconvolution beside it, chosen for the best mean PSNR.
+        damping: Damping of the Wiener deconvolution for comparison, chosen for the best mean PSNR.
     """
 
     operator: Callable[[int], LinearOperator]
@@ -58,7 +58,7 @@ class Task:
         return ((y * 127.5 + 127.5).round() / 127.5 - 1).clamp(-1, 1) if self.rounded else y
 
     def shown(self, A: LinearOperator, image: Tensor) -> Tensor:
-        """Return the part of an image that is scored: all of it, but for the margin of a scene."""
+        """Return the scored part of an image: all of it, except the margin of a scene."""
         return A.framed(image) if isinstance(A, FramedDeblurring) else image
 
     def rival(self, A: LinearOperator, y: Tensor) -> Tensor:

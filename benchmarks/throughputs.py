@@ -1,4 +1,4 @@
-"""How many images an accelerator restores, beside a loop by hand; with how much memory; what the CPU does meanwhile."""
+"""The throughput of an accelerator compared with a loop by hand, its memory, and the CPU's work meanwhile."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .ways import by_hand, ours, requests_of
 
 
 def in_bulk(prior: Prior, precision: str, images: int, *, size: int, steps: int) -> Iterator[Row]:
-    """Yield images an hour of the engine beside those of the loop by hand, at the engine's batch.
+    """Yield the images per hour of the engine and of the loop by hand, at the engine's batch.
 
     Args:
-        prior: In single precision.
-        precision: In which its network is to work; "default" is as torch has it, convolutions in TF32 on a GPU.
-        images: How many.
-        size: Of the images.
-        steps: Of their chains.
+        prior: A prior in single precision.
+        precision: Precision of its network; "default" is torch's default, with convolutions in TF32 on a GPU.
+        images: Number of images.
+        size: Side of the images in pixels.
+        steps: Steps of their chains.
     """
     worker, (problem, _) = working_in(prior, precision), problem_of(images, size, prior.device)
     with torch.inference_mode():
@@ -41,7 +41,7 @@ def in_bulk(prior: Prior, precision: str, images: int, *, size: int, steps: int)
 
 
 def occupied(prior: Prior, problem: Problem, settings: Settings) -> tuple[float, float | str, torch.Tensor]:
-    """Return the share of its calls that the engine fills, the most memory of tensors in MiB, and the images."""
+    """Return the filled share of the engine's calls, the peak memory of tensors in MiB, and the images."""
     on_gpu, tally = prior.device.type == "cuda", Tally()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(prior.device)
@@ -52,7 +52,7 @@ def occupied(prior: Prior, problem: Problem, settings: Settings) -> tuple[float,
 
 
 def as_it_comes(prior: Prior, precision: str, images: int, *, size: int) -> Iterator[Row]:
-    """Yield images an hour of a prior with what it makes starts with, all settings left as they are.
+    """Yield the images per hour of a prior with its starter networks, at default settings.
 
     A first run is not counted.
     """
@@ -81,14 +81,14 @@ def as_it_comes(prior: Prior, precision: str, images: int, *, size: int) -> Iter
 
 
 def memory(prior: Prior, images: int, *, size: int, batch: int) -> Iterator[Row]:
-    """Yield the most memory that tensors take while so many images are restored."""
+    """Yield the peak memory of tensors while restoring some images."""
     problem, _ = problem_of(images, size, prior.device)
     _, most, _ = occupied(prior, problem, Settings(steps=3, mode="throughput", denoiser_batch=batch))
     yield {"network": prior.name, "pixels": size, "images": images, "batch": batch, "MiB at most": most}
 
 
 def noise(device: torch.device, steps: int, size: int) -> Iterator[Row]:
-    """Yield how long the noise of an image's chain is drawn, by one thread of the CPU and where the engine has it."""
+    """Yield the time of drawing the noise of an image's chain, by one thread of the CPU and on the engine's device."""
     draw = partial(chain_noise, [0], (3, size, size), steps, dtype=torch.float32)
     here, there = (pace(partial(draw, device=where), where) for where in (torch.device("cpu"), device))
     yield {"T": steps, "pixels": size, "ms on the CPU": 1000 * here, "ms": 1000 * there}

@@ -1,7 +1,7 @@
-"""The table of docs/performance.md: what tiles cost and keep. python -m benchmarks.tiles
+"""The table of docs/performance.md on the cost and accuracy of tiles: python -m benchmarks.tiles
 
-FFDNet, 4x super-resolution, 20 steps, one thread. Prints, for an image restored whole and in tiles: megapixels that the
-network saw an evaluation, processor seconds, peak memory above that of the loaded network, and the distance to the
+FFDNet, 4x super-resolution, 20 steps, one thread. Prints, for an image restored whole and in tiles: megapixels of
+network input per evaluation, processor seconds, peak memory above the loaded network's, and the distance to the
 whole image's result in grey levels of 255, largest and RMS. Each in a process of its own; about ten minutes.
 """
 
@@ -36,7 +36,7 @@ class Measured(NamedTuple):
 
 
 def picture(side: int) -> Tensor:
-    """Return the astronaut, 512 pixels a side, and her mirror images where that is not enough."""
+    """Return the astronaut, 512 pixels a side, with her mirror images around for larger sides."""
     image = photograph("astronaut", min(side, 512))
     if side > 512:
         image = torch.cat([image, image.flip(-1)], -1)
@@ -58,7 +58,7 @@ def measure(side: int, overlap: int | None) -> Measured:
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has had, in MiB; Linux counts it in KiB."""
+    """Return the peak memory of this process in MiB; Linux counts it in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,4 +1,4 @@
-"""What the engine does with many images: bulk beside a loop by hand, the last batch, mixed shards, several devices."""
+"""The engine on many images: bulk compared with a loop by hand, the last batch, mixed shards, several devices."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def problem_of(images: int, size: int, device: torch.device) -> tuple[Problem, T
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:
-    """Return what time is read from: this process's own on a CPU, so that others on the machine do not count.
+    """Return the clock of a device: on a CPU this process's own time, so other processes do not count.
 
-    On an accelerator the hour at which all is done that it was given before.
+    On an accelerator it is the time at which all earlier work is done.
     """
     if device.type == "cpu":
         return time.process_time
@@ -62,7 +62,7 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 
 
 def usual(call: Callable[[], object], device: torch.device, *, times: int = 5, enough: float = 0.4) -> float:
-    """Return the median seconds of a call that is repeated, of fewer times where `enough` seconds were spent."""
+    """Return the median seconds of a repeated call; it is repeated less often if `enough` seconds were spent."""
     clock, seconds = clock_of(device), list[float]()
     while not seconds or (len(seconds) < times and sum(seconds) < enough):
         began = clock()
@@ -76,7 +76,7 @@ def bulk(
 ) -> Row:
     """Time the engine and the loop by hand in turns, each before the other as often as after it.
 
-    Pairs of turns are fewer where `enough` seconds were spent.
+    There are fewer pairs of turns if `enough` seconds were spent.
     """
     clock, seconds = clock_of(prior.device), dict[Restore, list[float]]({ours: [], by_hand: []})
     for n in range(pairs):

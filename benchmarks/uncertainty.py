@@ -1,7 +1,7 @@
-"""Whether samples know where they are wrong: python -m benchmarks.uncertainty
+"""The spread of samples as a measure of their error: python -m benchmarks.uncertainty
 
 Several restorations of each test photograph; the rank correlation (Spearman's) of their spread with the error of
-their mean, over pixels and over blocks of 8 x 8; and what the mean is worth beside one sample. Writes
+their mean, over pixels and over blocks of 8 x 8; and the quality of the mean compared with one sample. Writes
 uncertainty.json and uncertainty.md into --out.
 """
 
@@ -39,9 +39,9 @@ class Record:
     """The samples of one photograph.
 
     Attributes:
-        task, photograph: What was restored.
+        task, photograph: The restored image's task and photograph.
         pixels, blocks: Rank correlation of spread and error.
-        spread, error: Root mean squares over the pixels that are not known, images in [0, 1].
+        spread, error: Root mean squares over the unknown pixels, images in [0, 1].
         psnr, psnr_mean: Of the first sample and of the mean, in dB.
         lpips, lpips_mean: The same in LPIPS.
     """

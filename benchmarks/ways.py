@@ -1,4 +1,4 @@
-"""The ways of restoring that `benchmarks.engine` compares: ours, and the rivals'."""
+"""The ways of restoring compared in `benchmarks.engine`: deqir's, and its rivals'."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def sampler_of(prior: Prior, A: LinearOperator, chain: Chain, y: Tensor, seed: i
 
 
 def ways(batch: int) -> Iterator[tuple[str, Restore, bool]]:
-    """Yield name, method, and whether its result should be that of the sequential chain of the default T."""
+    """Yield name, method, and True if its result should equal the sequential chain's of the default T."""
     T = Defaults.STEPS
     settings = Settings(denoiser_batch=batch)
     yield f"loop by hand, T = {T}", by_hand(T, batch), True

@@ -1,4 +1,4 @@
-"""The table of docs/performance.md: what windows of different width cost and keep. python -m benchmarks.windows
+"""The table of docs/performance.md on the cost and accuracy of windows: python -m benchmarks.windows
 
 Prints rounds / network evaluations / distance to the sequential chain in grey levels of 255 (RMS), of two photographs
 of 128 x 128 pixels each. One thread; a few minutes.

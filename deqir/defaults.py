@@ -11,7 +11,7 @@ METHOD_VERSION: Final = 1
 BUNDLED: Final = "bundled"
 BUNDLED_LARGE: Final = "bundled-large"
 SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
-"""The priors that come with this package."""
+"""The priors included in this package."""
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]

@@ -1,4 +1,4 @@
-"""How close two images are: PSNR and SSIM; `deqir.pretrained.lpips` has LPIPS."""
+"""Closeness of two images: PSNR and SSIM; `deqir.pretrained.lpips` has LPIPS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks one can name: the priors, those that enlarge, and the one that measures."""
+"""The networks known by name: priors, upscalers and metrics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .priors.checkpoints.trial import remove_left_over
 
 REAL_ESRGAN: Final = REAL_ESRGAN_WEIGHTS.name
 PINNED: Final = {weights.name: weights for weights in (LPIPS_WEIGHTS, REAL_ESRGAN_WEIGHTS)}
-"""The networks that are no priors, by name."""
+"""The upscalers and metrics, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One network.
+    """A network known by name.
 
     Attributes:
-        name: What `fetch_model` calls it.
-        use: "prior": restores. "upscaler": makes what restorations may start from. "metric": measures.
+        name: Its name for `fetch_model`.
+        use: "prior": restores. "upscaler": makes images for restorations to start from. "metric": measures.
         here: Its weights are on this machine.
-        licence, source: Terms of the weights and where they come from; empty for a prior that is not here.
+        licence, source: Terms and origin of the weights; empty for a prior not on this machine.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Model:
 
 
 def available_models() -> tuple[Model, ...]:
-    """Return the networks that are known or in the cache, by name."""
+    """Return the networks known to this version or in the cache, by name."""
     models = [
         Model(
             name=name,
@@ -58,11 +58,11 @@ def available_models() -> tuple[Model, ...]:
 def fetch_model(name: str) -> Path:
     """Download a known network into the user's cache, unless it is there and whole; returns its directory.
 
-    What an import into the cache left there when it was killed is taken away.
+    Leftovers of killed imports into the cache are removed.
 
     Raises:
-        ModelError: No such network, or what came is not what this version pins.
-        DownloadError: It could not be downloaded, or the archive was altered.
+        ModelError: No such network, or the file differs from the pinned file.
+        DownloadError: The network could not be downloaded, or the archive was altered.
     """
     remove_left_over(cache_dir() / "priors")
     if name in PINNED:
@@ -74,13 +74,13 @@ def fetch_model(name: str) -> Path:
 
 
 def describe_model(name: str) -> Mapping[str, object]:
-    """Return what is known of a network, after checking that its weights are whole.
+    """Return the facts about a network, after checking its weights.
 
     Args:
-        name: As `available_models` names it, or the path of a prior's directory.
+        name: A name from `available_models`, or the path of a prior's directory.
 
     Raises:
-        ModelError: It is not here, or was altered.
+        ModelError: The network is not on this machine, or was altered.
     """
     if name in PINNED:
         weights = PINNED[name]

@@ -1,4 +1,4 @@
-"""What a caller may bring (a denoiser, an operator, a solver, a surrogate) and what a solve returns."""
+"""Protocols of the parts supplied by a caller (denoiser, operator, solver, surrogate), and the result of a solve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .shapes import Float, Int
 class Denoiser(Protocol):
     """eps_theta(x_t, alpha_bar): the noise in x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
 
-    Any `nn.Module` or function with this call fits. Row n of the batch has its own level alpha_bar[n].
+    Any `nn.Module` or function with this signature fits. Row n of the batch has its own level alpha_bar[n].
     """
 
     def __call__(
@@ -26,58 +26,58 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class LinearOperator(Protocol):
-    """A degradation A on images in [-1, 1], its transpose, its Moore-Penrose inverse, and where to start.
+    """A degradation A on images in [-1, 1], its transpose, its Moore-Penrose inverse, and its start.
 
-    Every method raises ValueError where a shape does not fit. `pinv` may raise `ConvergenceError` for a batch with an
-    image that it cannot solve; the engine then gives up that image alone.
+    Every method raises ValueError if a shape does not fit. `pinv` may raise `ConvergenceError` for a batch with an
+    unsolvable image; the engine then gives up this image alone.
 
     Attributes:
-        start_noise: Default noise of the chain's start, as a standard deviation of images in [0, 1]; it has
-            to cover the error of `start`.
+        start_noise: Default noise of the chain's start, as a standard deviation of images in [0, 1]; at least as
+            large as the error of `start`.
     """
 
     @property
     def start_noise(self) -> float: ...
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        """Shape (C, H, W) of the image behind a y of this shape, (c, h, w) or with a batch before it."""
+        """Return the shape (C, H, W) of the image for a y of shape (c, h, w) or (B, c, h, w)."""
         ...
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]: ...
     def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]: ...
     def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]: ...
     def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """A plausible image that agrees with y: A(start(y)) = y, up to what a damped inverse leaves of a blur."""
+        """Return a plausible image with A(start(y)) = y, but for the blur left over by a damped inverse."""
         ...
 
     def guess(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """The image that a parallel solve first takes every data prediction for; `start` where none is better."""
+        """Return the first guess of a parallel solve for every data prediction; usually `start`."""
         ...
 
 
 Gain = Callable[[Tensor], Tensor]
-"""A function of singular values, elementwise; may add a batch dimension in front."""
+"""An elementwise function of singular values; it may add a batch dimension in front."""
 
 
 @runtime_checkable
 class SpectralOperator(LinearOperator, Protocol):
-    """An operator that knows its singular value decomposition A = U diag(s) V^T."""
+    """An operator with a known singular value decomposition A = U diag(s) V^T."""
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
         """Return V gain(s) V^T v.
 
-        `gain` gets the singular values, 0 where A sees nothing (and where small ones are cut), in a shape that
-        broadcasts against coefficients of shape (B, ?, ?, ?). What it returns may have that batch dimension:
-        images of a batch may be at different steps.
+        `gain` gets the singular values, 0 where A sees nothing (and for cut singular values), in a shape to
+        broadcast against coefficients of shape (B, ?, ?, ?). Its result may have the batch dimension: images of a
+        batch may be at different steps.
         """
         ...
 
 
 @runtime_checkable
 class Truncated(Protocol):
-    """An operator whose A^+ is that of A without its small singular values; A and its adjoint have them all.
+    """An operator whose A^+ leaves out small singular values; A and its adjoint have all of them.
 
     Attributes:
-        threshold: The share of the largest singular value up to which they are cut.
+        threshold: Singular values up to this share of the largest are cut.
     """
 
     @property
@@ -86,10 +86,10 @@ class Truncated(Protocol):
 
 @runtime_checkable
 class Iterative(Protocol):
-    """An operator whose A^+ y is the end of an iteration that stays among what A sees.
+    """An operator whose A^+ y is the result of an iteration inside the range of A^T.
 
     Attributes:
-        tolerance: Where it ends: ||A^T (y - A x)|| / ||A^T y||.
+        tolerance: Value of ||A^T (y - A x)|| / ||A^T y|| at which the iteration ends.
     """
 
     @property
@@ -98,15 +98,15 @@ class Iterative(Protocol):
 
 @runtime_checkable
 class NoisyStart(Protocol):
-    """An operator whose start has to know of noise in y, as it would amplify it."""
+    """An operator whose start depends on the noise in y, as it would amplify the noise."""
 
     def start_of_noisy(self, y: Float[Tensor, "B c h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
-        """`start` and `guess` of a y with noise of this standard deviation, images in [-1, 1]."""
+        """Return `start` and `guess` for a y with noise of standard deviation sigma_y, images in [-1, 1]."""
         ...
 
 
 class Outcome(StrEnum):
-    """Why a solve stopped. Never an exception: a batch of images must not share one fate."""
+    """The reason for the end of a solve. Never an exception: a batch of images must not share one fate."""
 
     CONVERGED = "converged"
     MAX_ROUNDS = "max_rounds"
@@ -115,21 +115,21 @@ class Outcome(StrEnum):
 
 @runtime_checkable
 class FixedPointMap(Protocol):
-    """F: the next value of some elements of a batch, told which ones they are."""
+    """The map F: the next values of the elements `rows` of a batch."""
 
     def __call__(self, x: Float[Tensor, "b K ..."], rows: Int[Tensor, " b"], /) -> Float[Tensor, "b K ..."]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedPoint:
-    """The end of a solve of x = F(x), one entry per batch element.
+    """The result of a solve of x = F(x), with one entry per batch element.
 
     Attributes:
         value: The last F(x) of each element, shape (B, K, ...).
         residual: ||F(x)_k - x_k|| / ||F(x)_k|| of each of the K blocks after each round, in the Euclidean
             norm, shape (rounds, B, K); nan once an element has stopped.
-        rounds: Calls of F each element took part in, shape (B,).
-        outcome: Why each element stopped, length B.
+        rounds: Number of calls of F for each element, shape (B,).
+        outcome: Reason for each element's end, length B.
     """
 
     value: Float[Tensor, "B K ..."]
@@ -140,14 +140,14 @@ class FixedPoint:
 
 @runtime_checkable
 class FixedPointSolver(Protocol):
-    """Finds x with F(x) = x from `init`; calls F once per round and knows nothing of images."""
+    """A solver of F(x) = x from `init`; it calls F once per round and knows nothing of images."""
 
     def __call__(self, F: FixedPointMap, init: Float[Tensor, "B K ..."], /) -> FixedPoint: ...
 
 
 @runtime_checkable
 class Linearization(Protocol):
-    """Stands in for the Jacobian of the data prediction during one solve; may learn from round to round."""
+    """A stand-in for the Jacobian of the data prediction during one solve; it may learn from round to round."""
 
     def __call__(
         self,
@@ -158,16 +158,16 @@ class Linearization(Protocol):
         du: Float[Tensor, "b C H W"],
         /,
     ) -> Float[Tensor, "b C H W"]:
-        """Change of x0_hat that a change du of u = x_i / sqrt(alpha_bar_i) would bring.
+        """Return the change of x0_hat for a change du of u = x_i / sqrt(alpha_bar_i).
 
         Called once a round for each position i along the chain, in rising order, with the u and x0_hat of this
-        round; a round begins where the one before did or behind it.
+        round. A round begins at the first position of the round before, or at a later position.
         """
         ...
 
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """Makes a fresh `Linearization` for a solve of `batch` images over noise levels `sigma`."""
+    """A factory of a fresh `Linearization` for a solve of `batch` images over noise levels `sigma`."""
 
     def linearize(self, sigma: Sequence[float], batch: int, /) -> Linearization: ...

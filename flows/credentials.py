@@ -1,4 +1,4 @@
-"""Credentials out of a block of the server's, for workers whose environment is not to hold them."""
+"""Take credentials from a block of the Prefect server, for workers whose environment must not hold them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .environment import CREDENTIALS_BLOCK, prepare_prefect, secret, use_credent
 
 
 def take_credentials() -> None:
-    """Take credentials out of the block of the server's that the environment names, if it names one.
+    """Take credentials from the block named in the environment, if any, after a check of the server.
 
     Raises:
-        ConfigurationError: The block is not there or does not hold any, or no server answers.
+        ConfigurationError: The block does not exist or holds no credentials, or no server answers.
     """
     if secret(CREDENTIALS_BLOCK) is None:
         return
@@ -27,7 +27,7 @@ def take_credentials() -> None:
 
 
 def take_credentials_for(*places: str | None) -> None:
-    """Take them where a place is one that needs some.
+    """Take credentials if a place is in S3.
 
     Raises:
         ConfigurationError: As for `take_credentials`.
@@ -37,12 +37,12 @@ def take_credentials_for(*places: str | None) -> None:
 
 
 def credentials_from_block() -> None:
-    """Put what the block named by DEQIR_CREDENTIALS_BLOCK holds into this process's environment, if one is named.
+    """Put the variables in the block named by DEQIR_CREDENTIALS_BLOCK, if any, into this process's environment.
 
-    Ray actors on this machine inherit it; those of a cluster that exists already have the environment of their nodes.
+    Ray actors on this machine inherit it. Actors of an existing cluster have the environment of their nodes.
 
     Raises:
-        ConfigurationError: There is no such block, or it does not hold AWS_... variables.
+        ConfigurationError: The block does not exist, or does not hold AWS_... variables.
     """
     name = secret(CREDENTIALS_BLOCK)
     if name is not None:
@@ -50,14 +50,14 @@ def credentials_from_block() -> None:
 
 
 def load(name: str) -> object:
-    """Return what a Secret block holds."""
+    """Return the content of a Secret block."""
     from prefect.blocks.system import Secret  # imports Prefect
 
     try:
         block: Any = Secret.load(name)
     except ValueError as error:
         raise ConfigurationError(
-            f"{CREDENTIALS_BLOCK}={name}: the Prefect server has no Secret block of that name; make it on its page "
+            f"{CREDENTIALS_BLOCK}={name}: the Prefect server has no Secret block of this name; create it on its page "
             "Blocks"
         ) from error
     held: object = block.get()
@@ -65,7 +65,7 @@ def load(name: str) -> object:
 
 
 def variables_of(name: str, held: object) -> Mapping[str, str]:
-    """Return environment variables out of what a block holds: a JSON object of them, or its text."""
+    """Return the environment variables in a block's content: a JSON object, or its text."""
     try:
         found = json.loads(held) if isinstance(held, str) else held
     except ValueError:
@@ -76,6 +76,6 @@ def variables_of(name: str, held: object) -> Mapping[str, str]:
         ):
             return found
     raise ConfigurationError(
-        f"{CREDENTIALS_BLOCK}={name}: the block has to hold a JSON object of AWS_... variables, such as "
+        f"{CREDENTIALS_BLOCK}={name}: the block must hold a JSON object of AWS_... variables, like "
         '{"AWS_ACCESS_KEY_ID": "...", "AWS_SECRET_ACCESS_KEY": "..."}'
     )

@@ -1,4 +1,4 @@
-"""The environment variables of the command line: the only place where they are set and read."""
+"""Set and read the environment variables of the command line. No other module of `flows` does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ CREDENTIALS_BLOCK: Final = "DEQIR_CREDENTIALS_BLOCK"
 
 RUN_DEFAULTS: Final = {
     "DO_NOT_TRACK": "1",
-    # lines about jobs and shards belong to the run's log, those about single images do not; outside a run they
-    # belong to none
+    # lines about jobs and shards go into the run's log, but lines about single images do not; outside of a run
+    # there is no log to send them to
     "PREFECT_LOGGING_EXTRA_LOGGERS": "deqir.job,deqir.plan,deqir.shards,deqir.ray",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
-"""What every run has."""
+"""Variables of every run."""
 
 DEPLOYED: Final = RUN_DEFAULTS | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
-"""What a run has that a worker starts."""
+"""Variables of a run started by a worker."""
 
 PREFECT_DEFAULTS: Final = RUN_DEFAULTS | {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -28,38 +28,38 @@ PREFECT_DEFAULTS: Final = RUN_DEFAULTS | {
     # the embedded server needs 8 to 13 s on two idle cores, and Prefect's own limit is 20 s
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
-"""What the command line has, which may start a server of its own."""
+"""Variables of the command line, which may start its own server."""
 
 WATCH_DEFAULTS: Final = {
     # the watcher tries again by itself; Prefect's own attempts would keep it from stopping for a minute
     "PREFECT_CLIENT_MAX_RETRIES": "1",
 }
-"""What a watcher has in addition."""
+"""Further variables of a watcher."""
 
 
 def prepare_prefect() -> None:
-    """Set what Prefect reads when it is imported; whatever the user has set stays."""
+    """Set Prefect's variables, which it reads at import; variables set by the user stay."""
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def prepare_watch() -> None:
-    """Set what Prefect reads in a watcher."""
+    """Set Prefect's variables for a watcher."""
     prepare_prefect()
     for name, value in WATCH_DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def secret(name: str) -> str | None:
-    """Return what only the environment may hold, as every option can be read by other users; None if unset."""
+    """Return a secret from the environment; None if unset. Options are no place for it: other users can read them."""
     return os.environ.get(name) or None
 
 
 def state_folder() -> Path:
-    """Return where deqir keeps what has to survive a restart, by the XDG rules: ~/.local/state/deqir."""
+    """Return the folder for files to keep over a restart, by the XDG rules: ~/.local/state/deqir."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "deqir"
 
 
 def use_credentials(variables: Mapping[str, str]) -> None:
-    """Set variables for the rest of this process and for those that it starts."""
+    """Set variables for the rest of this process and for its child processes."""
     os.environ.update(variables)

@@ -1,4 +1,4 @@
-"""The Prefect server that the settings name, and what is said when it does not answer."""
+"""Connect to the Prefect server in the settings, and turn its errors into messages for users."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ def server_url() -> str:
     """Return the URL of the server's API.
 
     Raises:
-        ConfigurationError: None is set: one would be started that ends with this process.
+        ConfigurationError: No server is set; Prefect would start a temporary server.
     """
     url = get_current_settings().api.url
     if not url:
         raise ConfigurationError(
-            "no Prefect server is set; set PREFECT_API_URL to the one that is to run the jobs, such as "
-            "http://127.0.0.1:4200/api"
+            "no Prefect server is set; set PREFECT_API_URL to the server for your jobs, like http://127.0.0.1:4200/api"
         )
     return url
 
 
 @contextmanager
 def server() -> Iterator[SyncPrefectClient]:
-    """Give a client of the server, and turn its silence or its refusal into one line, without a password in its URL.
+    """Give a client of the server. Its errors become a single line each, without the password in a URL.
 
     Raises:
         ConfigurationError: No server is set, or nothing answers there.
-        JobError: It answers with an error.
+        JobError: The server answers with an error.
     """
     url = without_password(server_url())
     try:
@@ -52,11 +51,11 @@ def server() -> Iterator[SyncPrefectClient]:
 
 
 def check_server() -> None:
-    """Make sure that the server answers, if one is set; without, a run starts one of its own.
+    """Raise an error if a server is set but does not answer. If no server is set, a run starts its own.
 
     Raises:
         ConfigurationError: Nothing answers there.
-        JobError: It answers with an error.
+        JobError: The server answers with an error.
     """
     if get_current_settings().api.url:
         with server():
@@ -64,12 +63,12 @@ def check_server() -> None:
 
 
 def page(path: str) -> str:
-    """Return the address of a page of the server's user interface, without a password in it."""
+    """Return the address of a page of the server's user interface, without a password."""
     settings = get_current_settings()
     base = settings.ui_url or server_url().removesuffix("/api")
     return f"{without_password(base).rstrip('/')}/{path}"
 
 
 def without_password(text: str) -> str:
-    """Return a text whose URLs name nobody: "http://user:password@host/api" becomes "http://host/api"."""
+    """Return a text without users in its URLs: "http://user:password@host/api" becomes "http://host/api"."""
     return re.sub(r"(?<=://)[^/?#\s]*@", "", text)

@@ -1,1 +1,1 @@
-"""The whole stack on one machine, and what it takes elsewhere."""
+"""The whole stack on a single machine, and files to run it in containers elsewhere."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium, looking at Prefect's pages as a person does: what is to be seen is waited for, and kept."""
+"""Open Prefect's pages in Debian's Chromium as a person does: wait for their content, and take screenshots."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ FLAGS: Final = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTH: Final = 1280
-WITHIN: Final = 60_000.0  # milliseconds, for what a page shows; a busy machine is slow
-STILL: Final = 400.0  # milliseconds after which the interface has stopped moving things
+WITHIN: Final = 60_000.0  # longest wait for a page's content, in milliseconds; a busy machine is slow
+STILL: Final = 400.0  # milliseconds until the interface's animations have ended
 
 
 class NotShownError(Exception):
-    """A page does not show what it must."""
+    """A page does not show its expected content."""
 
 
 @dataclass(slots=True)
 class Sight:
-    """One page of the interface.
+    """A page of the interface.
 
     Attributes:
-        page: The browser's.
-        base: Where the interface is.
-        elsewhere: Addresses of other servers that the page asked for.
+        page: Page of the browser.
+        base: URL of the interface.
+        elsewhere: URLs requested from other servers.
     """
 
     page: Page
@@ -43,40 +43,40 @@ class Sight:
     elsewhere: list[str] = field(default_factory=list)
 
     def go(self, path: str, *, height: int = 900) -> None:
-        """Open a page in a window of that height."""
+        """Open a page in a window of this height."""
         self.page.set_viewport_size({"width": WIDTH, "height": height})
         self.page.goto(f"{self.base}{path}")
 
     def shows(self, *texts: str) -> None:
-        """Wait until every text is to be seen.
+        """Wait until every text is visible.
 
         Raises:
-            NotShownError: One is not.
+            NotShownError: A text is not.
         """
         for text in texts:
             self.see(self.page.get_by_text(text).first, repr(text))
 
-    def see(self, what: Locator, name: str) -> None:
-        """Wait until something is to be seen.
+    def see(self, element: Locator, name: str) -> None:
+        """Wait until an element is visible.
 
         Raises:
             NotShownError: It is not.
         """
         try:
-            what.wait_for(state="visible", timeout=WITHIN)
+            element.wait_for(state="visible", timeout=WITHIN)
         except Error as error:
             raise NotShownError(f"{self.page.url} does not show {name}; it shows:\n{self.text()}") from error
 
     def text(self) -> str:
-        """Return what is written on the page."""
+        """Return the text of the page."""
         text: str = self.page.inner_text("body")
         return text
 
     def refuse(self, *texts: str) -> None:
-        """Check that some texts, such as markup that was to be drawn, are not on the page.
+        """Check that some texts, such as raw markup, are not on the page.
 
         Raises:
-            NotShownError: One is; then what was meant is not shown.
+            NotShownError: A text is on the page.
         """
         shown = self.text()
         for text in texts:
@@ -84,10 +84,10 @@ class Sight:
                 raise NotShownError(f"{self.page.url} shows {text!r} as it is written; it shows:\n{shown}")
 
     def pictures(self) -> int:
-        """Return how many pictures the page's content has, all of them drawn.
+        """Return the number of pictures in the page's content, all of which must be drawn.
 
         Raises:
-            NotShownError: One of them is broken.
+            NotShownError: A picture is broken.
         """
         images = self.page.locator("main img, .markdown-renderer img, article img")
         drawn = "images => images.map(each => each.complete && each.naturalWidth > 0)"
@@ -97,10 +97,10 @@ class Sight:
         return len(whole)
 
     def keep(self, path: Path) -> None:
-        """Write what is to be seen now as WebP.
+        """Write a screenshot as WebP.
 
         Raises:
-            NotShownError: The page needed another server, which a closed network does not let it have.
+            NotShownError: The page needed another server, which it cannot reach in a closed network.
         """
         self.page.wait_for_timeout(STILL)
         if self.elsewhere:
@@ -111,7 +111,7 @@ class Sight:
 
 @contextlib.contextmanager
 def browser(executable: str, base: str) -> Iterator[Sight]:
-    """Give a page of a browser with a profile of its own; both are gone afterwards."""
+    """Give a page of a browser with a new profile; both are removed afterwards."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         try:

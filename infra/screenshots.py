@@ -1,8 +1,8 @@
-"""The pictures of docs/screenshots: python -m infra.screenshots [--out FOLDER] (make screenshots).
+"""Take the pictures of docs/screenshots: python -m infra.screenshots [--out FOLDER] (make screenshots).
 
-Starts a whole stack (infra/stack.py) in a folder of its own, deploys a job over a small archive with some broken
-files, starts it from its form in Debian's Chromium and looks at its pages while it runs and afterwards. A page that
-does not show what it must ends it with status 1. About three minutes.
+Starts a whole stack (infra/stack.py) in a temporary folder and deploys a job for a small archive with some broken
+files. Starts the job from its form in Debian's Chromium, and opens its pages during and after the run. Ends with
+status 1 if a page does not show its expected content. Takes about three minutes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ JOB: Final = (
 
 
 def main() -> int:
-    """Take every picture; returns the exit status."""
+    """Take all pictures; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PICTURES)
     out: Path = parser.parse_args().out
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def fill(running: Settings) -> tuple[str, ...]:
-    """Put the archive, its originals and some broken files into the store; returns the keys of what is broken."""
+    """Put the archive, its originals and some broken files into the store; return the keys of the broken files."""
     shown = running.shown
     client: Any = boto3.session.Session().client(
         "s3",
@@ -112,13 +112,13 @@ def fill(running: Settings) -> tuple[str, ...]:
 
 
 def deploy(running: Settings) -> None:
-    """Register the deployment, as its user does."""
+    """Register the deployment by `deqir deploy`, as a user does."""
     command = deqir("deploy", NAME, SOURCE, DESTINATION, *JOB, "--ray-address", f"{HOST}:{running.ray}")
     subprocess.run(command, env=running.environment, check=True)
 
 
 def fail(reason: str) -> int:
-    """Say why there are no pictures; returns the exit status."""
+    """Print the reason for missing pictures; return the exit status."""
     print(f"error: {reason}", file=sys.stderr)
     return 1
 

@@ -1,4 +1,4 @@
-"""The services of the stack, in the order in which they start."""
+"""Define the services of the stack, in the order of their start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infra.settings import BUCKET, DEPLOYMENT, HOST, POOL, WEED_PORTS, Settings,
 
 
 class SetupError(Exception):
-    """Something that the stack needs could not be made."""
+    """A part of the stack could not be set up."""
 
 
 def nothing() -> None:
@@ -29,19 +29,19 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One process of the stack.
+    """A process of the stack.
 
     Attributes:
-        name: Of its log, and for people.
-        command, environment: As it is started.
-        port: Where it listens.
-        healthy: Whether it answers.
-        prepare: What has to be there before it starts; done before each start.
-        set_up: What is made in it once it answers; done after each start.
-        clean_up: What it leaves behind outside of the stack's folder; done when the stack has ended.
-        folder: Where it starts; None: where the stack was started.
-        stop: The signal that ends it in order.
-        user: Whose process it is; None: ours.
+        name: Name of the service and of its log.
+        command, environment: Command and environment of the process.
+        port: Port it listens at; None: it does not listen.
+        healthy: Returns True if it answers.
+        prepare: Called before each start, to create its files.
+        set_up: Called after each start, once it answers, to make objects in it.
+        clean_up: Called after the end of the stack, to remove files outside of the stack's folder.
+        folder: Its working directory; None: the stack's.
+        stop: Signal for an orderly end.
+        user: User of the process; None: our user.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Service:
 
 
 def services(stack: Settings) -> list[Service]:
-    """Return every service."""
+    """Return all services, in the order of their start."""
     database = postgres(stack)
     return [
         *([database] if database is not None else []),
@@ -71,9 +71,9 @@ def services(stack: Settings) -> list[Service]:
 
 
 def postgres(stack: Settings) -> Service | None:
-    """Return Prefect's database; None where Debian's package is missing or cannot work here: SQLite does, too."""
+    """Return Prefect's database; None, for SQLite instead, if Debian's package is missing or cannot work here."""
     programs, data = postgres_programs(), stack.folder / "postgres"
-    root = os.geteuid() == 0  # which PostgreSQL refuses to run as
+    root = os.geteuid() == 0  # PostgreSQL refuses to run as root
     if programs is None or (root and not may_enter("postgres", stack.folder)):
         return None
     environment = stack.environment | {"PGPASSWORD": stack.secrets["postgres_password"]}
@@ -182,12 +182,12 @@ def seaweedfs(stack: Settings) -> Service:
         healthy=lambda: bucket_is_there(stack),
         prepare=prepare,
         clean_up=clean_up,
-        folder=data,  # it looks for notification.toml there
+        folder=data,  # SeaweedFS reads notification.toml in its working directory
     )
 
 
 def bucket_is_there(stack: Settings) -> bool:
-    """Make the bucket of the archive, if the store answers."""
+    """Create the bucket of the archive unless it exists; True if the store answers and takes an object."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -204,14 +204,14 @@ def bucket_is_there(stack: Settings) -> bool:
     try:
         if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
-        client.put_object(Bucket=BUCKET, Key="ready", Body=b"")  # it listens before it can store
+        client.put_object(Bucket=BUCKET, Key="ready", Body=b"")  # SeaweedFS listens before it can store
     except (BotoCoreError, ClientError):
         return False
     return True
 
 
 def ray_head(stack: Settings) -> Service:
-    """Return the Ray cluster. Its ports are open to the network, so that it asks for the token."""
+    """Return the Ray cluster. Its ports are open to the network, so it requires the token."""
     command = [
         *(program("ray"), "start", "--head", "--block", "--disable-usage-stats", "--include-dashboard", "false"),
         *("--node-ip-address", HOST, "--port", str(stack.ray), "--temp-dir", str(stack.ray_folder)),
@@ -235,7 +235,7 @@ def ray_head(stack: Settings) -> Service:
 
 
 def worker(stack: Settings) -> Service:
-    """Return the worker, whose pool comes with the deployment."""
+    """Return the worker. Before its start the deployment is registered, which creates the worker's pool."""
     deploy = [
         *("deploy", DEPLOYMENT, f"s3://{BUCKET}/in", f"s3://{BUCKET}/out", "--work-pool", POOL),
         *("--ray-address", f"{HOST}:{stack.ray}", "--interval", "1h", *stack.job),
@@ -252,7 +252,7 @@ def worker(stack: Settings) -> Service:
 
 
 def receiver(stack: Settings) -> Service:
-    """Return what starts runs for new objects; it lists as well, because SeaweedFS drops what nobody takes."""
+    """Return the receiver, which starts runs for new objects. It also lists, as SeaweedFS drops undelivered events."""
     watch = [
         *("watch", "--deployment", f"restore-archive/{DEPLOYMENT}", "--webhook", f"{HOST}:{stack.events}"),
         *("--poll", "30", "--batch-seconds", "3", "--inbox", str(stack.folder / "inbox.sqlite3")),
@@ -267,7 +267,7 @@ def receiver(stack: Settings) -> Service:
 
 
 def worker_is_online(stack: Settings) -> bool:
-    """Return whether the server has heard of the worker in its present life."""
+    """True if the server knows the worker to be online."""
     from urllib.request import Request
 
     body = Request(
@@ -284,7 +284,7 @@ def worker_is_online(stack: Settings) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Return whether a GET is answered well."""
+    """True if a GET is answered with status 200."""
     try:
         with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
@@ -293,7 +293,7 @@ def answers(url: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Return whether something takes connections at a port of this machine."""
+    """True if a process accepts connections at a port of this machine."""
     try:
         socket.create_connection((HOST, port), timeout=2).close()
     except OSError:
@@ -302,7 +302,7 @@ def listens(port: int) -> bool:
 
 
 def may_enter(user: str, folder: Path) -> bool:
-    """Return whether another user can reach a folder; False if there is no such user."""
+    """True if another user can enter a folder; False if the user does not exist."""
     try:
         pwd.getpwnam(user)
     except KeyError:
@@ -311,10 +311,10 @@ def may_enter(user: str, folder: Path) -> bool:
 
 
 def run(command: list[str], environment: Mapping[str, str], *, user: str | None = None) -> str:
-    """Return the output of a program that has to succeed.
+    """Run a program and return its output.
 
     Raises:
-        SetupError: It did not.
+        SetupError: The program ended with another status than 0.
     """
     done = subprocess.run(
         command, env=environment, user=user, cwd="/" if user else None, capture_output=True, text=True

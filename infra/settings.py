@@ -1,4 +1,4 @@
-"""Where the stack on this machine lives: folder, ports and secrets; what its processes have in their environment."""
+"""The settings of the stack on this machine: folder, ports, secrets, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ HOST: Final = "127.0.0.1"
 BUCKET: Final = "archive"
 DEPLOYMENT: Final = "archive"
 POOL: Final = "deqir"
-LONGEST_RAY_FOLDER: Final = 40  # Ray's sockets lie deep below it, and their paths may have 107 bytes
+LONGEST_RAY_FOLDER: Final = 40  # Ray's sockets lie deep below it, and a socket's path has at most 107 bytes
 WEED_PORTS: Final = ("master", "volume", "filer", "admin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The stack of one folder.
+    """The settings of a stack.
 
     Attributes:
-        folder: Data, logs, secrets and the process's number.
-        prefect, s3, ray, events, postgres: Ports; SeaweedFS takes some above that of S3, too.
-        cpus: CPUs that Ray gives away; None: as many as there are.
-        job: Options of `deqir deploy` for the deployment that the stack comes with.
-        secrets: What its processes show each other.
+        folder: Folder for data, logs, secrets and the process's id.
+        prefect, s3, ray, events, postgres: Ports. SeaweedFS also takes some ports above `s3`.
+        cpus: CPUs for Ray's tasks; None: all CPUs.
+        job: Options of `deqir deploy` for the stack's own deployment.
+        secrets: Secrets by which its processes know each other.
     """
 
     folder: Path
@@ -54,13 +54,13 @@ class Settings:
 
     @property
     def ray_folder(self) -> Path:
-        """Ray's own folder, beside the others unless that would make its paths too long."""
+        """Ray's folder, below the stack's folder unless its paths would be too long."""
         own = self.folder / "ray"
         return own if len(str(own)) <= LONGEST_RAY_FOLDER else Path(f"/tmp/deqir-stack-{self.ray}")
 
     @property
     def shown(self) -> dict[str, str]:
-        """What a shell needs to use the stack, and every process of it has."""
+        """The variables of a shell that uses the stack, and of the stack's processes."""
         return {
             "PREFECT_API_URL": self.prefect_api,
             "AWS_ENDPOINT_URL": f"http://{HOST}:{self.s3}",
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the stack's processes: nothing of the user's own AWS, Prefect or Ray settings."""
+        """The environment of the stack's processes, without the user's settings of AWS, Prefect and Ray."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PREFECT_", "RAY_", "DEQIR_WEBHOOK"))}
         quiet = {
             "AWS_CONFIG_FILE": os.devnull,
@@ -90,7 +90,7 @@ class Settings:
 
 
 def settings() -> Settings:
-    """Return the settings that STACK_FOLDER, STACK_PREFECT_PORT and so on name, with the folder's secrets."""
+    """Return the settings from STACK_FOLDER, STACK_PREFECT_PORT and so on, with the folder's secrets."""
     folder = Path(os.environ.get("STACK_FOLDER", "build/stack")).absolute()
     cpus = os.environ.get("STACK_CPUS")
     return Settings(
@@ -111,7 +111,7 @@ def port(name: str, default: int) -> int:
 
 
 def read_secrets(path: Path) -> dict[str, str]:
-    """Return the folder's secrets, which are made the first time and readable for nobody else."""
+    """Return the secrets in a file. A missing file is created with new secrets, readable only by its owner."""
     if not path.exists():
         names = ("s3_access_key", "s3_secret_key", "ray_token", "postgres_password", "webhook_token")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
+    """Write a file readable only by its owner."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
@@ -133,11 +133,11 @@ def program(name: str) -> str:
 
 
 def deqir(*arguments: str) -> list[str]:
-    """Return the command line of `deqir`, installed or not."""
+    """Return the command line of `deqir`, which works without an installation."""
     return [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
 
 
 def postgres_programs() -> Path | None:
-    """Return the folder of Debian's newest PostgreSQL; None if there is none."""
+    """Return the folder of Debian's newest PostgreSQL; None if PostgreSQL or setpriv is missing."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found and shutil.which("setpriv") else None

@@ -1,7 +1,7 @@
-"""The whole product on one machine, from packages alone: python -m infra.stack up | down | status.
+"""Run the whole product on a single machine, without containers: python -m infra.stack up | down | status.
 
-Object store, Prefect server and its database, Ray, a worker and the receiver of storage events, each a real one.
-Ports and the folder come from STACK_... variables; see infra/settings.py.
+The stack is an object store, a Prefect server with its database, Ray, a worker and the receiver of storage events.
+Ports and folder come from STACK_... variables; see infra/settings.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOWN_WITHIN: Final = 180.0
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; returns the exit status."""
+    """Run the command of the command line; return the exit status."""
     match arguments:
         case ["up"]:
             return up(settings())
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def up(stack: Settings) -> int:
-    """Start the stack and return when all of it answers, or say why it does not."""
+    """Start the stack and return when all services answer; else print the end of the log and return 1."""
     if holder(stack) is not None:
         print(f"the stack in {stack.folder} is up already")
         return status(stack)
@@ -78,7 +78,7 @@ def up(stack: Settings) -> int:
 
 
 def hold(stack: Settings) -> int:
-    """Be the process that holds the stack."""
+    """Run the supervisor of the stack in this process; return the exit status."""
     try:
         Supervisor(services(stack), stack.logs).run(ready(stack))
     except SetupError as error:
@@ -88,7 +88,7 @@ def hold(stack: Settings) -> int:
 
 
 def down(stack: Settings) -> int:
-    """End the stack and return when nothing of it is left."""
+    """End the stack and return when all its processes are gone."""
     pid = holder(stack)
     if pid is None:
         print("the stack is not up")
@@ -108,7 +108,7 @@ def down(stack: Settings) -> int:
 
 
 def status(stack: Settings) -> int:
-    """Say whether the stack is up, and where; status 0 if it is."""
+    """Print the addresses of the stack and return 0 if it is up, else 1."""
     if holder(stack) is None or not ready(stack).exists():
         print("the stack is not up; start it with make stack")
         return 1
@@ -127,12 +127,12 @@ def status(stack: Settings) -> int:
 
 
 def ready(stack: Settings) -> Path:
-    """Return the file that is there while all services are."""
+    """Return the path of the file that exists while the stack is up."""
     return stack.folder / "ready"
 
 
 def holder(stack: Settings) -> int | None:
-    """Return the process that holds the stack; None if there is none any more."""
+    """Return the id of the supervisor's process; None if it has ended."""
     try:
         pid, start = (stack.folder / "pid").read_text().split()
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def holder(stack: Settings) -> int | None:
 
 
 def began(pid: int) -> str | None:
-    """Return when a process began, which tells it from a later one of the same number; None if it has ended."""
+    """Return the start time of a process, as a later process may have the same id; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The process that holds the stack: starts its services in order, restarts what ends, and leaves nothing behind."""
+"""Supervise the stack: start its services in order, restart a service that ends, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class StopRequested(BaseException):
-    """Somebody wants the stack to end."""
+    """A signal asked the stack to end."""
 
 
 class Supervisor:
-    """Services that run."""
+    """Runs the services of a stack."""
 
     def __init__(self, services: list[Service], logs: Path) -> None:
         self._services = services
@@ -38,7 +38,7 @@ class Supervisor:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, ready: Path) -> None:
-        """Start everything, make the file `ready`, restart what ends, until SIGTERM or SIGINT; then end everything.
+        """Start all services, create the file `ready`, restart ended services until SIGTERM or SIGINT, then end all.
 
         Raises:
             SetupError: A service did not come up.
@@ -89,7 +89,7 @@ class Supervisor:
         say(f"{service.name}: healthy after {time.monotonic() - began:.1f} s")
 
     def _watch(self) -> None:
-        """Start again what has ended, later each time that it does not last."""
+        """Restart ended services; after each short life a service waits twice as long."""
         waits = dict.fromkeys(self._running, FIRST_RESTART)
         began = dict.fromkeys(self._running, time.monotonic())
         while True:
@@ -109,7 +109,7 @@ class Supervisor:
             time.sleep(0.5)
 
     def _end(self) -> None:
-        """End the services, the last first, and then whatever any of them has left behind."""
+        """End the services, the last first, and then their remaining child processes."""
         for service in reversed(self._services):
             process = self._running.get(service.name)
             if process is None or process.poll() is not None:
@@ -126,7 +126,7 @@ class Supervisor:
             service.clean_up()
 
     def _end_the_rest(self) -> None:
-        """End what services have started and not ended, such as runs of the worker."""
+        """End processes that services have started and not ended, such as runs of the worker."""
         for number, seconds in ((signal.SIGTERM, STOPPED_WITHIN), (signal.SIGKILL, STOPPED_WITHIN)):
             deadline = time.monotonic() + seconds
             for pid in descendants(os.getpid()):
@@ -138,10 +138,10 @@ class Supervisor:
 
 
 def wait_for_port(service: Service) -> None:
-    """Wait until nobody listens where a service is to listen; who did so before it may take a moment to end.
+    """Wait until a service's port is free: an earlier process of the service may take a moment to end.
 
     Raises:
-        SetupError: Somebody else does.
+        SetupError: Another program keeps the port.
     """
     deadline = time.monotonic() + PORT_FREE_WITHIN
     while service.port is not None and listens(service.port):
@@ -154,17 +154,17 @@ def wait_for_port(service: Service) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every process below whose own parent ends, so that none is lost from sight."""
+    """Become the new parent of each descendant whose parent ends, so no descendant is lost."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process when the one that started it is gone, however it went."""
+    """Let the kernel end this process when its parent is gone, even if the parent was killed."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def reap(*, known: set[int]) -> None:
-    """Collect the ends of adopted children; those of services are their own."""
+    """Collect the exit statuses of ended children, except `known` processes of services."""
     for pid in children(os.getpid()):
         if pid not in known:
             with contextlib.suppress(ChildProcessError):
@@ -172,14 +172,14 @@ def reap(*, known: set[int]) -> None:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Yield the living processes below one."""
+    """Yield the living descendants of a process, each after its own descendants."""
     for child in children(pid):
         yield from descendants(child)
         yield child
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes whose parent is `pid`, ended ones that nobody has collected among them."""
+    """Return the child processes of `pid`, including ended children whose exit status is not collected yet."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         return [int(child) for task in tasks for child in (task / "children").read_text().split()]
@@ -188,7 +188,7 @@ def children(pid: int) -> list[int]:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """End the stack by an exception, so that what was started is ended.
+    """End the stack by an exception, which lets `run` end its services.
 
     Raises:
         StopRequested: Always.

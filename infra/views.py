@@ -1,4 +1,4 @@
-"""What a person does and sees in Prefect's pages, from the form to the failures: each page checked and kept."""
+"""Use Prefect's pages as a person does, from the form to the failures: check each page and take its screenshot."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ ENDED: Final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 def look(sight: Sight, api: str, out: Path, *, deployment: str, whole: Sequence[str], broken: Sequence[str]) -> None:
-    """Start a run from its form and keep what is to be seen of it.
+    """Start a run from its form, and take a screenshot of each of its pages.
 
     Args:
-        sight: The browser.
-        api: Address of the Prefect server's API, for what is waited for.
-        out: Where the pictures go.
+        sight: Page of the browser.
+        api: URL of the Prefect server's API, to wait for the run's states.
+        out: Folder for the pictures.
         deployment: Name of the deployment.
-        whole, broken: Keys of the images that will be restored, and of those that cannot be.
+        whole, broken: Keys of the images to be restored, and of the broken files.
 
     Raises:
-        NotShownError: A page does not show what it must.
+        NotShownError: A page does not show its expected content.
     """
     known = ask(api, "GET", f"/deployments/name/restore-archive/{deployment}")
     form(sight, known, out / "form.webp")
@@ -48,7 +48,7 @@ def look(sight: Sight, api: str, out: Path, *, deployment: str, whole: Sequence[
 
 
 def form(sight: Sight, deployment: dict[str, Any], picture: Path) -> None:
-    """See that the form has every field in the order in which the job's settings are declared, each with its text."""
+    """Check that the form has all fields, in the order of the job's settings, each with a description."""
     sight.go(f"/deployments/deployment/{deployment['id']}/run", height=1640)
     sight.shows("Parameters", "Validate parameters")
     labels = sight.page.locator(".schema-form-property__label")
@@ -62,7 +62,7 @@ def form(sight: Sight, deployment: dict[str, Any], picture: Path) -> None:
         if not box.locator(".schema-form-property__description").first.inner_text().strip()
     ]
     if silent:
-        raise NotShownError(f"the form does not say what these fields mean: {silent}")
+        raise NotShownError(f"the form has no description for these fields: {silent}")
     first = sight.page.locator(".schema-form-property textarea").first.input_value()
     if first != deployment["parameters"]["job"]["source"]:
         raise NotShownError(f"the form's first field holds {first!r}, not the deployment's source")
@@ -70,7 +70,7 @@ def form(sight: Sight, deployment: dict[str, Any], picture: Path) -> None:
 
 
 def expected_labels() -> list[str]:
-    """Return the labels of the form, from the models of the job."""
+    """Return the expected labels of the form, from the models of the job."""
     return ["job", *labels(RestoreJob)]
 
 
@@ -83,12 +83,12 @@ def labels(model: type[BaseModel]) -> Iterator[str]:
 
 
 def label(field: str) -> str:
-    """Return a field's name as forms write it."""
+    """Return the label of a field in Prefect's forms."""
     return field.replace("_", " ").title()
 
 
 def submit(sight: Sight, api: str, deployment: str) -> str:
-    """Press the form's button and return the run that it starts."""
+    """Press the form's button and return the id of the started run."""
     sight.page.locator("button[type=submit]").click()
     mine = {
         "deployments": {"id": {"any_": [deployment]}},
@@ -101,11 +101,11 @@ def submit(sight: Sight, api: str, deployment: str) -> str:
 
 
 def progress(sight: Sight, api: str, run: str, picture: Path, *, images: int) -> None:
-    """See where the run stands on its page, once it has done some images and met a broken one."""
+    """Check the progress on the run's page, once the run has done some images and failed on a broken file."""
 
     def met_a_failure() -> bool:
         if ask(api, "GET", f"/flow_runs/{run}")["state_type"] in ENDED:
-            raise NotShownError(f"run {run} ended before its progress said what the page has to show")
+            raise NotShownError(f"run {run} ended before its progress showed a failed image")
         there = artifacts(api, run)
         found = STANDING.fullmatch(there["progress"]["description"]) if "progress" in there else None
         return found is not None and int(found[3]) > 0
@@ -123,7 +123,7 @@ def progress(sight: Sight, api: str, run: str, picture: Path, *, images: int) ->
 
 
 def summary(sight: Sight, found: dict[str, dict[str, Any]], picture: Path, *, restored: int, failed: int) -> None:
-    """See counts, pictures and the plot of convergence."""
+    """Check the summary's page: counts, pictures and the plot of convergence."""
     sight.go(f"/artifacts/artifact/{found['summary']['id']}", height=3100)
     sight.shows(f"{restored} restored, {failed} failed", "Before and after", "Convergence", "deqir retry")
     sight.refuse(*RAW)
@@ -135,7 +135,7 @@ def summary(sight: Sight, found: dict[str, dict[str, Any]], picture: Path, *, re
 def failures(
     sight: Sight, found: dict[str, dict[str, Any]], picture: Path, *, broken: Sequence[str], destination: str
 ) -> None:
-    """See each broken file with what is wrong with it, and the command that tries them again."""
+    """Check the page of failures: each broken file, and the command to retry them."""
     sight.go(f"/artifacts/artifact/{found['failures']['id']}", height=700)
     sight.shows(*broken, f"deqir retry {destination} --job {found['summary']['key'].removeprefix('summary-')}")
     sight.refuse(*RAW)
@@ -143,28 +143,28 @@ def failures(
 
 
 def artifacts(api: str, run: str) -> dict[str, dict[str, Any]]:
-    """Return the artifacts of a run that are for people, by what their keys begin with."""
+    """Return the artifacts of a run with a key, by the key's first word."""
     body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
     found = ask(api, "POST", "/artifacts/filter", body)
     return {each["key"].split("-")[0]: each for each in found if each["key"] is not None}
 
 
 def ask(api: str, method: str, path: str, body: Any = None) -> Any:
-    """Return what the server's API answers."""
+    """Return the answer of the server's API to a request."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(f"{api}{path}", data=data, headers={"content-type": "application/json"}, method=method)
     with urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
-def until(seconds: float, what: str, true: Callable[[], object]) -> None:
-    """Wait until something is true.
+def until(seconds: float, name: str, true: Callable[[], object]) -> None:
+    """Wait until `true` returns a true value.
 
     Raises:
-        NotShownError: It takes too long.
+        NotShownError: It takes longer than `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
-            raise NotShownError(f"waited {seconds:.0f} s for {what}")
+            raise NotShownError(f"waited {seconds:.0f} s for {name}")
         time.sleep(0.5)

@@ -1,28 +1,28 @@
-"""Our exceptions:
+"""The exceptions of this package:
 
 * PipelineError
-  x ImageError             one image is at fault: becomes a manifest row, never stops a shard
+  x ImageError             an image is at fault: becomes a manifest row, never stops a shard
     + UnsafeKeyError       its key cannot be mirrored safely to another store
     + EmptyFileError       zero bytes
-    + DecodeError          the bytes are not an image we read
-    + UnsupportedImageError  an image, but of a kind that would lose something
+    + DecodeError          the bytes are not a JPEG, PNG or WebP, or are damaged
+    + UnsupportedImageError  its restoration would lose a part of it
     + ImageTooLargeError   more bytes or pixels than the job allows
-    + UnreadableError      the store keeps this one object from us
-    + SourceChangedError   the object is not the one that was planned
+    + UnreadableError      the store does not let us read this object
+    + SourceChangedError   the object has changed since it was planned
     + OperatorMismatchError  the job's degradation does not fit this image
-    + MaskError            it has no mask of its own that can be used
-    + GuideError           it has no guide of its own that can be used
+    + MaskError            it has no mask of its own, or an unusable mask
+    + GuideError           it has no guide of its own, or an unusable guide
     + NonFiniteError       the restoration produced nan or inf
     + OutOfMemoryError     the image alone does not fit in memory
-    + ProcessDiedError     the process died each time that it was restored
+    + ProcessDiedError     the process died in every attempt to restore it
   x JobError               the job is at fault: stops the run
-    + ConfigurationError   a setting, a folder, a bucket or credentials to be corrected by the user
+    + ConfigurationError   the user has to correct a setting, folder, bucket or credentials
       - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
-        . ObjectAccessError  it refuses one object: a file's permission, an archive tier
+        . ObjectAccessError  it refuses a single object: a file's permission, an archive tier
     + StoreUnavailableError  the store did not answer after all retries; run again later
-    + CommitStateUnknownError  a write was sent and nobody can say whether it was stored
+    + CommitStateUnknownError  a write was sent, and it is unknown whether it was stored
     + ShardsAbandonedError a shard kept failing; the rest is done, run again to retry it
-    + TimeLimitError       the run took longer than it may; the rest is done, run again to go on
+    + TimeLimitError       the run reached its time limit; the rest is done, run again to go on
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ import re
 
 
 class PipelineError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base class of all exceptions of this package."""
 
 
 class ImageError(PipelineError):
-    """One image is at fault; recorded in its manifest row."""
+    """An image is at fault; recorded in its manifest row."""
 
 
 class UnsafeKeyError(ImageError):
@@ -47,23 +47,23 @@ class EmptyFileError(ImageError):
 
 
 class DecodeError(ImageError):
-    """The bytes are not an image we read."""
+    """The bytes are not a JPEG, PNG or WebP, or are damaged."""
 
 
 class UnsupportedImageError(ImageError):
-    """An image, but of a kind whose restoration would lose something without a word."""
+    """A restoration would silently lose a part of the image, such as transparency."""
 
 
 class ImageTooLargeError(ImageError):
-    """More bytes or pixels than the job allows."""
+    """The image has more bytes or pixels than the job allows."""
 
 
 class UnreadableError(ImageError):
-    """The store keeps this one object from us."""
+    """The store does not let us read this object."""
 
 
 class SourceChangedError(ImageError):
-    """The object is gone, or is not the one that was planned."""
+    """The object is gone or has changed since it was planned."""
 
 
 class OperatorMismatchError(ImageError):
@@ -71,11 +71,11 @@ class OperatorMismatchError(ImageError):
 
 
 class MaskError(ImageError):
-    """The image has no mask of its own, or one that cannot be used."""
+    """The image has no mask of its own, or an unusable mask."""
 
 
 class GuideError(ImageError):
-    """The image has no guide of its own, or one that cannot be used."""
+    """The image has no guide of its own, or an unusable guide."""
 
 
 class NonFiniteError(ImageError):
@@ -87,7 +87,7 @@ class OutOfMemoryError(ImageError):
 
 
 class ProcessDiedError(ImageError):
-    """The process died each time that the image was restored."""
+    """The process died in every attempt to restore the image."""
 
 
 class JobError(PipelineError):
@@ -95,7 +95,7 @@ class JobError(PipelineError):
 
 
 class ConfigurationError(JobError):
-    """Something the user has to correct before the job can run."""
+    """The user has to correct a setting, a folder, a bucket or credentials before the job can run."""
 
 
 class StoreAccessError(ConfigurationError):
@@ -103,7 +103,7 @@ class StoreAccessError(ConfigurationError):
 
 
 class ObjectAccessError(StoreAccessError):
-    """The store refuses one object, not us: a file's permission, an archive tier."""
+    """The store refuses a single object: a file's permission, an archive tier."""
 
 
 class StoreUnavailableError(JobError):
@@ -111,21 +111,21 @@ class StoreUnavailableError(JobError):
 
 
 class CommitStateUnknownError(JobError):
-    """A write was sent and nobody can say whether it was stored."""
+    """A write was sent, and it is unknown whether it was stored."""
 
 
 class ShardsAbandonedError(JobError):
-    """A shard kept failing; everything else is done, and running again retries it."""
+    """A shard kept failing; the rest is done, and another run retries it."""
 
 
 class TimeLimitError(JobError):
-    """The run took longer than it may; everything committed stays, and running again goes on."""
+    """The run reached its time limit; committed shards stay, and another run goes on."""
 
 
 UNREADABLE = (FileNotFoundError, ImageError, ObjectAccessError)
-"""What getting and decoding one object raises where that object alone is at fault."""
+"""Exceptions of reading and decoding an object for which this object alone is at fault."""
 
 
 def uncoloured(text: str) -> str:
-    """Return an error's text without the colours that Ray puts into it for a terminal."""
+    """Return an error's text without the terminal colours that Ray adds."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

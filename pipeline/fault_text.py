@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in words for people."""
+"""Turn pydantic's validation errors into messages for users."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic_core import ErrorDetails
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with one setting, or with several together.
+    """An error in a setting, or in several settings together.
 
     Attributes:
-        path: Where the setting is; empty for several.
-        value: What it was, as text; None for several, and where there is none that can be shown.
-        text: What is wrong, such as "must be at least 2"; fields that it names are in backticks.
+        path: Names of the fields around the setting and its own, outermost first; () for several settings.
+        value: Its value as text; None for several settings, and if the value cannot be shown.
+        text: The error, such as "must be at least 2". Names of fields are in backticks.
     """
 
     path: tuple[str, ...]
@@ -26,13 +26,13 @@ class Fault:
     text: str
 
     def line(self, name: str) -> str:
-        """Return what is wrong with the setting, whatever it is called there: "steps 0: must be at least 1"."""
+        """Return the error in a line, with the given name for the setting: "steps 0: must be at least 1"."""
         setting = " ".join(filter(None, (name, self.value)))
         return f"{setting}: {self.text}" if self.path else self.text
 
 
 def faults_of(error: ValidationError) -> Iterator[Fault]:
-    """Yield each setting that is wrong, once, in the order of the settings."""
+    """Yield each wrong setting once, in the order of the settings."""
     for path, group in groupby(error.errors(), key=_path):
         found = list(group)
         value = found[0]["input"]
@@ -44,12 +44,12 @@ def faults_of(error: ValidationError) -> Iterator[Fault]:
 
 
 def in_words(error: ValidationError) -> str:
-    """Return all that is wrong in a line: "result.steps 0: must be at least 1; destination: is missing"."""
+    """Return all errors in a line: "result.steps 0: must be at least 1; destination: is missing"."""
     return "; ".join(fault.line(".".join(fault.path)) for fault in faults_of(error))
 
 
 def _wrong(fault: ErrorDetails) -> str:
-    """Return what is wrong with one value."""
+    """Return the error of a value in words, such as "must be at least 1"."""
     known = fault.get("ctx", {})
     match fault["type"]:
         case "greater_than_equal":
@@ -82,14 +82,14 @@ def _wrong(fault: ErrorDetails) -> str:
 
 
 def _path(fault: ErrorDetails) -> tuple[str, ...]:
-    """Return the names of fields that lead to a setting, without alternatives; empty for several settings."""
+    """Return the names of the fields around a setting and its own; () for several settings."""
     if fault["type"] == "value_error" and isinstance(fault["input"], dict):
         return ()
     return tuple(name for part in fault["loc"] if (name := str(part)).isidentifier())
 
 
 def _is_url(value: object) -> bool:
-    """Return whether a value may hold credentials, which no message may repeat."""
+    """True if a value is a URL: it may hold credentials, which no message may repeat."""
     return isinstance(value, str) and "://" in value
 
 

@@ -1,22 +1,21 @@
-"""The one place where object keys are built: a job's own records, and the keys of its outputs.
+"""Build all object keys: of a job's records and of its outputs. No other module builds keys.
 
-A destination holds the restored images as a mirror of the source's tree, and below `.deqir/` the records of
-every job that wrote there:
+A destination holds the restored images in the same tree as the source. Below `.deqir/` it holds the records of
+every job of this destination:
 
     .deqir/<job id>/job.json                    the settings
     .deqir/<job id>/samples/<output key>/<name>  further samples of an image, their mean and their spread
     .deqir/<job id>/file                        the copy of a mask or of the image of a blur
-    .deqir/<job id>/plan/000000.parquet         what is to be done, and 000001 and on: what came later
-    .deqir/<job id>/manifest/<shard id>.parquet what became of it, one part a shard
-    .deqir/events/<batch id>.jsonl              the keys of one batch of storage events
+    .deqir/<job id>/plan/000000.parquet         the inputs to restore; 000001 and on: inputs found later
+    .deqir/<job id>/manifest/<shard id>.parquet the rows of a shard's inputs: a part of the manifest
+    .deqir/events/<batch id>.jsonl              the keys of a batch of storage events
 
-**Letters that look alike.** Keys are compared as they are stored: `A.jpg` and `a.jpg`, or one name in two
-Unicode normal forms, are two inputs with two outputs. In a folder that cannot hold both (some file systems
-ignore case) the output that comes second finds its key taken and ends as a `conflict` row; nothing is
-overwritten.
+**Names that look alike.** Keys are compared as they are stored: `A.jpg` and `a.jpg`, or a name in two Unicode
+normal forms, are two inputs with two outputs. Some file systems ignore case and cannot hold both. There the second
+output finds its key taken and becomes a `conflict` row; nothing is overwritten.
 
-**Names that are not UTF-8** can exist in folders. Such an input is refused, and its row shows its name as
-`escaped` writes it.
+**Names in another encoding than UTF-8** can exist in folders. These inputs are refused, and their rows show the
+names as written by `escaped`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from typing import Final
 from .errors import UnsafeKeyError
 
 INTERNAL: Final = ".deqir/"
-WRITE_PROBE: Final = f"{INTERNAL}doctor"  # what `deqir doctor` writes to see whether it can
+WRITE_PROBE: Final = f"{INTERNAL}doctor"  # `deqir doctor` writes it to test whether it can write
 MAX_KEY_BYTES: Final = 1024
 MAX_PART_BYTES: Final = 255
 IMAGE_EXTENSIONS: Final = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"))
@@ -45,11 +44,11 @@ _ESCAPE: Final = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleKeys:
-    """Keys of what is written beside an output of which there are several samples.
+    """Keys of the files beside an output in a job that restores each image several times.
 
     Attributes:
-        others: Of the samples from the second on.
-        mean, spread: Of the mean of all, and of how much they differ.
+        others: Keys of the samples from the second on.
+        mean, spread: Keys of the mean of all samples and of their spread.
     """
 
     others: tuple[str, ...]
@@ -68,53 +67,53 @@ class Layout:
     job_id: str
 
     def job(self) -> str:
-        """Key of the settings; a job exists where this does."""
+        """Key of the settings; a job exists if and only if this object exists."""
         return f"{INTERNAL}{self.job_id}/job.json"
 
     def file(self) -> str:
-        """Key of the copy of the mask or the blur's image that a degradation is told by, in its own format."""
+        """Key of the copy of a degradation's file (mask or image of a blur), in the file's own format."""
         return f"{INTERNAL}{self.job_id}/file"
 
     @property
     def samples(self) -> str:
-        """What the keys of all samples begin with."""
+        """Prefix of the keys of all samples."""
         return f"{INTERNAL}{self.job_id}/samples/"
 
     def sample(self, output_key: str, name: str) -> str:
-        """Key of a further sample of an output, or of what all its samples make together."""
+        """Key of a further sample of an output, or of the mean or spread of its samples."""
         return f"{self.samples}{output_key}/{name}"
 
     def samples_of(self, output_key: str, count: int, *, extension: str) -> SampleKeys:
-        """Return the keys of what is written beside an output that is the first of so many samples."""
+        """Return the keys of the files beside an output, the first of `count` samples."""
         names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
         *others, mean, spread = (self.sample(output_key, name + extension) for name in names)
         return SampleKeys(others=tuple(others), mean=mean, spread=spread)
 
     @property
     def plans(self) -> str:
-        """What the keys of all plan generations begin with."""
+        """Prefix of the keys of all plan generations."""
         return f"{INTERNAL}{self.job_id}/plan/"
 
     def plan(self, generation: int) -> str:
-        """Key of one generation of the plan, from 0 on."""
+        """Key of a generation of the plan, from 0 on."""
         return f"{self.plans}{generation:06d}.parquet"
 
     @property
     def parts(self) -> str:
-        """What the keys of all manifest parts begin with."""
+        """Prefix of the keys of all manifest parts."""
         return f"{INTERNAL}{self.job_id}/manifest/"
 
     def manifest_prefix(self) -> str:
-        """Where a reader of Parquet is to look for the manifest."""
+        """Prefix to give to a reader of Parquet for the whole manifest."""
         return self.parts
 
     def part(self, shard_id: str) -> str:
-        """Key of a shard's rows; the shard is done exactly when it exists."""
+        """Key of a shard's rows; the shard is done if and only if this object exists."""
         return f"{self.parts}{shard_id}.parquet"
 
 
 def job_id_of(key: str) -> str | None:
-    """Return the job whose settings are at this key; None for every other key."""
+    """Return the id of the job whose settings are at this key; None for every other key."""
     match key.split("/"):
         case [".deqir", job_id, "job.json"] if job_id:
             return job_id
@@ -122,23 +121,23 @@ def job_id_of(key: str) -> str | None:
 
 
 def event_list(batch_id: str) -> str:
-    """Return the key of the list of a batch's keys."""
+    """Return the key of the file with the keys of a batch of storage events."""
     return f"{INTERNAL}events/{batch_id}.jsonl"
 
 
 def provenance(job_id: str, source_sha256: str, *, mask: str | None = None, guide: str | None = None) -> str:
-    """Return what an output carries to be known again: who made it, and from which bytes.
+    """Return the text in an output by which a later run recognises it: the job and the digests of its input files.
 
     Args:
-        job_id: Of the job.
-        source_sha256, mask, guide: Digests of the files; None where there is none.
+        job_id: Id of the job.
+        source_sha256, mask, guide: Digests of the files; None for a mask or guide that the image does not have.
     """
     beside = (f":{name}={digest}" for name, digest in (("mask", mask), ("guide", guide)) if digest is not None)
     return f"{job_id}:{source_sha256}{''.join(beside)}"
 
 
 def check_key(key: str) -> None:
-    """Raise UnsafeKeyError for an input's key that cannot be mirrored below any other prefix as it is."""
+    """Raise UnsafeKeyError if an input's key cannot be used unchanged below another prefix."""
     if _SURROGATE.search(key):
         raise UnsafeKeyError(rf"the name {escaped(key)} is not UTF-8 (\xNN are its bytes); rename the file")
     if _CONTROL.search(key):
@@ -151,11 +150,11 @@ def check_key(key: str) -> None:
             f"the key {key} has an empty part (// or a / at an end), which no folder holds; rename the object"
         )
     if key.startswith(INTERNAL):
-        raise UnsafeKeyError(f"the key {key} is where the destination keeps its records; rename the object")
+        raise UnsafeKeyError(f"the key {key} lies in .deqir/, where deqir keeps its records; rename the object")
 
 
 def check_output_key(key: str, *, of: str = "its output") -> None:
-    """Raise UnsafeKeyError for the key of something that is to be written if folders and S3 do not allow its length."""
+    """Raise UnsafeKeyError if a key to be written is longer than folders or S3 allow. `of` names its object."""
     if (size := len(key.encode())) > MAX_KEY_BYTES:
         raise UnsafeKeyError(
             f"the key of {of} would have {size} bytes of UTF-8, S3 allows {MAX_KEY_BYTES}; shorten its name"
@@ -168,27 +167,27 @@ def check_output_key(key: str, *, of: str = "its output") -> None:
 
 
 def has_image_name(key: str) -> bool:
-    """Return whether an object is to be restored, by its name alone: by its extension, unless it is a resource fork."""
+    """True if the name of an object has an image's extension and is not of a resource fork."""
     return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS and not is_resource_fork(key)
 
 
 def is_resource_fork(key: str) -> bool:
-    """Return whether an object is what a Mac writes beside each file in a place that is not its own: ._photo.jpg."""
+    """True for a file such as ._photo.jpg: a Mac writes it beside each file on a foreign file system."""
     return posixpath.basename(key).startswith("._")
 
 
 def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -> dict[str, str]:
-    """Return the output key of each input: its own with another extension, a/b/photo.jpg -> a/b/photo.png.
+    """Return the output key of each input: its own key with another extension, a/b/photo.jpg -> a/b/photo.png.
 
-    Inputs that would claim the same key all keep their full names: photo.jpg and photo.png become
-    photo.jpg.png and photo.png.png. Whoever would be in the way of such a name (a source photo.jpg.png) keeps
-    its full name, too. Where even that is taken, a number comes in: photo.jpg.2.png. No two inputs get the
-    same key, and the result does not depend on their order.
+    Inputs with the same output key all keep their full names: photo.jpg and photo.png become photo.jpg.png and
+    photo.png.png. An input whose output key is then taken by a full name (photo.jpg.png) keeps its full name, too.
+    If the full name is taken, a number is added: photo.jpg.2.png. No two inputs get the same key, and the result
+    does not depend on their order.
 
     Args:
-        keys: Inputs' keys, each once, all with image names.
-        extension: The outputs', with its dot.
-        taken: What is not to be given away, such as the output keys of an earlier plan.
+        keys: Keys of the inputs, each once, all with image names.
+        extension: Extension of the outputs, with its dot.
+        taken: Keys not to be used, such as the output keys of an earlier plan.
     """
     names = {key: posixpath.splitext(key)[0] + extension for key in keys}
     claims = Counter(names.values())
@@ -203,18 +202,18 @@ def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -
 
 
 def _full_names(key: str, extension: str) -> Iterator[str]:
-    """Yield an input's full names; those of different inputs differ, as no input ends in a number."""
+    """Yield an input's full names. Two inputs never share a full name, as no input's key ends in a number."""
     yield key + extension
     for number in count(2):
         yield f"{key}.{number}{extension}"
 
 
 def escaped(key: str) -> str:
-    r"""Return a key as text that every format can hold: itself, unless its name is not UTF-8.
+    r"""Return a key as text for any file format: unchanged if it is valid UTF-8, else escaped.
 
-    Such a name becomes bytes://album/caf\xe9.jpg, with each stray byte as \xNN and each backslash doubled.
-    No two keys become the same: no file's key has an empty part, and the few objects in S3 whose keys begin
-    with bytes:// (refused for their empty part) are written this way as well. `unescaped` gives the key back.
+    An escaped key is like bytes://album/caf\xe9.jpg: each stray byte is \xNN, each backslash is doubled. Two keys
+    never give the same text: a file's key has no empty part, and a key in S3 that begins with bytes:// (it is
+    refused for its empty part) is escaped, too. `unescaped` gives the key back.
     """
     if not _SURROGATE.search(key) and not key.startswith(ESCAPED):
         return key
@@ -222,7 +221,7 @@ def escaped(key: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Return the key that `escaped` was given, as Python names files."""
+    """Return the key that `escaped` turned into this text, as Python names files."""
     if not text.startswith(ESCAPED):
         return text
     return _ESCAPE.sub(_unescape, text.removeprefix(ESCAPED))

@@ -1,4 +1,4 @@
-"""What a shard is: a set of input versions, named by content, not by position."""
+"""A shard: a set of input versions, with an id from its content, not from its position in the plan."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ImageRef:
-    """One version of one input object, and what the plan decided about it.
+    """A version of an input object, and the plan's decision on it.
 
     Attributes:
         key: Key in the source store.
-        etag: The version's tag as listed.
-        size: Bytes as listed.
-        output_key: Key in the destination store; None when the plan refused the input.
-        refusal: Why the input is not restored; None when it is.
+        etag: The version's tag in the listing.
+        size: Bytes in the listing.
+        output_key: Key in the destination store; None if the plan refused the input.
+        refusal: The reason not to restore the input; None for an input to restore.
         refusal_type: "" for a skip (not an image by its name), else the class name of the ImageError.
     """
 
@@ -35,27 +35,27 @@ class Shard:
 
     @property
     def id(self) -> str:
-        """Hash of the input versions: the same set has the same id, whatever their order."""
+        """Hash of the input versions. It does not depend on their order."""
         text = "\n".join(f"{ref.key}\0{ref.etag}" for ref in sorted(self.images))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
-    """All that travels back from a worker: counts, never pixels.
+    """A worker's answer for a shard: counts and times, never pixels.
 
     Attributes:
         restored, failed, skipped, conflicts: Rows by status.
-        already_committed: The part existed before; another run or actor did this shard.
-        rounds: Sum over the shard's images of serial network passes.
-        nfe: Sum over the shard's images of network evaluations.
-        errors: Class names of what images failed of or were in conflict for, with how many of each.
-        worker: Machine, device and process that did it.
+        already_committed: The part existed before: another run or actor did this shard.
+        rounds: Serial network passes, summed over the shard's images.
+        nfe: Network evaluations, summed over the shard's images.
+        errors: Class names of the errors in failed and conflict rows, each with its number of images.
+        worker: Machine, device and process of the worker.
         seconds: Wall time of the shard.
-        solve_seconds: The part of it that went into rounds of the solver.
+        solve_seconds: The part of `seconds` spent in rounds of the solver.
         network_calls: Calls of the network, each with a batch of evaluations.
-        occupancy: Share of those batches that was filled, 0..1.
-        halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
+        occupancy: Filled share of the network's batches, 0 to 1.
+        halvings: Number of times that memory ran out, and the batch or the side of an image's tiles was halved.
     """
 
     shard_id: str
@@ -80,10 +80,10 @@ class ShardReport:
 
     @property
     def images_per_second(self) -> float:
-        """Images with a row per second of the shard's wall time; 0 where nothing was done."""
+        """Rows per second of the shard's wall time; 0 if that time is 0."""
         return self.images / self.seconds if self.seconds else 0.0
 
     @property
     def evaluations_per_second(self) -> float:
-        """Network evaluations per second of solving; 0 where nothing was solved."""
+        """Network evaluations per second of solving; 0 if nothing was solved."""
         return self.nfe / self.solve_seconds if self.solve_seconds else 0.0

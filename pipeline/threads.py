@@ -1,4 +1,4 @@
-"""Work done ahead on other threads: bounded, in order, and gone when its user is."""
+"""Do work ahead on other threads: in order, with a bound, and never longer than its user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 @contextmanager
 def threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of threads that, whatever ends it, drops what has not begun and waits for what has."""
+    """Give a pool of threads. At its end, even by an error, queued work is dropped and running work is awaited."""
     pool = ThreadPoolExecutor(count, thread_name_prefix=name)
     try:
         yield pool
@@ -23,7 +23,7 @@ def threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
 
 
 def map_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], *, ahead: int) -> Iterator[R]:
-    """Yield function(item) in the order of `items`, with `ahead` of them begun before they are asked for."""
+    """Yield function(item) in the order of `items`; up to `ahead` further calls run or are queued meanwhile."""
     begun: deque[Future[R]] = deque()
     for item in items:
         begun.append(pool.submit(function, item))

@@ -1,4 +1,4 @@
-"""What a run's steps learn from, drawn in its own process or ahead of it in others."""
+"""Training batches, drawn in the run's own process or ahead of it in other processes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from .data import Crops
 
 Batch: TypeAlias = tuple[Tensor, ...]
-"""What one step learns from, on the CPU."""
+"""The batch of one step, on the CPU."""
 WAITING: Final = 4
-"""Batches that each process has ready."""
+"""Batches kept ready by each process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """How batches are drawn; it can be pickled.
+    """The way of drawing batches; it can be pickled.
 
     Attributes:
-        draw: Makes one of a split's crops and of what torch's own generator draws.
-        data: Folder that `training.data` prepared.
+        draw: Makes a batch from a split's crops and torch's own generator.
+        data: Folder prepared by `training.data`.
         turns: Photographs may be turned by quarters.
     """
 
@@ -34,25 +34,25 @@ class Drawing:
     turns: bool
 
     def crops(self, seed: int) -> Crops:
-        """Return what draws from the photographs for training."""
+        """Return the crops of the training photographs."""
         return Crops(self.data, "train", seed=seed, turns=self.turns)
 
     def endless(self, crops: Crops) -> Iterator[Batch]:
-        """Yield batches, each drawn when it is asked for."""
+        """Yield batches, each drawn on request."""
         while True:
             yield self.draw(crops)
 
     def ahead(self, workers: int, *, pinned: bool) -> Iterator[Batch]:
-        """Return batches that so many processes draw ahead, none of them with another's seed.
+        """Return batches drawn ahead by `workers` processes, each with its own seed.
 
-        The processes' seeds are drawn from torch's own generator. They live as long as what is returned.
+        The processes' seeds are drawn from torch's own generator. The processes live as long as the returned iterator.
 
         Args:
-            workers: Processes; they begin now.
-            pinned: Batches lie where a GPU fetches them while the process goes on.
+            workers: Number of processes; they begin now.
+            pinned: Batches lie in pinned memory, from which a GPU fetches them while the process goes on.
         """
         context = get_context("forkserver")  # a copy of this process might hold locks of its threads for ever
-        context.set_forkserver_preload([__name__])  # so that torch is imported once
+        context.set_forkserver_preload([__name__])  # torch is then imported only once
         loader = DataLoader(
             _Drawn(self),
             batch_size=None,
@@ -65,7 +65,7 @@ class Drawing:
 
 
 class _Drawn(IterableDataset[Batch]):
-    """What one of the processes draws."""
+    """The batches drawn by one process."""
 
     def __init__(self, drawing: Drawing) -> None:
         self.drawing = drawing

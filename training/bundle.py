@@ -1,8 +1,8 @@
-"""Make the prior that comes with deqir, of what the other recipes trained.
+"""Make the prior included in deqir from the results of the other recipes.
 
     python -m training.bundle deqir/assets/bundled --enlarge .training/x2 .training/x4 --fill .training/fill
 
-FFDNet's weights in half precision, and the networks that make starts in eight bits a weight.
+FFDNet's weights are in half precision, the starter networks' weights in eight bits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .train import ffdnet
 def halved(network: nn.Module) -> dict[str, Tensor]:
     """Return a denoiser's weights in half precision, but for the biases of its last layer, in single precision.
 
-    Rounding moves each plane that it makes, whatever the image, by up to 0.08 grey levels; those biases take that back.
+    Rounding shifts each output plane, for any image, by up to 0.08 grey levels; these biases undo the shift.
     """
     rounded = copy.deepcopy(network).half().float()
     noise = torch.full((4,), 25 / 255)
@@ -40,12 +40,12 @@ def halved(network: nn.Module) -> dict[str, Tensor]:
 
 
 def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Return the averaged weights of a run, in as few bits as they need, as a prior's file names them.
+    """Return the averaged weights of a run in as few bits as they need, by their names in a prior's file.
 
     Args:
         run: Its folder.
-        prefix: Of their names.
-        rows: What the names begin with of residual networks' weights, which are packed by rows, see `packed`.
+        prefix: Prefix of their names.
+        rows: Prefixes of the names of residual networks' weights, which are packed by rows, see `packed`.
     """
     named = {f"{prefix}.{name}": value for name, value in averaged(run).items()}
     together = {name: value for name, value in named.items() if name.startswith(tuple(rows))}
@@ -54,7 +54,7 @@ def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str,
 
 
 def scale_of(run: Path) -> int:
-    """Return how many times as large the images of a network are that a run of `training.enlarge` trained."""
+    """Return the scale of the network trained by a run of `training.enlarge`."""
     weights = averaged(run)
     if _of_dense(weights):
         return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
@@ -63,7 +63,7 @@ def scale_of(run: Path) -> int:
 
 
 def is_dense(run: Path) -> bool:
-    """Return whether a run of `training.enlarge` trained a `DenseEnlarger`."""
+    """Return True if a run of `training.enlarge` trained a `DenseEnlarger`."""
     return _of_dense(averaged(run))
 
 
@@ -74,16 +74,16 @@ def _of_dense(weights: Mapping[str, Tensor]) -> bool:
 def bundle(
     directory: Path, *, enlarge: Sequence[Path] = (), fill: Path | None = None, colorize: Path | None = None
 ) -> PriorCard:
-    """Write FFDNet and networks that make starts as a prior; the directory's last part becomes its name.
+    """Write FFDNet and starter networks as a prior; the directory's last part becomes its name.
 
     Args:
-        directory: Of the prior.
+        directory: Directory of the prior.
         enlarge: Runs of `training.enlarge`, one for each scale.
         fill: A run of `training.fill`.
         colorize: A run of `training.colorize`.
 
     Raises:
-        ValueError: Two runs are of one scale.
+        ValueError: Two runs have the same scale.
     """
     fetch_prior("ffdnet")
     theirs = read_card(prior_directory("ffdnet"))

@@ -1,6 +1,6 @@
-"""Train the network that colours, for chains to start from (python -m training.colorize RUN --data DIR).
+"""Train the starter network for colorization (python -m training.colorize RUN --data DIR).
 
-AlexNet's features stay as they are; the layers that make colours of them learn. Resumable; a CPU or a GPU.
+AlexNet's features are fixed; the layers from features to colours learn. Resumable; on a CPU or a GPU.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .data import Crops, as_shares
 from .starting import Recipe, begun, parser_of, train
 
 GAMMA: Final = 0.3
-"""Largest logarithm of the exponent that brightens or darkens a crop."""
+"""Largest logarithm of the exponent for brightening or darkening a crop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colorizing:
-    """What a `Colorizer` learns.
+    """The training of a `Colorizer`.
 
     Attributes:
         size: Side of a crop in pixels.
-        dropout: Share of AlexNet's features that are left out at each step: 153 photographs are few.
+        dropout: Share of AlexNet's features left out at each step, as 153 photographs are few.
     """
 
     size: int = 224
@@ -51,7 +51,7 @@ class Colorizing:
         return [{"params": learning, "highest": rate}]
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Nothing is to be prepared."""
+        """Do nothing: there is nothing to prepare."""
 
     def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
         return (crops.pixels(recipe.batch, self.size),)
@@ -72,7 +72,7 @@ class Colorizing:
         return {"grey": grey.expand_as(x), "coloured": network.start(grey)}
 
     def _lit(self, x: Tensor) -> Tensor:
-        """Return images in [0, 1], some brighter and some darker than they were, in [-1, 1]."""
+        """Return images in [0, 1] as images in [-1, 1], some brighter and some darker than before."""
         gamma = (GAMMA * (2 * torch.rand(len(x), 1, 1, 1, device=x.device) - 1)).exp()
         return 2 * x**gamma - 1
 

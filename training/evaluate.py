@@ -1,8 +1,7 @@
 """Judge a prior (python -m training.evaluate PRIOR --data DIR --out DIR): denoising beside FFDNet, and pictures.
 
-Writes denoising.json, denoising.md, denoised.png (validation photographs under ever stronger noise, and what the
-prior makes of them) and samples.png (chains from pure noise, with nothing known). Restoration is measured by
-benchmarks.quality.
+Writes denoising.json, denoising.md, denoised.png (validation photographs under ever stronger noise, and denoised by
+the prior) and samples.png (chains from pure noise, with nothing known). benchmarks.quality measures restoration.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SHOWN: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 def network_of(prior: Prior) -> nn.Module:
-    """Return the network behind a prior that is a plain denoiser."""
+    """Return the network of a prior made of a plain denoiser."""
     denoiser: Any = prior.denoiser
     network: nn.Module = denoiser.network
     return network
@@ -34,7 +33,7 @@ def network_of(prior: Prior) -> nn.Module:
 
 @torch.inference_mode()
 def sample(prior: Prior, count: int, size: int, *, steps: int, seed: int = 0) -> Tensor:
-    """Return images in [-1, 1] that the prior makes of noise alone."""
+    """Return images in [-1, 1] made by the prior from noise alone."""
     chain = Chain.between(prior.max_noise, 0.01, steps=steps, eta=0.5)
     random = torch.Generator().manual_seed(seed)
     shape = (count, 3, size, size)
@@ -51,7 +50,7 @@ def sample(prior: Prior, count: int, size: int, *, steps: int, seed: int = 0) ->
 
 @torch.inference_mode()
 def denoised(network: nn.Module, clean: Tensor) -> Tensor:
-    """Return, for each image in [0, 1], a row of it under each noise of `SHOWN` and a row of it denoised."""
+    """Return two rows for each image in [0, 1]: with each noise of `SHOWN`, and denoised."""
     random = torch.Generator().manual_seed(0)
     rows = list[Tensor]()
     for image in clean:

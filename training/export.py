@@ -18,7 +18,7 @@ SOURCE: Final = "trained by this project's recipe (training/); contains FFDNet o
 
 
 def shape_of(weights: dict[str, Tensor]) -> dict[str, int]:
-    """Return the arguments of the `PyramidDenoiser` that has these weights."""
+    """Return the arguments of the `PyramidDenoiser` with these weights."""
 
     def blocks(level: int) -> int:
         return len({key.split(".")[3] for key in weights if key.startswith(f"correctors.{level}.blocks.")})

@@ -1,6 +1,6 @@
-"""Train the network that fills gaps, for chains to start from (python -m training.fill RUN --data DIR).
+"""Train the starter network for inpainting (python -m training.fill RUN --data DIR).
 
-It begins as FFDNet, with the gaps told to its first layer as a little noise. Resumable; a CPU or a GPU.
+It begins as FFDNet, whose first layer takes gaps for a little noise. Resumable; on a CPU or a GPU.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .starting import Recipe, begun, parser_of, train
 from .train import ffdnet
 
 CLEAN_SHARE: Final = 0.7
-"""Samples without noise."""
+"""Share of samples without noise."""
 HALF_WEIGHT: Final = 0.3
-"""Weight of the error at half the size beside that at the full one."""
+"""Weight of the error at half the size, relative to full size."""
 NEW: Final = 3
-"""Learning rate of what FFDNet does not have, beside that of what it has."""
+"""Learning rate of the new weights, as a multiple of the rate of FFDNet's weights."""
 GAP_NOISE: Final = 0.1
-"""What a gap counts as in the beginning: this much noise in each of its pixels."""
+"""Noise in each pixel of a gap for which the beginning network takes the gap."""
 
 
 def beginner(network: nn.Module) -> Filler:
-    """Return the network that does with gaps what an `FFDNet` does with noise."""
+    """Return the network which treats gaps as an `FFDNet` treats noise."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     filler = Filler(width=layers[0].out_channels, depth=len(layers))
     weights = dict(zip(filler.layers.state_dict(prefix="layers."), network.state_dict().values(), strict=True))
@@ -110,7 +110,7 @@ def _seed() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """What a `Filler` learns.
+    """The training of a `Filler`.
 
     Attributes:
         size: Side of a crop in pixels; even.
@@ -133,7 +133,7 @@ class Filling:
         ]
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Nothing is to be prepared."""
+        """Do nothing: there is nothing to prepare."""
 
     def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
         pixels = crops.pixels(recipe.batch, self.size)

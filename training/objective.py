@@ -1,4 +1,4 @@
-"""What is minimised: the logarithm of the squared error, over noise levels drawn where the chains spend steps."""
+"""The loss: the logarithm of the squared error, over noise levels drawn where the chains spend steps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ STRONG: Final = (0.5, 4.0)
 COARSE: Final = (0.05, 4.0)
 STRONG_SHARE: Final = 0.2
 COARSE_WEIGHT: Final = 0.15
-"""Weight of each coarser scale's own error beside the full scale's."""
+"""Weight of each coarser scale's own error, relative to the full scale's error."""
 COARSE_NOISE: Final = 0.01
-"""A coarser scale's error counts only where its noise is stronger than this: below, there is nothing to learn."""
+"""Least noise for a coarser scale's error to count; with less there is nothing to learn."""
 
 
 def draw_noise(count: int, generator: torch.Generator, *, first: int = 0) -> Tensor:
     """Return standard deviations for images in [0, 1], uniform in their logarithm.
 
-    At the full scale within each of two ranges; at a coarser one that is trained alone within `COARSE`, less what
-    pooling takes away.
+    At the full scale they are within each of two ranges; at a coarser scale trained alone, within `COARSE` less the
+    noise taken away by pooling.
     """
     if first:
         return _within(COARSE, torch.rand(count, generator=generator)) / (1 << first)
@@ -39,7 +39,7 @@ def _within(ends: tuple[float, float], place: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The loss of a network as a module, so that it can be wrapped for several devices.
+    """The loss of a network, a module in order to be wrapped for several devices.
 
     The mean over samples of log(MSE) lets every noise level weigh the same. Each coarser scale is held to the
     pooled image in the same way, with a smaller weight.

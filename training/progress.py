@@ -1,4 +1,4 @@
-"""How far a training run is: its weights, their average, and what goes into its folder."""
+"""The state of a training run: its weights, their average, and the files in its folder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Progress:
     """A run's state.
 
     Attributes:
-        network: What learns.
+        network: The network in training.
         average: The moving average of its weights.
-        optimizer: Of the network.
+        optimizer: Optimizer of the network.
         step, seconds: Steps and training time so far, resumed runs counted together.
     """
 
@@ -38,14 +38,14 @@ class Progress:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Count a step, and draw the average nearer to the weights, the faster the younger the run."""
+        """Count a step, and move the average towards the weights, faster in a young run."""
         self.step += 1
         keep = min(EMA, self.step / (self.step + 10))
         for average, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(now, 1 - keep)
 
     def save(self, folder: Path) -> None:
-        """Write checkpoint.pt, from which `load` goes on, and the averaged weights, ema.pt."""
+        """Write checkpoint.pt, to be resumed by `load`, and the averaged weights, ema.pt."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -57,7 +57,7 @@ class Progress:
         _save(self.average.state_dict(), folder / AVERAGE)
 
     def load(self, folder: Path, *, device: torch.device) -> None:
-        """Go on where the folder's checkpoint stands, if there is one."""
+        """Resume from the folder's checkpoint, if there is one."""
         if not (folder / CHECKPOINT).exists():
             return
         state = torch.load(folder / CHECKPOINT, map_location=device, weights_only=True)
@@ -77,9 +77,9 @@ def share_of_rate(step: int, done: float, *, rise: int, least: float) -> float:
     """Return the share of the highest learning rate: a short rise, then half a cosine.
 
     Args:
-        step: From 0.
+        step: Number of the step, from 0.
         done: Share of the run's time; from 1 on the share is `least`.
-        rise: Steps until the highest rate is there.
+        rise: Steps until the highest rate.
         least: The share at the end.
     """
     return min((step + 1) / rise, 1.0) * (least + (1 - least) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)

@@ -1,4 +1,4 @@
-"""Training of a network that makes what chains start from: what such runs have in common."""
+"""Training of starter networks: the common part of all runs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from .progress import CHECKPOINT, CURVE, Progress, averaged, note, share_of_rate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What decides a run, beside what is learnt.
+    """The settings of a run, apart from its lesson.
 
     Attributes:
         hours: Training time in all, resumed runs counted together; the learning rate ends there.
         batch: Crops of a step.
         rate: Highest learning rate.
-        eyes: Weight of LPIPS beside the logarithm of the squared error.
-        rise: Steps until the learning rate is there.
-        seed: Of crops and noise.
+        eyes: Weight of LPIPS, relative to the logarithm of the squared error.
+        rise: Steps until the highest learning rate.
+        seed: Seed of crops and noise.
         every: Seconds between validations and checkpoints.
     """
 
@@ -48,11 +48,11 @@ class Recipe:
 
 
 class Lesson(Protocol):
-    """What one kind of network learns."""
+    """The training of one kind of network."""
 
     @property
     def turns(self) -> bool:
-        """Photographs may be turned by quarters."""
+        """True if photographs may be turned by quarters."""
         ...
 
     @property
@@ -66,31 +66,31 @@ class Lesson(Protocol):
         ...
 
     def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
-        """Return it as a run begins with it.
+        """Return the network at the beginning of a run.
 
         Args:
-            earlier: The averaged weights of a run that it goes on from; None: of none.
+            earlier: The averaged weights of an earlier run to go on from; None: no earlier run.
         """
         ...
 
     def groups(self, network: nn.Module, rate: float) -> Sequence[dict[str, Any]]:
-        """Return the weights that learn, as an optimizer's groups, each with its highest learning rate as "highest"."""
+        """Return the trained weights as an optimizer's groups, each with its highest learning rate as "highest"."""
         ...
 
     def begin(self, network: nn.Module, crops: Crops, recipe: Recipe) -> None:
-        """Prepare it for training, before the first step of a run that goes on from no other."""
+        """Prepare the network before the first step of a run without an earlier run."""
         ...
 
     def drawn(self, crops: Crops, recipe: Recipe) -> Batch:
-        """Return what a step learns from, on the CPU: crops as bytes first; maybe in another process."""
+        """Return the batch of a step on the CPU, crops as bytes first; it may be called in another process."""
         ...
 
     def loss(self, network: nn.Module, batch: Batch, recipe: Recipe, lpips: Lpips) -> Tensor:
-        """Return what a step lowers; the batch is where the network is."""
+        """Return the loss of a step; the batch is on the network's device."""
         ...
 
     def restored(self, network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
-        """Return, for each of `shown`, the validation photographs x as chains would start from them."""
+        """Return the starts for the validation photographs x, for each degradation of `shown`."""
         ...
 
 
@@ -99,13 +99,13 @@ class Run:
 
     Args:
         folder: Made if it is not there; a checkpoint in it is resumed.
-        lesson: What is learnt.
-        recipe: Of the run.
-        data: Folder that `training.data` prepared.
-        device: Where it trains.
-        earlier: Folder of a run from whose averaged weights it goes on, no longer needed when it is resumed; None: it
-            begins as the lesson does.
-        workers: Processes that draw batches ahead; 0: they are drawn between the steps.
+        lesson: Training of the kind of network.
+        recipe: Settings of the run.
+        data: Folder prepared by `training.data`.
+        device: Device for training.
+        earlier: Folder of an earlier run, whose averaged weights are the beginning; not needed to resume. None: the
+            lesson's own beginning.
+        workers: Number of processes for drawing batches ahead; 0: they are drawn between the steps.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Run:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(network).requires_grad_(False).eval()
         groups = lesson.groups(network, recipe.rate)
-        self.rates = [group["highest"] for group in groups]  # a checkpoint brings back those that it was written with
+        self.rates = [group["highest"] for group in groups]  # a checkpoint restores the rates it was written with
         optimizer = torch.optim.Adam(groups, lr=recipe.rate)
         self.progress = Progress(network=network, average=average, optimizer=optimizer)
         self.progress.load(folder, device=device)
@@ -160,7 +160,7 @@ class Run:
                 written = self.progress.seconds
 
     def batches(self) -> Iterator[Batch]:
-        """Return the batches of the steps; processes that draw ahead begin now."""
+        """Return the batches of the steps; the processes for drawing ahead begin now."""
         if self.workers and self.progress.seconds < self.recipe.hours * 3600:
             return self.drawing.ahead(self.workers, pinned=self.device.type == "cuda")
         return self.drawing.endless(self.crops)
@@ -176,7 +176,7 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(progress.network.parameters(), 1.0)
         for weight in progress.network.parameters():
-            if weight.grad is not None:  # LPIPS has no derivative where none of a layer's features is there
+            if weight.grad is not None:  # LPIPS has no derivative if all features of a layer are 0
                 weight.grad.nan_to_num_(0.0, 0.0, 0.0)
         progress.optimizer.step()
         progress.follow()
@@ -198,7 +198,7 @@ def begun(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """Return a network with weights of an earlier run.
 
     Raises:
-        ValueError: They are not those of such a network.
+        ValueError: The weights do not fit the network.
     """
     try:
         network.load_state_dict(weights)
@@ -211,7 +211,7 @@ def begun(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 def parser_of(
     description: str | None, command: str, *, batch: int, rate: float, eyes: float
 ) -> argparse.ArgumentParser:
-    """Return a parser of the arguments that every such command takes, with these defaults."""
+    """Return a parser of the arguments common to all training commands, with these defaults."""
     parser = argparse.ArgumentParser(
         prog=f"python -m training.{command}",
         description=description,
@@ -232,7 +232,7 @@ def parser_of(
 
 
 def train(options: argparse.Namespace, lesson: Lesson) -> None:
-    """Do the run that a command's arguments describe."""
+    """Do the run described by a command's arguments."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)

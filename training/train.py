@@ -30,7 +30,7 @@ LEVELS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What decides a training run.
+    """The settings of a training run.
 
     Attributes:
         hours: Training time in all, resumed runs counted together; the learning rate ends there.
@@ -38,10 +38,10 @@ class Recipe:
         coarse_size: Side of the crops of every other step, which trains the coarser scales alone, in pixels before
             pooling; 0: no such steps.
         rate: Highest learning rate.
-        rise: Steps until the learning rate is there.
+        rise: Steps until the highest learning rate.
         architecture: Arguments of `PyramidDenoiser`.
-        warm: FFDNet's own weights (MIT) in the network, as they are; only the correctors learn.
-        seed: Of weights, crops and noise.
+        warm: Start with FFDNet's own weights (MIT), fixed; only the correctors learn.
+        seed: Seed of weights, crops and noise.
         every: Seconds between validations and checkpoints.
         crop: Side of the validation crops in pixels.
     """
@@ -60,7 +60,7 @@ class Recipe:
 
 
 def build(recipe: Recipe) -> PyramidDenoiser:
-    """Return the network as a run begins with it."""
+    """Return the network at the beginning of a run."""
     torch.manual_seed(recipe.seed)
     network = PyramidDenoiser(**recipe.architecture)
     if recipe.warm:
@@ -78,7 +78,7 @@ def ffdnet() -> nn.Module:
 
 
 def rate_at(recipe: Recipe, step: int, seconds: float) -> float:
-    """Return the learning rate: a short rise, then half a cosine that ends with the run's time."""
+    """Return the learning rate: a short rise, then half a cosine until the end of the run's time."""
     return recipe.rate * share_of_rate(step, seconds / (recipe.hours * 3600), rise=recipe.rise, least=0.005)
 
 
@@ -104,10 +104,10 @@ class Run:
 
     Args:
         folder: Made if it is not there; a checkpoint in it is resumed.
-        recipe: Of the run.
-        data: Folder that `training.data` prepared.
-        device: Where this process trains.
-        rank: Number of this process; 0 writes.
+        recipe: Settings of the run.
+        data: Folder prepared by `training.data`.
+        device: Device of this process.
+        rank: Number of this process; process 0 writes the files.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, data: Path, *, device: torch.device, rank: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""What can be read off a degraded image, and whether an operator can have made it."""
+"""Estimates of the degradation of an image, and a check of an assumed operator."""
 
 from __future__ import annotations
 

@@ -15,35 +15,35 @@ from .softness import least_residual
 from .spectrum import block_powers, blurred_natural_levels, pooled, quiet_floor, sharpest
 
 WIDTHS: Final = (0.0, *(0.3 * 1.17**n for n in range(27)))
-"""Standard deviations that are tried, in pixels: to 18."""
+"""Standard deviations to try, in pixels, up to 18."""
 OWN: Final = 0.15
-"""Variance of a photograph's own blur, in pixels squared: the middle one of many at the size they are shown at."""
+"""Variance of a photograph's own blur, in pixels squared: the median of many photographs at the size they are shown."""
 SPREAD: Final = 0.35
-"""How far from it the variance of a photograph's blur may be, beside a share of the whole."""
+"""Half the interval of a photograph's own variance around `OWN`; a share of the whole variance is added."""
 SHARE, SHARE_OF_WIDE = 0.3, 0.5
 WIDE: Final = 1 / 64
-"""Of the image's shorter side."""
+"""Width from which `SHARE_OF_WIDE` applies, as a share of the image's shorter side."""
 UNLIKE: Final = 0.5
 AS_GOOD: Final = 0.02
-"""Widths whose residual is larger than the best by no more than this are in the interval."""
+"""Widths with a residual up to this much above the best belong to the interval."""
 COARSEST: Final = 8
 SMALLEST_SIDE: Final = 32
 TELLING: Final = 3.0
 FEWEST_TELLING: Final = 3
-"""Power above the floor, as a factor, at which a frequency tells of the blur, and how many of them have to."""
+"""Factor above the noise floor for the power of a frequency to count, and the fewest frequencies to count."""
 
 
 def estimate_blur(image: Float[Tensor, "C H W"]) -> Estimate | None:
-    """Return the standard deviation, in pixels, of the Gaussian that an image in [-1, 1] seems blurred by.
+    """Return the standard deviation, in pixels, of the Gaussian blur of an image in [-1, 1].
 
-    The tenth of the blocks that is sharpest is taken for what the lens could do. Their spectrum is compared with those
-    of a random field with the spectrum of photographs (1/f^2, with some freedom), blurred by Gaussians, plus a floor
-    of noise. None where too little of the image is free of clipping, no width is near (JPEG at low quality and most
-    upscaling cut the spectrum in another shape), or too many are, as in images without detail. Blurs wider than a
-    thirtieth of the image are underestimated; those of less than half a pixel are not told from a soft photograph.
+    The sharpest tenth of the blocks shows the lens at its best. Their spectrum is compared with the spectra of a
+    random field with the spectrum of photographs (1/f^2, with some freedom), blurred by Gaussians, plus a floor of
+    noise. None if too little of the image is free of clipping, if no width fits (JPEG at low quality and most upscaling
+    cut the spectrum in another shape), or if too many fit, as in images without detail. Blurs wider than a thirtieth of
+    the image are underestimated; blurs below half a pixel cannot be told from a soft photograph.
 
     Raises:
-        ValueError: It is not an image, or holds nan or inf.
+        ValueError: The input is not an image, or holds nan or inf.
     """
     plane, channels, factor = in_levels(image).mean(0), len(image), 1
     while True:
@@ -72,7 +72,7 @@ def estimate_blur(image: Float[Tensor, "C H W"]) -> Estimate | None:
 
 @lru_cache(maxsize=16)
 def _expected(side: int, factor: int) -> tuple[Float[Tensor, " K"], ...]:
-    """Return the spectrum that blocks of a field blurred by each of the widths have, after shrinking."""
+    """Return for each width the spectrum of the blocks of a field blurred by it, after shrinking."""
     found = []
     for width in WIDTHS:
         powers = block_powers(pooled(blurred_natural_levels(width), factor), side=side)

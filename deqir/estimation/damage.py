@@ -1,4 +1,4 @@
-"""A proposal of what may be scratches and dust: thin or small, and brighter or darker than what is around it."""
+"""A proposal of scratches and dust: thin or small, and brighter or darker than their surroundings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .results import in_levels
 CONTRAST: Final = 24.0
 """Least contrast of damage to both sides, in levels."""
 ABOVE_TEXTURE: Final = 4.0
-"""Least contrast in parts of the usual one around it."""
+"""Least contrast of damage, as a multiple of the usual contrast around it."""
 AROUND: Final = 33
 LENGTH: Final = 17
-"""Pixels that a scratch is long at least."""
+"""Least length of a scratch, in pixels."""
 DIRECTIONS: Final = 16
 MOST: Final = 0.15
 
@@ -31,7 +31,7 @@ class DamageProposal:
 
     Attributes:
         mask: True where something thin and long stands out, shape (H, W).
-        share: Of the pixels that are marked.
+        share: Share of marked pixels.
     """
 
     mask: Bool[Tensor, "H W"]
@@ -39,18 +39,18 @@ class DamageProposal:
 
 
 def propose_damage(image: Float[Tensor, "C H W"], *, width: int = 5) -> DamageProposal | None:
-    """Return a mask of scratches and dust in an image in [-1, 1]; None where texture stands out as much everywhere.
+    """Return a mask of scratches and dust in an image in [-1, 1]; None if texture stands out as much everywhere.
 
-    What an opening (or closing) by a square wider than `width` takes away is thin or small. Of that, what stands out
-    from the usual contrast around it is kept if it is long in one direction, or lies alone. Wires, branches and text
+    An opening (or closing) by a square wider than `width` takes away thin and small things. Among them, pixels above
+    the usual contrast around them are kept if they form a long straight line or lie alone. Wires, branches and text
     look the same: look at the mask before using it.
 
     Args:
         image: Shape (C, H, W).
-        width: Widest scratch or speck that is looked for, in pixels.
+        width: Width of the widest scratch or speck to look for, in pixels.
 
     Raises:
-        ValueError: It is not an image, holds nan or inf, or `width` is below 1.
+        ValueError: The input is not an image or holds nan or inf, or `width` is below 1.
     """
     if width < 1:
         raise ValueError(f"scratches are at least one pixel wide, got width={width}")
@@ -70,7 +70,7 @@ def propose_damage(image: Float[Tensor, "C H W"], *, width: int = 5) -> DamagePr
 
 
 def _opened(plane: Tensor, side: int) -> Tensor:
-    """Return the opening by a square of an odd side: without bright things that it does not fit into."""
+    """Return the opening by a square of an odd side: bright things too narrow for the square are removed."""
     side += 1 - side % 2
     return _dilated(-_dilated(-plane, side), side)
 
@@ -85,7 +85,7 @@ def _mean(plane: Tensor, side: int) -> Tensor:
 
 
 def _long(strong: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """Return the pixels on a straight line of LENGTH, nearly all of which are marked, in one of some directions."""
+    """Return the marked pixels on straight lines of LENGTH, nearly all of their pixels marked, in some direction."""
     thick, on_line = _dilated(strong.float(), 3), torch.zeros_like(strong)
     for line in _lines():
         full = _sum_along(thick, line) > 0.93 * LENGTH
@@ -94,7 +94,7 @@ def _long(strong: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
 
 
 def _sum_along(plane: Tensor, line: list[tuple[int, int]]) -> Tensor:
-    """Return at each pixel the sum of small whole numbers over the line through it, 0 beyond the borders."""
+    """Return for each pixel the sum of small whole numbers along the line through it, 0 beyond the borders."""
     (height, width), half = plane.shape, LENGTH // 2
     wide = functional.pad(plane.to(torch.uint8), (half, half, half, half))
     total = torch.zeros(height, width, dtype=torch.uint8)
@@ -104,14 +104,14 @@ def _sum_along(plane: Tensor, line: list[tuple[int, int]]) -> Tensor:
 
 
 def _alone(strong: Bool[Tensor, "H W"], width: int) -> Bool[Tensor, "H W"]:
-    """Return marked pixels whose surroundings, wider than a speck, hold no others."""
+    """Return the marked pixels without other marked pixels in their surroundings, which are wider than a speck."""
     speck, around = 2 * width + 1, 6 * width + 1
     inner, outer = (_mean(strong.float(), side) * side**2 for side in (speck, around))
     return strong & (outer - inner < 0.5)
 
 
 def _lines() -> list[list[tuple[int, int]]]:
-    """Return straight lines of LENGTH pixels, one a direction, as steps down and right from their middle."""
+    """Return a straight line of LENGTH pixels for each direction, as steps down and right from its middle."""
     lines, half = list[list[tuple[int, int]]](), LENGTH // 2
     for index in range(DIRECTIONS):
         angle = math.pi * index / DIRECTIONS

@@ -1,4 +1,4 @@
-"""Traces of JPEG in pixels: where its blocks lie, and the quality whose quantisation the coefficients show."""
+"""Traces of JPEG in pixels: the place of its blocks, and the quality from the quantisation of the coefficients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE: Final = (
 )
 """Luminance table of the JPEG standard (ITU-T T.81, annex K), which encoders scale with the quality."""
 TYPICAL_ERROR: Final = ((20, 12.0), (30, 10.6), (45, 9.6), (60, 8.9), (75, 7.9), (90, 5.6), (95, 4.5))
-"""Quality, and the standard deviation of the error in levels: of 24 photographs shrunk by four."""
+"""Quality, and standard deviation of the error in levels, measured on 24 photographs shrunk by four."""
 MOST_BLOCKS: Final = 1024
 FEWEST_BLOCKS, FEWEST_VALUES = 24, 60
 COARSE: Final = 3
@@ -38,12 +38,12 @@ CLEAR: Final = 0.35
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JpegEstimate:
-    """JPEG compression that an image went through.
+    """The JPEG compression found in an image.
 
     Attributes:
-        quality: As libjpeg counts, 1 to 97: of the standard tables, the nearest to what was used.
-        agreement: How well the coefficients are multiples of the table's steps, 0.35 to 1.
-        offset: Row and column of the first whole block: (0, 0) unless it was cropped afterwards.
+        quality: Quality in libjpeg's scale, 1 to 97, of the standard table nearest to the one used.
+        agreement: Agreement of the coefficients with multiples of the table's steps, 0.35 to 1.
+        offset: Row and column of the first whole block: (0, 0) unless the image was cropped afterwards.
     """
 
     quality: int
@@ -52,14 +52,14 @@ class JpegEstimate:
 
 
 def estimate_jpeg(image: Float[Tensor, "C H W"]) -> JpegEstimate | None:
-    """Return the JPEG compression that an image in [-1, 1] shows, now or at an earlier time; None if it shows none.
+    """Return the present or former JPEG compression of an image in [-1, 1]; None if it shows no trace.
 
-    Cosine coefficients of luma blocks that were quantised are multiples of their steps, up to rounding; the
-    quality is the one whose table says so best, and the finest table that does. Qualities above 97 round less
-    than pixels do; scaling or noise afterwards leaves nothing to see.
+    Cosine coefficients of quantised luma blocks are multiples of their steps, up to rounding. The quality is that of
+    the table in best agreement, and of the coarsest among equals. Qualities above 97 round less than pixels do; scaling
+    or noise afterwards wipes out the trace.
 
     Raises:
-        ValueError: It is not an image, or holds nan or inf.
+        ValueError: The input is not an image, or holds nan or inf.
     """
     levels = in_levels(image)
     plane = torch.einsum("c,chw->hw", _weights(len(levels)), levels)
@@ -74,24 +74,24 @@ def estimate_jpeg(image: Float[Tensor, "C H W"]) -> JpegEstimate | None:
 
 
 def typical_error(quality: int) -> float:
-    """Return the standard deviation by which JPEG of a quality changes photographs, images in [-1, 1].
+    """Return the standard deviation of the error of JPEG at a quality, images in [-1, 1].
 
-    Measured (the median over photographs, with colour at half resolution, as is usual). It is no noise: it follows
-    the image, and lies where the image is busy.
+    Measured: the median over photographs, with colour at half resolution, as is usual. The error is no noise: it
+    follows the image and lies where the image is busy.
     """
-    lower = max((each for each in TYPICAL_ERROR if each[0] <= quality), default=TYPICAL_ERROR[0])
-    upper = min((each for each in TYPICAL_ERROR if each[0] >= quality), default=TYPICAL_ERROR[-1])
+    lower = max((entry for entry in TYPICAL_ERROR if entry[0] <= quality), default=TYPICAL_ERROR[0])
+    upper = min((entry for entry in TYPICAL_ERROR if entry[0] >= quality), default=TYPICAL_ERROR[-1])
     share = (quality - lower[0]) / (upper[0] - lower[0]) if upper[0] > lower[0] else 0.0
     return (lower[1] + share * (upper[1] - lower[1])) / LEVELS
 
 
 def block_offset(plane: Float[Tensor, "H W"]) -> tuple[int, int]:
-    """Return row and column at which steps between neighbours stand out with period 8."""
+    """Return the first row and column of the 8 x 8 blocks, where steps between neighbours stand out with period 8."""
     return _phase(plane.T), _phase(plane)
 
 
 def quantisation(quality: int) -> Float[Tensor, "8 8"]:
-    """Return the luminance steps of a quality, as libjpeg scales the standard table."""
+    """Return the luminance steps of a quality: the standard table as libjpeg scales it."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return ((torch.tensor(TABLE) * scale + 50) // 100).clamp(1, 255).float()
 
@@ -123,13 +123,13 @@ def _quality(plane: Float[Tensor, "H W"], unusable: Tensor) -> tuple[int, float]
     best = float(agreement.max())
     if best < CLEAR:
         return None
-    # a table with twice the steps fits half the multiples; one with half the steps fits them all: take the coarsest
+    # a table of twice the steps fits half the multiples, a table of half the steps fits them all: take the coarsest
     good = (agreement > best - 0.05).nonzero().flatten()
     return int(good[agreement[good].argmax()]) + 1, best
 
 
 def _agreement(values: Float[Tensor, "n 64"], steps: Float[Tensor, " 64"]) -> Tensor:
-    """Return the mean of cos(2 pi value / step) over coefficients that are not 0 and whose step is coarse."""
+    """Return the mean of cos(2 pi value / step) over nonzero coefficients with a coarse step."""
     coarse = (steps >= COARSE) & (torch.arange(BLOCK**2) > 0)
     values, steps = values[:, coarse], steps[coarse]
     alive = values.abs() > steps / 2

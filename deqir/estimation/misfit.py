@@ -1,4 +1,4 @@
-"""Whether an operator can have made an image: wrong assumptions made visible before anything is restored."""
+"""A check of an image against its assumed operator: wrong assumptions show before anything is restored."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from .softness import fit_softness
 from .spectrum import block_powers, natural_levels, pooled, quiet_floor, sharpest
 
 PHOTOGRAPHS_OWN: Final = 0.6
-"""Variance of the blur that a photograph itself may have, in pixels of y squared."""
+"""Largest variance of a photograph's own blur, in pixels of y squared."""
 SOFTER, SHARPER = 0.5, 0.4
-"""Extra variance that is no fault, in parts of the operator's and the photographs' own."""
+"""Extra variance without fault, as a share of the operator's and the photographs' own variance."""
 UNLIKELY: Final = 0.15
-"""Threshold of how much worse the best fit without fault is than the best of all."""
+"""Threshold of the residual of the best fit without fault minus the residual of the best fit of all."""
 UNLIKE: Final = 0.7
-"""Threshold of the residual of the best of all, in nepers of power squared."""
+"""Threshold of the residual of the best fit of all, in nepers of power squared."""
 TEXTURE_ALLOWED: Final = 2.5
-"""Noise that was not told and is no fault, in levels of a y that lost nothing at high frequencies."""
+"""Undeclared noise without fault, in levels, for a y with all of its high frequencies."""
 SLACK: Final = 1.25
-"""The same, in parts of the variance that was told."""
+"""Variance of the noise without fault, as a multiple of the declared variance."""
 SHARPER_WHEN_SHRUNK: Final = 2.0
 FINEST_WIDTH: Final = 1.5
 SMALLEST_SIDE: Final = 32
 TELLING: Final = 3.0
 SMALLEST_JUDGED_FOR_NOISE: Final = 64
-"""Below that many pixels a side there may be no smooth place."""
+"""Fewest pixels a side for a check of the noise; smaller images may have no smooth place."""
 NO_FLOOR: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfit:
-    """How far an image is from what its operator makes of photographs.
+    """Distances of an image from its operator's pictures of photographs, in units of their thresholds.
 
     Attributes:
-        score: The largest of the four below, each in parts of its threshold.
-        softer, sharper: y has less, or more, at high frequencies than A leaves of a photograph.
-        unlike: Its spectrum has another shape than any such image.
-        noisier: It has more noise than was said.
+        score: The largest of the four.
+        softer, sharper: y has less, or more, power at high frequencies than A leaves of a photograph.
+        unlike: y's spectrum has another shape than the spectrum of A's picture of any photograph.
+        noisier: y has more noise than declared.
     """
 
     softer: float
@@ -59,22 +59,22 @@ class Misfit:
 
     @property
     def suspect(self) -> bool:
-        """Whether the operator, or the noise that was said, is unlikely to be right."""
+        """True if the operator, or the declared noise, is unlikely to be right."""
         return self.score > 1
 
 
 @torch.no_grad()
 def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: float = 0.0) -> Misfit | None:
-    """Return how well y fits its operator; None where the image is too small, or too little of it is seen, to tell.
+    """Return the misfit of y and its operator; None if the image, or the visible part of it, is too small.
 
-    A x = y can be solved exactly for almost any y, so that the restored image cannot show that A was wrong. The
-    statistics of y do: A is applied to a random field with the power spectrum of photographs, and the spectra of
-    both are compared (docs/estimation.md).
+    A x = y can be solved exactly for almost any y, so the restored image cannot show a wrong A. The statistics of y
+    can: A is applied to a random field with the power spectrum of photographs, and its spectrum is compared with y's
+    (docs/estimation.md).
 
     Args:
         y: The degraded image in [-1, 1].
-        operator: What it is said to have gone through.
-        sigma_y: The noise that is said to be in y, in [-1, 1].
+        operator: The assumed degradation.
+        sigma_y: The assumed noise of y, in [-1, 1].
 
     Raises:
         ValueError: The operator does not fit this image's shape, or y holds nan or inf.
@@ -101,7 +101,7 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
     )
     room = PHOTOGRAPHS_OWN + blur / factor**2
     loss = found.loss(-SHARPER * room, SOFTER * room) / UNLIKELY
-    seen_levels = torch.where(views.hidden, 0.0, levels)  # black is clipped, and left out
+    seen_levels = torch.where(views.hidden, 0.0, levels)  # black counts as clipped, so it is left out
     noise = _noise(seen_levels, passed) if min(y.shape[-2:]) >= SMALLEST_JUDGED_FOR_NOISE else 0.0
     return Misfit(
         softer=loss if found.extra > 0 else 0.0,
@@ -113,7 +113,7 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spectra:
-    """Power of y's sharpest blocks and in its quietest ones, and what it is compared with."""
+    """Power spectrum of y's sharpest blocks, power of its quietest blocks, and the spectra for comparison."""
 
     y: Float[Tensor, " K"]
     quiet: float
@@ -126,14 +126,14 @@ class _Spectra:
 
     @property
     def passed(self) -> float:
-        """Share of the texture at high frequencies that A lets pass; as good as all where images are only shrunk."""
+        """Share of the texture at high frequencies passed by A; nearly 1 if A only shrinks images."""
         high = len(self.made) * 5 // 8
         return min(1.0, SHARPER_WHEN_SHRUNK * float((self.made[high:].mean() / self.natural[high:].mean()).sqrt()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Views:
-    """y, what A makes of a natural field, that field on y's grid (all in levels), and what A does not see."""
+    """y, A's picture of a natural field, the field on y's grid (all in levels), and a mask of pixels hidden from A."""
 
     y: Float[Tensor, "h w"]
     made: Float[Tensor, "h w"]
@@ -141,9 +141,10 @@ class _Views:
     hidden: Bool[Tensor, "h w"]
 
     def telling(self, spectra: _Spectra, blur: float) -> tuple[int, _Spectra]:
-        """Return by how much to shrink the images, and their spectra then.
+        """Return the factor for shrinking the images, and the spectra of the shrunk images.
 
-        A blur of so many pixels becomes one of a few, and y has more than noise at a third of the frequencies.
+        The least power of 2 to make a blur of `blur` pixels narrow and to leave y more than noise at a third of the
+        frequencies, as far as the image is large enough.
         """
         factor = 1
         while min(self.y.shape) >= 2 * factor * SMALLEST_SIDE:
@@ -156,7 +157,7 @@ class _Views:
         return factor, spectra
 
     def spectra(self, factor: int) -> _Spectra | None:
-        """Return the spectra of the images, each shrunk by a factor; None where no block is left."""
+        """Return the spectra of the images, each shrunk by a factor; None if no block is left."""
         y, made, natural = (pooled(plane, factor) for plane in (self.y, self.made, self.natural))
         hidden = pooled(self.hidden.float(), factor) > 0
         powers = block_powers(y, hidden)
@@ -171,10 +172,10 @@ class _Views:
 
 
 def _noise(levels: Float[Tensor, "c h w"], passed: float) -> float:
-    """Return the noise that y has at least, in levels.
+    """Return a lower bound for the noise of y, in levels.
 
-    Fine texture that is everywhere looks like noise, but its channels go together, where noise is each channel's own:
-    of an image in colour, no more counts than the difference of two channels shows.
+    Fine texture all over an image looks like noise, but it is alike in all channels, while noise differs from channel
+    to channel. For a colour image the noise in the difference of two channels therefore is an upper limit.
     """
     planes = plane_noises(levels)
     if planes is None:

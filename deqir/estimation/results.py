@@ -1,4 +1,4 @@
-"""What an estimator returns: a value and how far it can be trusted."""
+"""The result of an estimator: a value with its interval."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ROUNDING = 1 / 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number read off an image.
+    """A number estimated from an image.
 
     Attributes:
         value: The estimate.
-        low, high: Where the truth lay for nine photographs in ten (docs/estimation.md).
+        low, high: The interval; it held the truth for nine photographs in ten (docs/estimation.md).
     """
 
     value: float
@@ -32,11 +32,11 @@ def in_levels(image: Float[Tensor, "C H W"]) -> Float[Tensor, "C H W"]:
     """Return an image in [-1, 1] as float32 in 8-bit levels, 0 to 255.
 
     Raises:
-        ValueError: It is not an image, or holds nan or inf.
+        ValueError: The input is not an image, or holds nan or inf.
     """
     if image.ndim != 3 or not image.numel():
         raise ValueError(
-            f"an estimate is made of one image, (channels, height, width), got {tuple(image.shape)}; of a batch, take "
+            f"an estimate needs one image, (channels, height, width), got {tuple(image.shape)}; from a batch, take "
             "one image: images[0]"
         )
     values = (image.detach().float().cpu() + 1) * LEVELS
@@ -46,5 +46,5 @@ def in_levels(image: Float[Tensor, "C H W"]) -> Float[Tensor, "C H W"]:
 
 
 def clipped(levels: Tensor) -> Tensor:
-    """Return which values are at an end of the range, where noise and edges are cut off."""
+    """Return a mask of the values at an end of the range, where noise and edges are cut off."""
     return (levels < 0.5) | (levels > 254.5)

@@ -1,4 +1,4 @@
-"""How much softer or sharper a spectrum is than it was expected to be."""
+"""Comparison of a spectrum with an expected spectrum: softer or sharper."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OUTLIER: Final = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Softness:
-    """How well a spectrum is fitted by log P = log(e^a f^-slope exp(-extra w^2) P_expected + floor), w = 2 pi f.
+    """The fit of a spectrum by log P = log(e^a f^-slope exp(-extra w^2) P_expected + floor), w = 2 pi f.
 
     Attributes:
-        extra: Of the best fit, the variance of the Gaussian that blurs beyond what was expected, in pixels squared;
-            negative where the image is sharper.
-        residual: Of the best fit, the mean squared residual in nepers of power, each cut at 3, and a penalty for
-            slopes that photographs do not have.
-        extras, residuals: The same with `extra` held at each of some values.
+        extra: Variance of the Gaussian blur beyond the expected blur in the best fit, in pixels squared; negative if
+            the image is sharper.
+        residual: Mean squared residual of the best fit in nepers of power, each cut at 3, plus a penalty for slopes
+            unusual in photographs.
+        extras, residuals: Fixed values of `extra`, and the residual of the best fit with each.
     """
 
     extra: float
@@ -36,18 +36,18 @@ class Softness:
     residuals: Float[Tensor, " n"]
 
     def loss(self, least: float, most: float) -> float:
-        """Return how much larger the residual is with `extra` held between two values, of which 0 is one or between."""
+        """Return the rise of the residual with `extra` held from `least` to `most`, a range with 0 in it."""
         held = self.residuals[(self.extras >= least) & (self.extras <= most)]
         return max(0.0, float(held.min() - self.residuals.min()))
 
 
 def fit_softness(power: Float[Tensor, " K"], expected: Float[Tensor, " K"], *, floor: float, quiet: float) -> Softness:
-    """Return how a spectrum differs from an expected one.
+    """Return the difference of a spectrum from an expected spectrum.
 
     Args:
-        power: Of the image's sharpest blocks, in levels squared.
-        expected: Up to a factor, without noise.
-        floor, quiet: The least and the most power that noise and rounding add.
+        power: Spectrum of the image's sharpest blocks, in levels squared.
+        expected: Expected spectrum without noise, up to a factor.
+        floor, quiet: The least and the most power added by noise and rounding.
     """
     floors = torch.logspace(math.log10(floor), math.log10(max(quiet, floor)), 3)
     some = torch.logspace(math.log10(SMALLEST), math.log10(LARGEST), STEPS)
@@ -73,7 +73,7 @@ def least_residual(power: Float[Tensor, " K"], expected: Float[Tensor, " K"], *,
 def _errors(power: Tensor, expected: Tensor, floors: Tensor, extras: Tensor, slopes: Tensor, offsets: Tensor) -> Tensor:
     """Return the residual of each combination, shape (extras, slopes, offsets, floors).
 
-    Offsets count from where the model meets the lowest frequencies.
+    An offset of 0 makes the model meet the spectrum at the lowest frequencies.
     """
     omega = math.pi * torch.arange(1, len(power) + 1) / len(power)
     shape = expected.log() - slopes[:, None] * omega.log() - extras[:, None, None] * omega.square()

@@ -16,7 +16,7 @@ from .results import clipped
 
 SIDES: Final = (64, 32, 16)
 LARGE_ENOUGH: Final = 4
-"""Blocks that have to fit along the shorter side of an image, for a block size above the smallest."""
+"""Blocks needed along the shorter side of an image for a block size above the smallest."""
 MOST_BLOCKS: Final = 400
 FEWEST_BLOCKS: Final = 4
 CLIPPED: Final = 0.05
@@ -29,9 +29,9 @@ def block_powers(
 ) -> Float[Tensor, "blocks K"] | None:
     """Return the mean power of each usable block at frequencies 1/(2K), 2/(2K), ..., 1/2 cycles a pixel.
 
-    White noise of variance v has power v at all of them. Blocks have sides of `side`, or are as large as the image
-    has room for some of them; they overlap by half, under a Hann window. Not usable are those that are clipped or
-    hold a hidden pixel. None if there are fewer than four.
+    White noise of variance v has power v at all of them. Blocks have sides of `side`, or of the largest size of which
+    enough fit into the image; they overlap by half, under a Hann window. Clipped blocks and blocks with a hidden pixel
+    are not usable. None if there are fewer than four usable blocks.
     """
     unusable = clipped(levels).float() if hidden is None else torch.where(hidden, 1e6, clipped(levels).float())
     for length in SIDES if side is None else (side,):
@@ -44,16 +44,16 @@ def block_powers(
 
 
 def sharpest(powers: Float[Tensor, "blocks K"]) -> Float[Tensor, " K"]:
-    """Return the mean spectrum of the tenth of the blocks that have the most energy above the lowest frequencies.
+    """Return the mean spectrum of the tenth of the blocks with the most energy above the lowest frequencies.
 
-    A blurred image has no sharp block, a sharp image has blurred ones: the sky, what is out of focus.
+    A blurred image has no sharp block, but a sharp image has blurred blocks: the sky, things out of focus.
     """
     energy = powers[:, max(1, powers.shape[1] // 8) :].sum(1)
     return powers[energy >= energy.quantile(SHARPEST)].mean(0)
 
 
 def quiet_floor(powers: Float[Tensor, "blocks K"]) -> float:
-    """Return the power at high frequencies that nine blocks in ten exceed: noise, and texture that is everywhere."""
+    """Return the power at high frequencies exceeded by nine blocks in ten: noise, and texture found everywhere."""
     K = powers.shape[1]
     return float(powers[:, K * 5 // 8 :].mean(1).quantile(0.1))
 
@@ -66,7 +66,7 @@ def natural_levels(height: int, width: int) -> Float[Tensor, "H W"]:
 
 
 def blurred_natural_levels(width: float) -> Float[Tensor, "512 512"]:
-    """Return one period of that field, blurred by a Gaussian of a standard deviation of `width` pixels."""
+    """Return one period of the natural field, blurred by a Gaussian with a standard deviation of `width` pixels."""
     down, across = torch.fft.fftfreq(PERIOD)[:, None], torch.fft.rfftfreq(PERIOD)
     passed = torch.exp(-2 * (math.pi * width) ** 2 * (down.square() + across.square()))
     blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(_field()) * passed, s=(PERIOD, PERIOD))
@@ -74,7 +74,7 @@ def blurred_natural_levels(width: float) -> Float[Tensor, "512 512"]:
 
 
 def pooled(plane: Float[Tensor, "H W"], factor: int) -> Float[Tensor, "h w"]:
-    """Return the means of factor x factor blocks; what is left over at the ends is cut off."""
+    """Return the means of factor x factor blocks; a rest at the ends is cut off."""
     return functional.avg_pool2d(plane[None, None], factor)[0, 0]
 
 
@@ -111,7 +111,7 @@ def _powers(blocks: Float[Tensor, "n side side"]) -> Float[Tensor, "n K"]:
 
 @lru_cache(maxsize=len(SIDES))
 def _rings(side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the window, and of each frequency its ring (K + 1: the corners) and how often it is in the plane."""
+    """Return the window, and for each frequency its ring (K + 1: the corners) and its number in the whole plane."""
     line = torch.hann_window(side, periodic=True)
     across = torch.fft.rfftfreq(side) * side
     distance = torch.hypot(torch.fft.fftfreq(side)[:, None] * side, across).round().long()

@@ -1,4 +1,4 @@
-"""By how much an image was enlarged, from the trace that interpolation leaves: it repeats with the scale's period."""
+"""The scale of an enlarged image, from the trace of interpolation, which repeats with the scale as its period."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from deqir.shapes import Float
 from .results import clipped, in_levels
 
 FEWEST: Final = 96
-"""Pixels along an axis that a period can be told from."""
+"""Fewest pixels along an axis to find a period."""
 LOWEST, PROMINENT = 0.105, 9.0
 BLOCKS_OF_JPEG: Final = 1 / 8
 LARGEST_SCALE: Final = 6.5
 FUNDAMENTAL: Final = 0.7
-"""A lower peak counts as the fundamental of the highest one from this share of it on."""
+"""Least height of a peak, as a share of the highest peak, to count as the fundamental of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscalingEstimate:
-    """The scale that an image was enlarged by along both axes.
+    """The scale by which an image was enlarged along both axes.
 
     Attributes:
         scale: 2 to 6.5.
-        prominence: Height of the trace's peak over the spectrum around it; what is below 9 is not reported.
+        prominence: Height of the trace's peak over the spectrum around it; below 9 no scale is reported.
     """
 
     scale: float
@@ -36,16 +36,16 @@ class UpscalingEstimate:
 
 
 def estimate_upscaling(image: Float[Tensor, "C H W"]) -> UpscalingEstimate | None:
-    """Return the scale by which an image in [-1, 1] was enlarged; None if no trace of it is seen on both axes.
+    """Return the scale by which an image in [-1, 1] was enlarged; None without a trace along both axes.
 
-    Interpolated pixels differ the less from their neighbours the nearer they are to the middle between samples, so
-    that the mean absolute difference of a column, first or second, repeats with period `scale` (Gallagher, 2005,
-    https://doi.org/10.1109/CRV.2005.33). Scales below 2 have the trace of others above 2 and are not told from
-    them; enlarging by a network, noise and shrinking afterwards wipe it out. The blocks of a JPEG repeat with period
-    8: an image that shows them has None here, and one that was shrunk since may seem enlarged.
+    Interpolated pixels differ less from their neighbours near the middle between samples, so the mean absolute
+    difference of a column, first or second, repeats with period `scale` (Gallagher, 2005,
+    https://doi.org/10.1109/CRV.2005.33). A scale below 2 leaves the same trace as some scale above 2 and is taken for
+    it. Enlarging by a network, noise and later shrinking wipe the trace out. The blocks of a JPEG repeat with period 8:
+    the result is None for an image with visible blocks, and a JPEG shrunk since may seem enlarged.
 
     Raises:
-        ValueError: It is not an image, or holds nan or inf.
+        ValueError: The input is not an image, or holds nan or inf.
     """
     levels = in_levels(image)
     plane, usable = levels.mean(0), ~clipped(levels).any(0)
@@ -60,18 +60,19 @@ def estimate_upscaling(image: Float[Tensor, "C H W"]) -> UpscalingEstimate | Non
 
 
 def _along(plane: Float[Tensor, "H W"], usable: Tensor) -> tuple[float, float] | None:
-    """Return period and prominence of the trace along the last axis."""
+    """Return the period and the prominence of the trace along the last axis."""
     if plane.shape[1] < FEWEST:
         return None
     first = (plane[:, 2:] - plane[:, 1:-1]).abs()
     second = (plane[:, 2:] - 2 * plane[:, 1:-1] + plane[:, :-2]).abs()
     inside = (usable[:, 2:] & usable[:, 1:-1] & usable[:, :-2]).float()
-    found = [_peak(((each * inside).sum(0) / inside.sum(0).clamp(min=1) + 0.01).log()) for each in (first, second)]
+    steps, count = (first, second), inside.sum(0).clamp(min=1)
+    found = [_peak(((step * inside).sum(0) / count + 0.01).log()) for step in steps]
     return max((peak for peak in found if peak is not None), key=lambda peak: peak[1], default=None)
 
 
 def _peak(profile: Float[Tensor, " W"]) -> tuple[float, float] | None:
-    """Return period and prominence of what repeats in a profile."""
+    """Return the period and the prominence of the strongest repetition in a profile."""
     smooth = functional.avg_pool1d(
         functional.pad(profile[None, None], (8, 8), mode="reflect"), 17, stride=1, count_include_pad=False
     )[0, 0]

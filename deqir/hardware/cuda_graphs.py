@@ -1,4 +1,4 @@
-"""Network calls as CUDA graphs: on a GPU a small network, or a deep one, waits for the launches of its kernels."""
+"""Network calls as CUDA graphs: on a GPU, small and deep networks wait for the launches of their kernels."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEPT: Final = 24
-"""Records that are kept, those that were used last."""
+"""Most records kept; the least recently used record is dropped first."""
 COUNTED: Final = 1024
-"""Kinds of calls that are counted, those that were made last."""
+"""Most kinds of calls counted; the least recently called kind is dropped first."""
 
 
 class _Kind(NamedTuple):
-    """What a record is good for."""
+    """The kind of calls replayed from a record."""
 
     rows: int
     shape: tuple[int, ...]
@@ -45,9 +45,9 @@ class _Kind(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """The stream on which all calls are recorded, and the memory that they share.
+    """The stream on which all calls are recorded, and the memory shared by them.
 
-    It can be shared, as one is replayed after the other, and its answer copied at once.
+    Sharing is safe: records are replayed one after the other, and each result is copied at once.
     """
 
     stream: torch.cuda.Stream
@@ -60,7 +60,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Record:
-    """A recorded call and the tensors that it reads and writes."""
+    """A recorded call with its input and output tensors."""
 
     graph: torch.cuda.CUDAGraph
     x_t: Tensor
@@ -75,15 +75,15 @@ class _Record:
 
 
 class GraphedDenoiser:
-    """A `Denoiser` on CUDA whose calls are recorded, each kind after `FEW_CALLS` of them, and from then on replayed.
+    """A `Denoiser` on CUDA which records calls, each kind after `FEW_CALLS` of them, and then replays them.
 
-    Answers are those of the network, to rounding: a call is filled up to `rows_of` rows. Calls that are large, that are
-    on another device, or of which gradients may be asked, are the network's own. So are all calls of a network that
-    cannot be recorded, as it waits for the device.
+    Results equal the network's up to rounding: a call is filled up to `rows_of` rows. Large calls, calls on another
+    device and calls which may need gradients go to the network itself. So do all calls of a network which cannot be
+    recorded because it waits for the device.
 
     Args:
-        denoiser: What it asks of the device depends on the shapes of its arguments alone, not on what is in them. A
-            record reads its weights where they were: they may be overwritten, but not moved to another place.
+        denoiser: Its work on the device must depend on the shapes of its arguments alone, not on their values. A
+            record reads the weights at their place in memory: they may be overwritten, but not moved.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -94,7 +94,7 @@ class GraphedDenoiser:
         self._recordable, self._one_at_a_time = True, threading.Lock()
 
     def __reduce__(self) -> tuple[type[GraphedDenoiser], tuple[Denoiser]]:
-        """Copies and what is sent to other processes begin without records, which are of one process's memory."""
+        """Copies, also in other processes, begin without records: a record is bound to the memory of its process."""
         return GraphedDenoiser, (self.denoiser,)
 
     def __call__(self, x_t: Float[Tensor, "N C H W"], alpha_bar: Float[Tensor, " N"], /) -> Float[Tensor, "N C H W"]:
@@ -111,7 +111,7 @@ class GraphedDenoiser:
         return self.denoiser(x_t, alpha_bar)
 
     def _counted(self, kind: _Kind) -> int:
-        """Return the calls of a kind with this one, since it was recorded if it was."""
+        """Return the number of calls of a kind, this call included, since its last record if there was one."""
         calls = self._calls.pop(kind, 0) + 1
         self._calls[kind] = calls
         if len(self._calls) > COUNTED:
@@ -119,7 +119,7 @@ class GraphedDenoiser:
         return calls
 
     def _try_to_record(self, kind: _Kind, x_t: Tensor, alpha_bar: Tensor) -> _Record | None:
-        """Record a kind of call; None where there is no memory for it, or where the network cannot be recorded."""
+        """Record a kind of call; None if there is no memory for it, or if the network cannot be recorded."""
         del self._calls[kind]
         if len(self._records) >= KEPT:
             self._records.popitem(last=False)
@@ -131,19 +131,19 @@ class GraphedDenoiser:
                 self._records.clear()
             else:
                 self._recordable = False
-                log.info("network calls are not recorded as CUDA graphs, which the network does not allow: %s", error)
+                log.info("network calls are not recorded as CUDA graphs, as the network does not allow it: %s", error)
             return None
         return self._records[kind]
 
 
 def recordable(x_t: Tensor) -> bool:
-    """Return whether a call with these states is one to record."""
+    """Return True if a call with these states may be recorded."""
     pixels = rows_of(len(x_t)) * x_t.shape[-2] * x_t.shape[-1]
     return x_t.is_cuda and pixels <= MOST_PIXELS and not torch.is_grad_enabled()
 
 
 def rows_of(rows: int) -> int:
-    """Return the rows of the record for a call of so many, at most a quarter more: 1 to 8, 10, 12, 14, 16, 20, ..."""
+    """Return the rows of the record for a call of `rows`, at most a quarter more: 1 to 8, 10, 12, 14, 16, 20, ..."""
     step = 1 << max(0, rows.bit_length() - 3)
     return -(-rows // step) * step
 
@@ -153,11 +153,11 @@ def _recorded(denoiser: Denoiser, kind: _Kind, x_t: Tensor, alpha_bar: Tensor, p
     with torch.inference_mode(False), torch.no_grad(), torch.cuda.device(kind.device), half:
         states = x_t.new_zeros(kind.rows, *kind.shape).copy_(x_t[:1])
         levels = alpha_bar.new_zeros(kind.rows).copy_(alpha_bar[:1])
-        here, graph = torch.cuda.current_stream(kind.device), torch.cuda.CUDAGraph()
-        place.stream.wait_stream(here)
+        current, graph = torch.cuda.current_stream(kind.device), torch.cuda.CUDAGraph()
+        place.stream.wait_stream(current)
         with torch.cuda.stream(place.stream):  # libraries set themselves up, which cannot be recorded
             denoiser(states, levels)
-        here.wait_stream(place.stream)
+        current.wait_stream(place.stream)
         with torch.cuda.graph(graph, pool=place.memory, stream=place.stream, capture_error_mode="thread_local"):
             eps = denoiser(states, levels)
     return _Record(graph=graph, x_t=states, alpha_bar=levels, eps=eps)

@@ -1,4 +1,4 @@
-"""Where networks run, and how tensors get there."""
+"""Devices of networks, and the way of tensors to them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch
 from torch import Tensor
 
 STAGED: Final = 2**26
-"""Most bytes of a tensor that is sent through pinned memory, which is taken from all programs, and kept."""
+"""Most bytes of a tensor sent through pinned memory, which is taken from all programs and not given back."""
 
 
 def device_of(name: str | torch.device) -> torch.device:
-    """Return a device by its name; "auto" is CUDA where there is one, else the CPU."""
+    """Return a device by its name; "auto" is CUDA if there is a GPU, else the CPU."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def autocast_dtype(kind: str) -> torch.dtype | None:
-    """Return the precision that autocast asks for on devices of a kind; None where it asks for none."""
+    """Return autocast's precision on devices of a kind; None if autocast is off."""
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor on a device, as it is where it is there already.
+    """Return a tensor on a device, unchanged if it is there already.
 
-    From the CPU to an accelerator it goes through pinned memory: other copies wait until the device has done all that
-    it was given before, which between two network calls leaves it idle.
+    From the CPU to an accelerator it goes through pinned memory: other copies wait until the device has finished all
+    earlier work, and the device is then idle between two network calls.
     """
     x = x.to(dtype=dtype)
     if device.type == "cpu" or x.device.type != "cpu" or x.nbytes > STAGED:

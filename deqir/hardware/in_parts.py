@@ -1,4 +1,4 @@
-"""Images through a network part by part, where a whole one would not fit in memory."""
+"""Network calls on parts of an image, for images too large for the memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from deqir.shapes import Float
 def in_parts(
     network: Callable[[Tensor], Tensor], y: Float[Tensor, "B C h w"], *, scale: int, side: int, margin: int
 ) -> Float[Tensor, "B D H W"]:
-    """Return what a network makes of images, which it sees in squares.
+    """Return the output of a network for images, computed square by square.
 
     Args:
         network: Makes images `scale` times as high and wide.
         y: The images.
-        scale: Of the network.
-        side: Of the squares, in pixels of y.
-        margin: What it sees of y beyond a square on each side; the result is that of whole images where the network
-            looks no further.
+        scale: Enlargement by the network.
+        side: Side of the squares, in pixels of y.
+        margin: Pixels of y given to the network beyond each side of a square; if the network looks no further, the
+            result equals the output for whole images.
 
     Returns:
-        The enlarged images, where y is: a device need not hold them beside its work.
+        The enlarged images, on y's device: the network's device need not hold them beside its work.
     """
     batch, _, height, width = y.shape
     image: Tensor | None = None

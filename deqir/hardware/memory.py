@@ -7,15 +7,15 @@ from typing import Final
 import torch
 
 FEW_CALLS: Final = 8
-"""Calls after which one of the same kind is recorded, see `deqir.hardware.cuda_graphs`."""
+"""Calls of a kind before a call of this kind is recorded, see `deqir.hardware.cuda_graphs`."""
 
 
 MOST_PIXELS: Final = 2**18
-"""Of a call that is recorded, all its images together; larger ones keep a GPU busy, and a record keeps its memory."""
+"""Most pixels in all images of a recorded call; larger calls keep a GPU busy anyway, and a record keeps its memory."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out: Python's, the GPU's, or those for which torch has no class."""
+    """Return True if memory ran out: Python's, the GPU's, or in an error without a class of its own in torch."""
     known = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "unable to find an engine to")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(name in str(error) for name in known)
 

@@ -20,17 +20,17 @@ T = TypeVar("T")
 Taps = tuple[float, ...]
 
 NOISE_DAMPING: Final = 4.0
-"""Damping of a start for each unit of sigma_y: where a blur leaves less than that of a detail, noise hides it."""
+"""Damping of a start per unit of sigma_y: noise hides details of which a blur leaves a smaller share."""
 _DECOMPOSING: Final = threading.Lock()
 
 
 def both(value: T | tuple[T, T]) -> tuple[T, T]:
-    """Return what holds for columns and for rows: the value for both, or each its own."""
+    """Return the values for columns and for rows: the same value twice, or the given pair."""
     return value if isinstance(value, tuple) else (value, value)
 
 
 def check_sides(operator: str, scale: int | tuple[int, int], shape: torch.Size) -> None:
-    """Raise ValueError for an image whose sides are no multiples of the scale."""
+    """Raise ValueError if the sides of an image are no multiples of the scale."""
     down, across = both(scale)
     if shape[-2] % down or shape[-1] % across:
         sides = f"{down}" if down == across else f"{down} (height) and {across} (width)"
@@ -41,13 +41,13 @@ def check_sides(operator: str, scale: int | tuple[int, int], shape: torch.Size) 
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise ValueError for a share of the largest singular value that keeps all of them, or none."""
+    """Raise ValueError for a share of the largest singular value outside of 0..1."""
     if not 0 < threshold < 1:
         raise ValueError(f"the threshold is a share of the largest singular value between 0 and 1, got {threshold}")
 
 
 def check_damping(damping: float) -> None:
-    """Raise ValueError for a damping that damps nothing."""
+    """Raise ValueError for a damping of 0 or below, or not finite."""
     if not 0 < damping < math.inf:
         raise ValueError(f"the damping is a singular value above 0, got {damping}")
 
@@ -58,8 +58,8 @@ class Separable:
 
     Attributes:
         taps: The kernel of columns, then of rows.
-        strides: Which values of each are kept.
-        threshold: The share of the largest singular value up to which they are cut.
+        strides: Distance of the values kept along columns and rows, in pixels.
+        threshold: Singular values up to this share of the largest are cut.
     """
 
     taps: tuple[Taps, Taps]
@@ -68,19 +68,19 @@ class Separable:
 
     @classmethod
     def of(cls, pair: tuple[Tensor, Tensor], strides: tuple[int, int], threshold: float) -> Separable:
-        """Return that of two kernels of any dtype, after checking them."""
+        """Return the algebra of two kernels of any dtype after checking them."""
         check_threshold(threshold)
         for kernel in pair:
             if kernel.ndim != 1:
                 raise ValueError(
                     f"a separable kernel has one dimension, got shape {tuple(kernel.shape)}; "
-                    "Deblurring takes kernels of two"
+                    "Deblurring takes kernels of two dimensions"
                 )
         first, second = (tuple(kernels.from_array(kernel.detach().cpu()).tolist()) for kernel in pair)
         return cls((first, second), strides, threshold)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return (C, H, W) of the image behind a y of this shape."""
+        """Return the shape (C, H, W) of the image for a y of this shape."""
         channels, height, width = y_shape[-3:]
         return channels, height * self.strides[0], width * self.strides[1]
 
@@ -95,17 +95,17 @@ class Separable:
         return down.mT @ y @ across
 
     def pinv(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
-        """Return A^+ y, of A without the singular values that are cut."""
+        """Return A^+ y without the cut singular values."""
         return self.back(y, lambda s: torch.where(self._kept(s), 1 / s, 0.0))
 
     def back(self, y: Float[Tensor, "B C h w"], gain: Gain) -> Float[Tensor, "B C H W"]:
-        """Return V gain(s) U^T y over all singular values, those that are cut included."""
+        """Return V gain(s) U^T y over all singular values, the cut ones included."""
         down, across = self._factors(y, self.image_shape(tuple(y.shape))[1:])
         coefficients = down.U.mT @ y @ across.U
         return down.V @ (gain(_products(down, across)) * coefficients) @ across.V.mT
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain) -> Float[Tensor, "B C H W"]:
-        """Return V gain(s) V^T v, with 0 for the singular values that are cut."""
+        """Return V gain(s) V^T v, with s = 0 for the cut singular values."""
         down, across = self._factors(v, v.shape[-2:])
         s = _products(down, across)
         unseen = gain(v.new_zeros(1, 1, 1, 1))
@@ -144,12 +144,12 @@ def _products(down: _Factors, across: _Factors) -> Float[Tensor, "1 1 h w"]:
 
 @lru_cache(maxsize=8)
 def _matrix(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         return axis_matrix(taps, stride, length).to(device, dtype)
 
 
 def _placed(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
-    with _DECOMPOSING:  # so that no two threads work at the same axis
+    with _DECOMPOSING:  # two threads must not decompose the same axis
         return _kept_factors(taps, stride, length, dtype, device)
 
 
@@ -160,7 +160,7 @@ def _kept_factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, devi
 
 
 def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
-    """Return the factors of an axis of `length` pixels, in float64; those of cosines without a decomposition."""
+    """Return the factors of an axis of `length` pixels in float64; symmetric kernels need no decomposition."""
     with torch.inference_mode(False):
         if taps == taps[::-1] and (len(taps) - stride) % 2 == 0 and length % stride == 0:
             return _of_cosines(taps, stride, length)
@@ -169,11 +169,11 @@ def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
 
 
 def _of_cosines(taps: Taps, stride: int, length: int) -> _Factors:
-    """Return the factors for a kernel that looks the same from both sides of the middle of its block.
+    """Return the factors for a kernel symmetric about the middle of its block.
 
-    Between mirrors it multiplies each cosine by a number. Every stride-th value of a cosine is one of the `length` /
-    `stride` cosines of the coarse axis (or 0), up to its sign, and of each of those the cosines that become it, in
-    their mix, are the right singular vector: no two share any.
+    With mirrored borders it multiplies each cosine by a number. Every stride-th value of a cosine is, up to its sign,
+    one of the `length` / `stride` cosines of the coarse axis, or 0. The right singular vector of a coarse cosine is the
+    weighted sum of the fine cosines which become it; no two vectors share a fine cosine.
     """
     coarse, j = length // stride, torch.arange(length)
     offset = torch.arange(len(taps)) - (len(taps) - 1) / 2
@@ -190,19 +190,19 @@ def _of_cosines(taps: Taps, stride: int, length: int) -> _Factors:
 
 
 def _cosines(length: int) -> Float[Tensor, "length length"]:
-    """Return the orthonormal cosines of an axis between mirrors, one a column."""
+    """Return the orthonormal cosines of an axis with mirrored borders as columns."""
     place = torch.arange(length)
-    all_there_are = math.sqrt(2 / length) * torch.cos(math.pi / (2 * length) * torch.arange(4 * length).double())
-    V = all_there_are[(2 * place[:, None] + 1) * place % (4 * length)]
+    values = math.sqrt(2 / length) * torch.cos(math.pi / (2 * length) * torch.arange(4 * length).double())
+    V = values[(2 * place[:, None] + 1) * place % (4 * length)]
     V[:, 0] = math.sqrt(1 / length)
     return V
 
 
 def axis_matrix(taps: Taps, stride: int, length: int) -> Float[Tensor, "h H"]:
-    """Return the matrix in float64 that lays a kernel over an axis with mirrors at both ends and keeps each stride-th.
+    """Return the float64 matrix of filtering an axis with mirrored ends and keeping each stride-th value.
 
     The kernel is the picture of a point, so its last tap weighs the first pixel of a window. A window is centred on
-    its block of `stride` pixels; where the two lengths differ by an odd number it is half a pixel late.
+    its block of `stride` pixels; if the two lengths differ by an odd number, the window is half a pixel late.
     """
     first = torch.arange(0, length, stride) - (len(taps) - stride) // 2
     place = (first[:, None] + torch.arange(len(taps))) % (2 * length)

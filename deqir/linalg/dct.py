@@ -15,7 +15,7 @@ BLOCK, STRIDE = 8, 2
 
 
 def cosines() -> Float[Tensor, "8 8"]:
-    """Return the orthonormal cosine transform of 8 numbers in float64, one frequency a row."""
+    """Return the orthonormal cosine transform of 8 numbers in float64, with a row per frequency."""
     n = torch.arange(BLOCK, dtype=torch.float64)
     basis = math.sqrt(2 / BLOCK) * torch.cos(math.pi * (n[None] + 0.5) * n[:, None] / BLOCK)
     basis[0] /= math.sqrt(2)
@@ -24,7 +24,7 @@ def cosines() -> Float[Tensor, "8 8"]:
 
 @lru_cache(maxsize=8)
 def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"]:
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         basis = cosines()
         atoms = torch.einsum("ai,bj->abij", basis, basis).reshape(BLOCK**2, 1, BLOCK, BLOCK)
         return atoms.to(dtype=dtype, device=device)
@@ -32,13 +32,13 @@ def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"
 
 @lru_cache(maxsize=8)
 def _blocks(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 64"]:
-    """Return the atoms as columns, weighted so that all blocks that lie over a pixel add up to it."""
+    """Return the atoms as columns, weighted for all blocks over a pixel to add up to it."""
     with torch.inference_mode(False):
         return _atoms(dtype, device).flatten(1).mT * (STRIDE / BLOCK) ** 2
 
 
 def _grid(side: int) -> int:
-    """Side of the periodic domain: even, and wide enough for one block and its overlap."""
+    """Return the side of the periodic domain: even, and wide enough for one block and its overlap."""
     return max(BLOCK, side + side % STRIDE)
 
 

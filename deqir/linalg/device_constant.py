@@ -1,4 +1,4 @@
-"""What operators and chains hold, on the device and in the precision of what they are applied to."""
+"""Constant tensors of operators and chains, on the device and in the precision of their input."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from deqir.hardware.devices import sent
 
 
 class Constant:
-    """A tensor with its last copy for another device or precision: an operator is applied hundreds of times in one.
+    """A tensor and its last copy for another device or precision, as hundreds of calls in a row need the same copy.
 
-    Pickled without the copy. Threads may share it; what they write over each other is only a copy.
+    Pickled without the copy. Threads may share it: they can only overwrite each other's copy.
 
     Args:
-        tensor: As it was given; never copied where it fits.
+        tensor: Used as it is wherever its device and precision fit.
     """
 
     __slots__ = ("_last", "_tensor")
@@ -30,7 +30,7 @@ class Constant:
         """Return the tensor on a device and in a precision."""
         last = self._last
         if last.device != device or last.dtype != dtype:
-            with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+            with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
                 self._last = last = sent(self._tensor, device, dtype)
         return last
 

@@ -1,4 +1,4 @@
-"""Blur and downsampling kernels: what a point of light becomes. All are float64 and sum to 1.
+"""Blur and downsampling kernels: the picture of a point of light. All are float64 and sum to 1.
 
 A 1-D kernel belongs to one axis of a separable operator, a 2-D kernel to `Deblurring`. The middle of a kernel of n
 pixels is pixel n // 2.
@@ -17,7 +17,7 @@ from torch import Tensor
 from deqir.shapes import Float
 
 FINENESS = 16
-"""Samples a pixel and axis by which the share of a pixel that a shape covers is found."""
+"""Samples per pixel and axis to find the share of a pixel covered by a shape."""
 
 
 def gaussian(width: float) -> Float[Tensor, " n"]:
@@ -35,10 +35,10 @@ def uniform(length: int) -> Float[Tensor, " n"]:
 
 
 def bicubic(scale: int) -> Float[Tensor, " n"]:
-    """Return the antialiased cubic kernel (a = -0.5) that downsampling by `scale` weighs pixels with.
+    """Return the antialiased cubic kernel (a = -0.5) for downsampling by `scale`.
 
-    It has 4 * scale taps, as DDRM and DDNM define it, centred on the block of pixels that becomes one. An odd scale
-    has a pixel in the middle of its block and therefore 4 * scale - 1 taps; the two beyond would be 0.
+    It has 4 * scale taps, as DDRM and DDNM define it, centred on the block of pixels averaged into one pixel. An odd
+    scale has a pixel in the middle of its block and therefore 4 * scale - 1 taps; the outermost two would be 0.
 
     References:
         Keys (1981), Cubic convolution interpolation, https://doi.org/10.1109/TASSP.1981.1163711
@@ -68,7 +68,7 @@ def gaussian_2d(along: float, across: float, angle: float = 0.0) -> Float[Tensor
 
 
 def motion(length: float, angle: float = 0.0) -> Float[Tensor, "n m"]:
-    """Return the blur of a camera that moved evenly by `length` pixels: a line of that length, one pixel thick.
+    """Return the blur of a camera moved evenly by `length` pixels: a line of this length, one pixel thick.
 
     Args:
         length: In pixels; 1 is no blur along a row or column.
@@ -88,10 +88,10 @@ def from_array(values: ArrayLike) -> Tensor:
     """Return a kernel with these weights, divided by their sum.
 
     Args:
-        values: Numbers in one dimension (an axis) or two, or a picture of the kernel: its channels are averaged.
+        values: Numbers in 1 dimension (an axis) or 2, or a picture of the kernel: its channels are averaged.
 
     Raises:
-        ValueError: It has another number of dimensions, or is not finite, or sums to nothing.
+        ValueError: The kernel has another number of dimensions, is not finite, or sums to 0.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 3 and array.shape[-1] in (1, 3):
@@ -106,7 +106,7 @@ def from_array(values: ArrayLike) -> Tensor:
 
 
 def _coverage(reach: float, angle: float, inside: Callable[[Tensor, Tensor], Tensor]) -> Float[Tensor, "n m"]:
-    """Return the share of each pixel that a shape covers, normalised; `reach` is its largest radius in pixels."""
+    """Return the share of each pixel covered by a shape, normalised; `reach` is its largest radius in pixels."""
     radius = math.ceil(reach + 0.5) - 1
     fine = (2 * radius + 1) * FINENESS
     x = (torch.arange(fine, dtype=torch.float64) + 0.5) / FINENESS - radius - 0.5

@@ -14,18 +14,18 @@ from deqir.shapes import Bool, Float, Int
 Linear = Callable[[Tensor], Tensor]
 
 TOGETHER: Final = 8
-"""Iterations that an accelerator is given at once: whether all have converged is known after waiting for it only."""
+"""Iterations queued on an accelerator at once: a test for convergence has to wait for the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeastSquares:
-    """The end of a solve, one entry per image.
+    """The result of a solve, with one entry per image.
 
     Attributes:
-        x: The shortest of the images that come closest to y, as far as they were reached; nan where y is not finite.
+        x: The last iterate towards the shortest of the images closest to y; nan where y is not finite.
         residual: ||A^T (y - A x)|| / ||A^T y||, 0 where A^T y is 0.
-        iterations: That each image took part in.
-        converged: Whether the residual came down to the tolerance.
+        iterations: Number of iterations of each image.
+        converged: True if the residual is within the tolerance.
     """
 
     x: Float[Tensor, "B C H W"]
@@ -37,16 +37,16 @@ class LeastSquares:
 def least_squares(
     A: Linear, transpose: Linear, y: Float[Tensor, "B c h w"], *, tolerance: float, max_iterations: int
 ) -> LeastSquares:
-    """Return A^+ y by conjugate gradients on A^T A x = A^T y from x = 0 (CGLS), which needs y in no particular range.
+    """Return A^+ y by conjugate gradients on A^T A x = A^T y from x = 0 (CGLS); y need not be in the range of A.
 
-    Few iterations find what large singular values carry, so that to stop early is to regularise. An image that has
-    converged stands still while the others go on.
+    The first iterations find the components with large singular values, so an early stop regularises. A converged
+    image stays unchanged while the others go on.
 
     Args:
         A: A linear map of images, the first dimension a batch.
         transpose: Its transpose.
-        y: What A should give.
-        tolerance: Of the residual.
+        y: The measurements to be met by A x.
+        tolerance: Largest residual of a converged image.
         max_iterations: Most iterations of any image.
     """
     tiny = torch.finfo(y.dtype).tiny

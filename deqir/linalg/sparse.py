@@ -1,4 +1,4 @@
-"""An image from few random measurements: the one that is sparse in an overlapping cosine transform."""
+"""An image from few random measurements: sparse in an overlapping cosine transform."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LAST: Final = 0.05
 
 
 def sparse_start(A: LinearOperator, y: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Return an image that agrees with y and has few cosine coefficients.
+    """Return an image in agreement with y and with few cosine coefficients.
 
-    From A^+ y on, each sweep sets coefficients below a threshold to 0 and puts the image right by the data. The
-    threshold falls geometrically: what stands out of the noise that undersampling makes is found first.
+    From A^+ y on, each sweep sets coefficients below a threshold to 0 and corrects the image by the data. The
+    threshold falls geometrically, so coefficients above the noise of undersampling are found first.
     """
     x = A.pinv(y)
     for sweep in range(SWEEPS):

@@ -1,4 +1,4 @@
-"""Functions of the singular values of an operator that has but one besides 0."""
+"""Functions of the singular values of operators with a single singular value besides 0."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from deqir.shapes import Float
 
 
 def two_valued(A: LinearOperator, v: Float[Tensor, "B C H W"], gain: Gain, s: float) -> Float[Tensor, "B C H W"]:
-    """Return V gain(s) V^T v of an operator all of whose nonzero singular values are `s`: gain on A^+A, gain(0) off it.
+    """Return V gain(s) V^T v if all nonzero singular values are `s`: gain(s) in the range of A^+ A, gain(0) outside.
 
     Args:
         A: The operator.
         v: Images.
-        gain: Of the singular values 0 and s; may have a value for each image, shape (B, 1, 1, 1).
+        gain: Function of the singular values 0 and s; may return a value for each image, shape (B, 1, 1, 1).
         s: The singular value.
     """
     unseen, seen = gain(v.new_zeros(1, 1, 1, 1)), gain(v.new_full((1, 1, 1, 1), s))

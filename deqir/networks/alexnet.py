@@ -1,4 +1,4 @@
-"""The layers of AlexNet that see where things are: features that tell what an image shows."""
+"""The convolutional layers of AlexNet: features of the content of an image, place by place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTHS: Final = (64, 192, 384, 256, 256)
 
 
 def trunk() -> nn.ModuleList:
-    """Return AlexNet's convolutions, without weights that know anything."""
+    """Return AlexNet's convolutions with random weights."""
     return nn.ModuleList(
         [
             nn.Conv2d(3, 64, 11, stride=4, padding=2),
@@ -30,7 +30,7 @@ def trunk() -> nn.ModuleList:
 
 
 def features(convolutions: nn.ModuleList, x: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-    """Return what each layer makes of images in [-1, 1], at least 31 pixels a side; see `WIDTHS`."""
+    """Return the output of each layer for images in [-1, 1], at least 31 pixels a side; see `WIDTHS`."""
     x = standardised(x)
     found = list[Tensor]()
     for layer, convolution in enumerate(convolutions):
@@ -43,15 +43,15 @@ def features(convolutions: nn.ModuleList, x: Float[Tensor, "B 3 H W"]) -> list[F
 
 
 def standardised(x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Return images in [-1, 1] as networks for ImageNet were trained to see them."""
+    """Return images in [-1, 1] with mean and spread as in the training of networks for ImageNet."""
     shift, scale = _usual(x.dtype, x.device)
     return (x - shift) / scale
 
 
 @lru_cache(maxsize=8)
 def _usual(dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-    """Return the mean and the spread of each channel that the networks were trained with, images in [-1, 1]."""
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    """Return the mean and the spread of each channel in the training images, images in [-1, 1]."""
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         shift = torch.tensor([-0.030, -0.088, -0.188], dtype=dtype, device=device)
         scale = torch.tensor([0.458, 0.448, 0.450], dtype=dtype, device=device)
         return shift[:, None, None], scale[:, None, None]

@@ -1,4 +1,4 @@
-"""A prior for grey images on images of several channels."""
+"""A prior for grey images, applied to images of several channels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from deqir.shapes import Float
 
 
 class Channelwise:
-    """A `Denoiser` of one channel that is shown each channel of an image by itself.
+    """A `Denoiser` of one channel, applied to each channel of an image by itself.
 
-    What the channels have in common is lost on it: for colour images a prior for colour is better.
+    It makes no use of the likeness of channels: for colour images a prior for colour is better.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:

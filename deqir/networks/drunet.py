@@ -29,12 +29,12 @@ class ResidualBlock(nn.Module):
 class DRUNet(nn.Module):
     """The denoiser of Zhang et al. (2021), https://arxiv.org/abs/2008.13751, section III.
 
-    A UNet of residual blocks whose scales are joined by sums; it is given the noise level as one more plane.
+    A UNet of residual blocks, its scales joined by sums; the noise level is an additional input plane.
     Images in [0, 1]; sides must be divisible by `multiple`.
 
     Args:
-        channels: Of the image.
-        width: Channels of the finest scale; each coarser one has twice as many.
+        channels: Channels of the image.
+        width: Channels of the finest scale; each coarser scale has twice as many.
         blocks: Residual blocks of each scale, on the way down and on the way up.
     """
 

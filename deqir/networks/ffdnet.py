@@ -1,4 +1,4 @@
-"""Plain denoisers as priors: a network that takes an image and its noise level."""
+"""FFDNet, and plain denoisers of an image with a known noise level as priors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deqir.shapes import Float
 class FFDNet(nn.Module):
     """The denoiser of Zhang et al. (2018), https://arxiv.org/abs/1710.04026.
 
-    `depth` 3 x 3 convolutions of `width` channels on the image unshuffled by 2, with a plane that holds the
+    `depth` 3 x 3 convolutions of `width` channels on the image unshuffled by 2 and a plane filled with the
     noise level. Images in [0, 1]; sides must be divisible by `multiple`.
     """
 
@@ -44,12 +44,12 @@ class FFDNet(nn.Module):
 class DenoiserPrior:
     """Any denoiser D(image, noise) of white Gaussian noise on [0, 1] images, as a `Denoiser`.
 
-    x0_hat = D(x_t / sqrt(alpha_bar), sigma), from which eps follows. Noise beyond `max_noise` is told to the
-    network as `max_noise`.
+    x0_hat = D(x_t / sqrt(alpha_bar), sigma), and eps follows from x0_hat. The network gets the noise level cut at
+    `max_noise`.
 
     Args:
-        network: Called with images in [0, 1] and one standard deviation per image.
-        max_noise: Strongest noise the network was trained for.
+        network: Called with images in [0, 1] and a standard deviation for each image.
+        max_noise: Strongest noise in the network's training.
     """
 
     def __init__(self, network: nn.Module, *, max_noise: float) -> None:

@@ -1,4 +1,4 @@
-"""Plain stacks of convolutions, of which the networks that make starts consist."""
+"""Plain stacks of convolutions, the parts of the starter networks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def stack(channels: Sequence[int]) -> nn.ModuleList:
 
 
 def through(layers: nn.ModuleList, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
-    """Return what a stack makes of planes, with ReLU between its layers."""
+    """Return the output of a stack, with ReLU between its layers."""
     for layer in layers[:-1]:
         assert isinstance(layer, nn.Conv2d)
         h = rectified(layer, h)
-    made: Tensor = layers[-1](h)
-    return made
+    output: Tensor = layers[-1](h)
+    return output

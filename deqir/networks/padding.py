@@ -1,4 +1,4 @@
-"""Images made larger at the bottom and at the right, for networks that take some sizes only."""
+"""Padding of images at the bottom and at the right, for networks limited to some sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deqir.shapes import Float
 
 
 def reflected(x: Float[Tensor, "N C H W"], down: int, right: int) -> Float[Tensor, "N C H1 W1"]:
-    """Extend by reflection, as noise keeps its statistics so; sides shorter than the pad repeat their edge."""
+    """Extend by reflection, which keeps the statistics of noise; sides shorter than the pad repeat their edge."""
     if not down and not right:
         return x
     mode = "reflect" if down < x.shape[-2] and right < x.shape[-1] else "replicate"

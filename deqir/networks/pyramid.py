@@ -13,12 +13,12 @@ from deqir.shapes import Float
 from .ffdnet import FFDNet
 
 FFDNET_NOISE: Final = 75 / 255
-"""Strongest noise that FFDNet knows, as a standard deviation of images in [0, 1]."""
+"""Strongest noise in FFDNet's training, as a standard deviation of images in [0, 1]."""
 FFDNET_WIDTH: Final = 96
 
 
 class Scale(NamedTuple):
-    """What one scale found: the denoised image, and the features that the next finer scale reads."""
+    """The output of one scale: the denoised image, and the features for the next finer scale."""
 
     image: Float[Tensor, "N C H W"]
     features: Float[Tensor, "N F H2 W2"]
@@ -55,20 +55,20 @@ class Corrector(nn.Module):
 class PyramidDenoiser(nn.Module):
     """Denoises an image with the help of its own denoised, half as large version, and so on down.
 
-    The mean of a 2 x 2 block carries half the noise, so after `levels` - 1 halvings even noise of several times
-    the image's range is one that FFDNet knows. Where a scale's noise sigma exceeds `FFDNET_NOISE`, FFDNet is
-    given estimate + w (image - estimate) with w = FFDNET_NOISE / sigma and the estimate from the coarser scale:
-    its noise is FFDNET_NOISE again. A corrector then reads what FFDNet saw, thought and said, the coarser
-    scale's estimate and features, and adds what FFDNet missed.
+    The mean of a 2 x 2 block carries half the noise, so after `levels` - 1 halvings FFDNet can remove even noise of
+    several times the image's range. Where a scale's noise sigma exceeds `FFDNET_NOISE`, FFDNet is given
+    estimate + w (image - estimate) with w = FFDNET_NOISE / sigma and the estimate from the coarser scale: its noise
+    is FFDNET_NOISE again. A corrector then reads FFDNet's input, last features and output, and the coarser scale's
+    estimate and features; it adds details missed by FFDNet.
 
-    Images in [0, 1]; sides must be divisible by `multiple`. With untrained correctors the network is FFDNet
-    wherever FFDNet knows the noise.
+    Images in [0, 1]; sides must be divisible by `multiple`. With untrained correctors the network equals FFDNet
+    for noise up to `FFDNET_NOISE`.
 
     Args:
-        channels: Of the image.
+        channels: Channels of the image.
         width, blocks: Size of the finest scale's corrector.
-        coarse_width, coarse_blocks: Size of the others.
-        levels: Scales, the full one included.
+        coarse_width, coarse_blocks: Size of the other correctors.
+        levels: Number of scales, the full size included.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class PyramidDenoiser(nn.Module):
         """Return the denoised image at full size, at half of it, and so on.
 
         Args:
-            image: Noisy, in [0, 1].
+            image: Noisy image in [0, 1].
             noise: Its standard deviation.
-            first: Scale that `image` is at already; the finer ones are left out.
+            first: Scale of `image`; finer scales are left out.
         """
         images = [image]
         for _ in range(len(self.correctors) - 1 - first):

@@ -1,4 +1,4 @@
-"""Operators of other libraries."""
+"""Adapters for the operators of other libraries."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def from_deepinv(physics: LinearPhysics, shape: tuple[int, int, int]) -> MatrixF
     """Return the noise-free operator of a deepinv physics (the extra `deepinv`), with A^+ by conjugate gradients.
 
     Args:
-        physics: A linear one, deepinv.physics.LinearPhysics, with its parameters set; noise is left out.
-        shape: Of an image, (C, H, W). Measurements that are not of shape (B, c, h, w) become (B, 1, 1, numbers).
+        physics: A deepinv.physics.LinearPhysics with its parameters set; its noise is left out.
+        shape: Shape of an image, (C, H, W). Measurements of a shape other than (B, c, h, w) become (B, 1, 1, numbers).
 
     Raises:
         ImportError: deepinv is not installed.
-        ValueError: The physics is not linear, or makes something other than one real tensor.
+        ValueError: The physics is not linear, or its measurement is not a single real tensor.
     """
     try:
         from deepinv.physics import LinearPhysics
@@ -34,11 +34,11 @@ def from_deepinv(physics: LinearPhysics, shape: tuple[int, int, int]) -> MatrixF
             f"{type(physics).__name__} is not a deepinv.physics.LinearPhysics; restoration needs a linear degradation"
         )
     like = next(chain(physics.parameters(), physics.buffers()), torch.zeros(()))
-    made = physics.A(torch.zeros(1, *shape, device=like.device))
-    if not isinstance(made, Tensor) or made.is_complex():
-        what = f"numbers of {made.dtype}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        raise ValueError(f"{type(physics).__name__} makes {what}; give one real tensor, such as torch.view_as_real's")
-    own, flat = tuple(made.shape[1:]), made.ndim != 4
+    y = physics.A(torch.zeros(1, *shape, device=like.device))
+    if not isinstance(y, Tensor) or y.is_complex():
+        kind = f"numbers of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise ValueError(f"{type(physics).__name__} makes {kind}; give one real tensor, such as torch.view_as_real's")
+    own, flat = tuple(y.shape[1:]), y.ndim != 4
 
     def forward(x: Tensor) -> Tensor:
         y: Tensor = physics.A(x)

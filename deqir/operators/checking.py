@@ -1,4 +1,4 @@
-"""Does an operator keep what it promises? For those that users write."""
+"""A test of the identities of an operator, for operators written by users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .matrix_free import natural
 
 POWER_ROUNDS: Final = 40
 CUT_ALLOWED: Final = 1.1
-"""Parts of the threshold: the largest singular values are found from below."""
+"""Largest cut, in units of the threshold: above 1, as power iteration underestimates the norm of A."""
 
 
 class OperatorError(ValueError):
@@ -25,19 +25,19 @@ class OperatorError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorReport:
-    """How far an operator is from each identity it has to keep, relative to the norm of what is compared.
+    """Errors of an operator in its identities, relative to the norms of the two sides.
 
     Attributes:
         linearity: A(2x - 3u) = 2 A(x) - 3 A(u).
-        separateness: The images of a batch do not see each other.
+        separateness: A of a batch is A of each of its images.
         adjoint: <A x, v> = <x, A^T v>.
-        penrose: A A^+ A = A, A^+ A A^+ = A^+, A A^+ = (A A^+)^T, A^+ A = (A^+ A)^T. The first is told but not asked for
-            where A is `Truncated`; None where it is `Iterative`, and A^+ no linear map.
-        cut: ||A - A A^+ A|| / ||A||, the largest singular value that A^+ leaves out, which has to lie below the
-            threshold of a `Truncated` A; None where A is none.
-        solved: Of an `Iterative` A, on images with the spectrum of photographs: A^T A A^+ A = A^T A, to its tolerance,
-            and <A^+ A x, x - A^+ A x> >= 0, which holds for iterates of conjugate gradients, and fails where A^+ fills
-            in what A does not see; else None.
+        penrose: A A^+ A = A, A^+ A A^+ = A^+, A A^+ = (A A^+)^T, A^+ A = (A^+ A)^T. If A is `Truncated`, the first is
+            reported but not required. None if A is `Iterative`, as A^+ is then no linear map.
+        cut: ||A - A A^+ A|| / ||A||, the largest singular value left out of A^+, required to be below the threshold
+            of a `Truncated` A; else None.
+        solved: For an `Iterative` A, on images with the spectrum of photographs: A^T A A^+ A = A^T A, to its tolerance,
+            and <A^+ A x, x - A^+ A x> >= 0, which holds for iterates of conjugate gradients and fails if A^+ fills in
+            a part unseen by A; else None.
         filter: V V^T = A^+ A, V s^2 V^T = A^T A V V^T, V I V^T = I and a gain of its own for each image;
             None without `filter`.
         start_misfit: ||A start(y) - y|| / ||y||; no identity: a start may be smoother than the data.
@@ -62,19 +62,19 @@ def check_operator(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> OperatorReport:
-    """Return how well A keeps the identities that restoration rests on, tried on random images.
+    """Check on random images the identities of A needed for restoration, and return their errors.
 
     Args:
         A: The operator.
-        shape: Of an image that it takes, (C, H, W); small ones do.
-        tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. An A^+ that
-            leaves out small singular values says so by a `threshold` or a `tolerance` (deqir.protocols.Truncated,
-            Iterative) and is held to that.
-        seed: Of the random images.
-        dtype, device: Of the random images.
+        shape: Shape of an image for A, (C, H, W); a small image is enough.
+        tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. An A^+ without
+            small singular values declares a `threshold` or a `tolerance` (deqir.protocols.Truncated, Iterative) and
+            is held to it.
+        seed: Seed for the random images.
+        dtype, device: Type and place of the random images.
 
     Raises:
-        OperatorError: An identity fails; says which, by how much, and what usually causes it.
+        OperatorError: An identity fails; the text names it, its error and the usual cause.
         ConvergenceError: All identities of A and its adjoint hold, but the iteration of `pinv` does not end.
     """
     limit = (1e-8 if dtype == torch.float64 else 1e-3) if tolerance is None else tolerance
@@ -90,7 +90,7 @@ def check_operator(
     linearity = _require("A(2x - 3u) = 2 A(x) - 3 A(u)", A(2 * x - 3 * u), 2 * y - 3 * A(u), limit, _LINEARITY)
     separateness = _require("A of a batch = A of its images", y, torch.cat([A(x[:1]), A(x[1:])]), limit, _BATCH)
     adjoint = _inner("<A x, v> = <x, A^T v>", (y, v), (x, A.adjoint(v)), limit, _ADJOINT)
-    photo = natural(x)  # all that an iteration has to solve
+    photo = natural(x)  # an iteration need only solve images like photographs
     seen = A(photo)
     for name, method in (("pinv", A.pinv), ("start", A.start), ("guess", A.guess)):
         _check_image(name, method(seen), x)
@@ -108,40 +108,39 @@ def check_operator(
 
 _LINEARITY = "an offset, a clamp, a rounding, noise or another random choice inside A"
 _BATCH = "a mean or a norm over the batch inside A"
-_ADJOINT = "a kernel that is not flipped, padding that is not folded back, or a factor left out in `adjoint`"
+_ADJOINT = "a kernel not flipped, padding not folded back, or a factor left out in `adjoint`"
 _PINV = (
-    "`pinv` is an inverse of A, but not the Moore-Penrose one: a factor, a part that A does not see and `pinv` fills "
-    "in, or, for a product, the product of the parts' inverses (deqir.operators.Composition has the right one); if "
-    "small singular values are left out on purpose, let the operator say so: by an attribute `threshold`, the share of "
-    "the largest one up to which they are cut, or by an attribute `tolerance`, that of an iteration"
+    "`pinv` is an inverse of A, but not the Moore-Penrose inverse: a wrong factor, a part unseen by A and filled in by "
+    "`pinv`, or, for a product, the product of the parts' inverses (deqir.operators.Composition has the right one); if "
+    "`pinv` leaves out small singular values on purpose, declare it: by an attribute `threshold`, the share of the "
+    "largest singular value up to which they are cut, or by an attribute `tolerance`, the tolerance of an iteration"
 )
 _CUT = "`pinv` leaves out larger singular values than `threshold` says"
-_SOLVED = "an iteration that ends before the operator's own `tolerance`, or a factor in `pinv`"
-_FILLED = "`pinv` fills in something that A does not see"
+_SOLVED = "an iteration which ends before the operator's own `tolerance`, or a wrong factor in `pinv`"
+_FILLED = "`pinv` fills in a part unseen by A"
 _FILTER = (
-    "`filter` and the others disagree about the singular values: a factor, or a gain(0) that the unseen part lacks"
+    "`filter` and the other methods differ in the singular values: a factor, or no gain(0) on the part unseen by A"
 )
 
 
 def _measured(A: LinearOperator, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Return A x, whose form has to fit."""
+    """Return A x after checking its form."""
     before = x.clone()
     y = A(x)
     if not torch.equal(x, before):
-        raise OperatorError("A changes the image that it is given: work on a copy, x.clone()")
+        raise OperatorError("A changes its input: work on a copy, x.clone()")
     if y.ndim != 4 or len(y) != len(x):
         raise OperatorError(f"A must return (B, c, h, w), got {tuple(y.shape)} for images of shape {tuple(x.shape)}")
-    for of in (tuple(y.shape), tuple(y.shape[1:])):  # of a batch and of one image
-        if tuple(A.image_shape(of)) != shape:
-            raise OperatorError(
-                f"image_shape({of}) must be the shape of the image behind it, {shape}, got {tuple(A.image_shape(of))}"
-            )
+    for y_shape in (tuple(y.shape), tuple(y.shape[1:])):  # of a batch and of one image
+        found = tuple(A.image_shape(y_shape))
+        if found != shape:
+            raise OperatorError(f"image_shape({y_shape}) must be the shape of the image, {shape}, got {found}")
     _check_kind("A", y, x)
     return y
 
 
 def _check_image(name: str, image: Tensor, x: Tensor) -> None:
-    """Refuse what a method made of a y where it is no image."""
+    """Raise OperatorError if the result of a method is not a finite image like x."""
     if image.shape != x.shape:
         raise OperatorError(f"{name}(y) must be of shape {tuple(x.shape)}, got {tuple(image.shape)}")
     if not bool(torch.isfinite(image).all()):
@@ -149,10 +148,10 @@ def _check_image(name: str, image: Tensor, x: Tensor) -> None:
     _check_kind(name, image, x)
 
 
-def _check_kind(name: str, made: Tensor, given: Tensor) -> None:
-    if (made.dtype, made.device) != (given.dtype, given.device):
+def _check_kind(name: str, result: Tensor, given: Tensor) -> None:
+    if (result.dtype, result.device) != (given.dtype, given.device):
         raise OperatorError(
-            f"{name} makes {made.dtype} on {made.device} of {given.dtype} on {given.device}; "
+            f"{name} makes {result.dtype} on {result.device} of {given.dtype} on {given.device}; "
             "move the operator's tensors with .to(x) where they are used"
         )
 
@@ -177,7 +176,7 @@ def _cut(A: LinearOperator, x: Tensor, threshold: float, limit: float) -> float:
 
 
 def _norm(A: Callable[[Tensor], Tensor], transpose: Callable[[Tensor], Tensor], x: Tensor) -> float:
-    """Return the largest singular value, by power iteration from two images: from below, by some percent at most."""
+    """Return the largest singular value, by power iteration from two images; it is some percent too low at most."""
     norms = x.new_zeros(len(x))
     for _ in range(POWER_ROUNDS):
         lengths = x.flatten(1).norm(dim=1)
@@ -217,14 +216,14 @@ def _filter(A: SpectralOperator, x: Tensor, limit: float) -> tuple[float, float,
 
 
 def _require(identity: str, left: Tensor, right: Tensor, limit: float, cause: str) -> float:
-    """Return the relative distance of two sides, if it is within the limit."""
+    """Return the relative distance of two sides; raise OperatorError if it exceeds the limit."""
     if left.shape != right.shape:
         raise OperatorError(f"{identity} does not hold: {tuple(left.shape)} on the left, {tuple(right.shape)} right")
     return _within(identity, _error(left, right), limit, cause)
 
 
 def _inner(identity: str, left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], limit: float, cause: str) -> float:
-    """Return the difference of two inner products relative to the norms in them, if it is within the limit."""
+    """Return the difference of two inner products relative to their norms; raise OperatorError beyond the limit."""
     (a, b), (c, d) = left, right
     scale = max(float(a.norm() * b.norm()), float(c.norm() * d.norm()), torch.finfo(a.dtype).tiny)
     return _within(identity, abs(float((a * b).sum() - (c * d).sum())) / scale, limit, cause)

@@ -1,4 +1,4 @@
-"""Colorization: only the grey of each pixel is known."""
+"""Colorization: only the grey value of each pixel is known."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ REC_601 = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colorization:
-    """y is one channel, the weighted sum of x's three.
+    """y has a single channel, the weighted sum of x's three channels.
 
     Attributes:
-        weights: Weight of red, green and blue, summing to 1; Rec. 601 luma is what most software makes grey
-            images with. DDNM's is (1/3, 1/3, 1/3).
+        weights: Weights of red, green and blue, summing to 1. Most software makes grey images with the default,
+            Rec. 601 luma; DDNM uses (1/3, 1/3, 1/3).
     """
 
     weights: tuple[float, float, float] = REC_601
@@ -34,13 +34,13 @@ class Colorization:
 
     @property
     def singular_value(self) -> float:
-        """The one singular value besides 0: the length of the vector of weights."""
+        """The only singular value besides 0: the length of the vector of weights."""
         return math.hypot(*self.weights)
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
         channels, height, width = y_shape[-3:]
         if channels != 1:
-            raise ValueError(f"Colorization starts from 1 grey channel, got {channels}; pass one of them")
+            raise ValueError(f"Colorization starts from 1 grey channel, got {channels}; pass only 1 of them")
         return 3, height, width
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B 1 H W"]:
@@ -71,5 +71,5 @@ class Colorization:
 
 @lru_cache(maxsize=8)
 def _column(weights: tuple[float, float, float], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 1 1"]:
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         return torch.tensor(weights, dtype=dtype, device=device)[:, None, None]

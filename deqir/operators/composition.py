@@ -21,7 +21,7 @@ from .inpainting import Inpainting, diffused_fill
 from .super_resolution import SuperResolution
 
 DISJOINT: Final = (Colorization, Inpainting, SuperResolution)
-"""Each number that they make comes from pixels that no other one comes from: so do those of any chain of them."""
+"""Operators whose measurements share no pixels; the measurements of a chain of them share none either."""
 CHANNELWISE: Final = (
     BlockSensing,
     Deblurring,
@@ -30,16 +30,16 @@ CHANNELWISE: Final = (
     SuperResolution,
     WalshHadamardSensing,
 )
-"""They do the same to each channel by itself, so that a weighted sum of the channels may as well be taken before."""
+"""Operators with the same effect on each channel by itself: a weighted sum of channels may as well be taken before."""
 KNOWN: Final = 0.05
-"""Least share of a measurement that has to have survived the masks for the start to go by it."""
+"""Least share of a measurement left by the masks for the start to use the measurement."""
 KNOWN_NOISY: Final = 0.25, 2.0, 0.45
-"""The same where y is noisy, as making up for the masks amplifies it: at least, for each unit of sigma_y, at most."""
+"""The share for a noisy y, as dividing by it amplifies noise: the least, its rise per unit of sigma_y, the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Composition:
-    """y is x put through several degradations; the pseudoinverse of a product is not the product of pseudoinverses.
+    """y is x after several degradations; the pseudoinverse of a product is not the product of pseudoinverses.
 
     A^+ is exact, and known in these cases, written A = L K:
     - every part is a mask, an average pooling or a weighted sum of channels, in any order (an old photograph:
@@ -47,19 +47,20 @@ class Composition:
       K^+ = K^T D^+, and the singular values are sqrt(D);
     - one other part L (a blur, a kernel's downsampling, compressed sensing) after a K without masks. Then K K^T is
       k^2 I, so A^+ = K^+ L^+, and the singular values are k times L's.
-    A part that does the same to each channel commutes with Colorization, so the order of those two does not matter.
+    A part with the same effect on each channel commutes with Colorization, so their order does not matter.
 
     Attributes:
-        parts: The degradations, the first one applied first; compositions among them are unfolded.
+        parts: The degradations in the order of application; compositions among them are unfolded.
 
     Raises:
-        ValueError: No part, or a product whose A^+ has no closed form here.
+        ValueError: There is no part, or no closed form of A^+ is known.
     """
 
     parts: Sequence[LinearOperator]
 
     def __post_init__(self) -> None:
-        parts = tuple(one for part in self.parts for one in (part.parts if isinstance(part, Composition) else (part,)))
+        unfolded = (part.parts if isinstance(part, Composition) else (part,) for part in self.parts)
+        parts = tuple(part for inner in unfolded for part in inner)
         if not parts:
             raise ValueError("Composition needs at least one part")
         object.__setattr__(self, "parts", parts)
@@ -67,12 +68,12 @@ class Composition:
 
     @property
     def start_noise(self) -> float:
-        """The largest of the parts'."""
+        """The largest start noise of the parts."""
         return max(part.start_noise for part in self.parts)
 
     @property
     def threshold(self) -> float:
-        """The share of the largest singular value up to which L's are cut, as they are then from A^+; 0 without."""
+        """Singular values up to this share of the largest are cut from L^+ and so from A^+; 0 if nothing is cut."""
         L = _split(self.parts)[1]
         return L.threshold if isinstance(L, Truncated) else 0.0
 
@@ -93,10 +94,10 @@ class Composition:
         return _disjoint_pinv(K, y if L is None else L.pinv(y))
 
     def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return y with its parts undone by their starts, last to first, then shifted to agree with y.
+        """Return y with the parts undone by their starts, last to first, then shifted to agree with y.
 
-        What masks took out of a pooled pixel or a grey value is first made up for, and pixels of which next to
-        nothing is left are filled by diffusion.
+        Pooled pixels and grey values are first divided by the share of them left by masks; pixels with next to
+        nothing left are filled by diffusion.
         """
         K, L = _split(self.parts)
         return _disjoint_start(K, y if L is None else L.start(y))
@@ -106,7 +107,7 @@ class Composition:
         return _disjoint_start(K, y if L is None else L.guess(y))
 
     def start_of_noisy(self, y: Float[Tensor, "B c h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
-        """Return the same with noise grown as little as L allows, and not at all where masks took most away."""
+        """Return the start with noise amplified as little as L allows, and not at all where masks took most away."""
         K, L = _split(self.parts)
         if L is not None:
             return _disjoint_start(K, L.start_of_noisy(y, sigma_y) if isinstance(L, NoisyStart) else L.start(y))
@@ -129,7 +130,7 @@ def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], Spect
     """Return K and L of the parts in order.
 
     Raises:
-        ValueError: There is more behind K than one part, masks in K and a part behind it, or one without `filter`.
+        ValueError: More than one part follows K, K has masks and a part follows, or that part has no `filter`.
     """
     ordered = in_order(parts)
     count = next((n for n, part in enumerate(ordered) if not isinstance(part, DISJOINT)), len(ordered))
@@ -148,12 +149,12 @@ def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], Spect
     names = " then ".join(type(part).__name__ for part in parts)
     raise ValueError(
         f"no closed form is known for the A^+ of {names}: {reason}; "
-        "use MatrixFree.of_parts, which computes it, or make one kernel of two where both are kernels"
+        "use MatrixFree.of_parts, which computes it, or combine two kernels into one"
     )
 
 
 def in_order(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
-    """Return parts with colorization as far in front as it commutes, without those that do nothing."""
+    """Return the parts without `Denoising`, with colorization moved as far to the front as it commutes."""
     ordered: list[LinearOperator] = []
     for part in parts:
         place = len(ordered)
@@ -165,13 +166,13 @@ def in_order(parts: Sequence[LinearOperator]) -> list[LinearOperator]:
 
 
 def masks_in(A: LinearOperator) -> list[Inpainting]:
-    """Return the masks that A is, or has among its parts."""
+    """Return the masks among A's parts, or A itself if it is a mask."""
     parts = A.parts if isinstance(A, Composition) else [A]
     return [part for part in parts if isinstance(part, Inpainting)]
 
 
 def known_of(A: LinearOperator, y: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c h w"]:
-    """Return y with 0 in the gaps of A, where A makes some last: what y holds there is no measurement."""
+    """Return y with 0 in the gaps if A's last part is a mask: values of y in the gaps are no measurements."""
     ordered = in_order(A.parts if isinstance(A, Composition) else [A])
     return ordered[-1](y) if ordered and isinstance(ordered[-1], Inpainting) else y
 
@@ -193,12 +194,12 @@ def _transposed(parts: Sequence[LinearOperator], y: Tensor) -> Tensor:
 
 
 def _diagonal(K: Sequence[LinearOperator], seen: Float[Tensor, "B c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Return the diagonal of K K^T, which has nothing beside it."""
+    """Return the diagonal of K K^T, a diagonal matrix."""
     return _forward(K, _transposed(K, torch.ones_like(seen[:1])))
 
 
 def _over(v: Tensor, d: Tensor) -> Tensor:
-    """Return v / d, 0 where d is 0: where a mask has left nothing."""
+    """Return v / d, or 0 where d is 0, as a mask has left nothing."""
     return torch.where(d > 0, v / torch.where(d > 0, d, 1.0), 0.0)
 
 
@@ -209,8 +210,8 @@ def _disjoint_pinv(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> 
 def _disjoint_start(
     K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"], *, known_from: float = KNOWN
 ) -> Float[Tensor, "B C H W"]:
-    """Return a plausible image x with K x = u, or where u has noise, with K x = u where more than a share is known."""
-    covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 but for masks
+    """Return a plausible image x with K x = u; if `known_from` is raised, only where more than this share is known."""
+    covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 without masks
     known = covered > known_from
     x = torch.where(known, u / covered.clamp(min=known_from), 0.0)
     if any(isinstance(part, Inpainting) for part in K) and not bool(known.all()):

@@ -1,4 +1,4 @@
-"""Compressed sensing: a share of the coefficients of an orthonormal transform, of the image or of its blocks."""
+"""Compressed sensing: y holds a share of the coefficients of an orthonormal transform of the image or its blocks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from deqir.shapes import Bool, Float, Int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalshHadamardSensing:
-    """y holds a share of the Walsh-Hadamard coefficients of x's shuffled pixels, each channel for itself, 0 elsewhere.
+    """y holds a share of the Walsh-Hadamard coefficients of x's shuffled pixels, channel by channel, and 0 elsewhere.
 
     A = M W P: P shuffles the pixels, W is the orthonormal Walsh-Hadamard transform and M keeps some coefficients, so
-    A A^T = M and A^+ = A^T. The transform wants a power of two; any other number of pixels is cut into pieces of
-    different powers of two (96 = 64 + 32), each transformed for itself, which leaves W orthonormal without padding.
+    A A^T = M and A^+ = A^T. The transform needs a power of two; any other number of pixels is cut into pieces of
+    different powers of two (96 = 64 + 32), transformed piece by piece, so W is orthonormal without padding.
     y has the image's shape; coefficient k stands at pixel k, row by row. Coefficient 0, the sum of the
     largest piece, is always kept; it is up to sqrt(H W) times as large as a pixel.
 
     Attributes:
-        share: Of the coefficients that are kept, above 0 and up to 1; at least one is.
-        seed: Of the shuffling and of the choice, which also depend on the number of pixels.
+        share: Share of coefficients kept, above 0 and up to 1; at least 1 coefficient is kept.
+        seed: Seed for the shuffling and the choice of coefficients, which also depend on the number of pixels.
 
     References:
         DDRM (Kawar et al., 2022), https://arxiv.org/abs/2201.11793
@@ -62,7 +62,7 @@ class WalshHadamardSensing:
     pinv = adjoint
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return the image that agrees with y and is sparse in an overlapping cosine transform."""
+        """Return an image in agreement with y and sparse in an overlapping cosine transform."""
         return sparse_start(self, y)
 
     guess = start
@@ -73,16 +73,16 @@ class WalshHadamardSensing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSensing:
-    """y holds a share of random orthonormal projections of each block of x, each channel for itself, 0 elsewhere.
+    """y holds a share of random orthonormal projections of each block of x, channel by channel, and 0 elsewhere.
 
-    Every block is seen through the same rows; the first is the block's mean (times its side), the others are random.
-    The blocks at the right and bottom edges are as small as the image leaves them, with rows of their own, so any
-    size goes and A^+ = A^T. y has the image's shape; coefficient k of a block stands at its pixel k, row by row.
+    Every block is projected on the same rows: the first gives its mean (times its side), the others are random.
+    Blocks at the right and bottom edges are as small as the image leaves them and have rows of their own, so any
+    size works and A^+ = A^T. y has the image's shape; coefficient k of a block stands at its pixel k, row by row.
 
     Attributes:
-        share: Of the coefficients of each block that are kept, above 0 and up to 1; at least one is.
+        share: Share of the coefficients of each block kept, above 0 and up to 1; at least 1 coefficient is kept.
         block: Side of a block in pixels; the rows take (block^2)^2 * share numbers.
-        seed: Of the random rows.
+        seed: Seed for the random rows.
 
     References:
         DDNM (Wang et al., 2023), https://arxiv.org/abs/2212.00490
@@ -104,22 +104,22 @@ class BlockSensing:
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         y = torch.zeros_like(x)
-        for here, blocks, rows in self._parts(x):
+        for place, blocks, rows in self._parts(x):
             seen = blocks @ rows.mT
             coefficients = torch.cat([seen, torch.zeros_like(blocks[..., len(rows) :])], -1)
-            y[here] = _unblocked(coefficients, y[here].shape, self.block)
+            y[place] = _unblocked(coefficients, y[place].shape, self.block)
         return y
 
     def adjoint(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         x = torch.zeros_like(y)
-        for here, coefficients, rows in self._parts(y):
-            x[here] = _unblocked(coefficients[..., : len(rows)] @ rows, x[here].shape, self.block)
+        for place, coefficients, rows in self._parts(y):
+            x[place] = _unblocked(coefficients[..., : len(rows)] @ rows, x[place].shape, self.block)
         return x
 
     pinv = adjoint
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return the image that agrees with y and is sparse in an overlapping cosine transform."""
+        """Return an image in agreement with y and sparse in an overlapping cosine transform."""
         return sparse_start(self, y)
 
     guess = start
@@ -128,14 +128,14 @@ class BlockSensing:
         return two_valued(self, v, gain, 1.0)
 
     def _parts(self, x: Tensor) -> Iterator[tuple[tuple[slice | EllipsisType, ...], Tensor, Tensor]]:
-        """Yield the parts of x that are cut into blocks of one size: where, the blocks as vectors, and their rows."""
+        """Yield for each part of x with blocks of equal size: its place, its blocks as vectors, and their rows."""
         for down in _split(x.shape[-2], self.block):
             for across in _split(x.shape[-1], self.block):
-                here = (..., down, across)
-                blocks = _blocked(x[here], self.block)
+                place = (..., down, across)
+                blocks = _blocked(x[place], self.block)
                 n = blocks.shape[-1]
                 kept = max(1, round(self.share * n))
-                yield here, blocks, _random_rows(n, kept, self.seed, x.dtype, x.device)
+                yield place, blocks, _random_rows(n, kept, self.seed, x.dtype, x.device)
 
 
 def _check_share(share: float) -> None:
@@ -145,9 +145,9 @@ def _check_share(share: float) -> None:
 
 @lru_cache(maxsize=8)
 def _shuffle(n: int, share: float, seed: int, device: torch.device) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Return an order of n pixels and which of their n coefficients are kept, 0 among them."""
+    """Return a random order of n pixels and a mask of the n coefficients: true for number 0 and a random choice."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         order, choice = torch.randperm(n, generator=generator), 1 + torch.randperm(n - 1, generator=generator)
         keep = torch.zeros(n, dtype=torch.bool)
         keep[0] = True
@@ -183,13 +183,13 @@ def _hadamard_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Flo
 
 
 def _split(side: int, block: int) -> list[slice]:
-    """Return the whole blocks of a side and what is left of it, where there are any."""
+    """Return the slice of a side's whole blocks and the slice of the rest, without empty slices."""
     whole = side - side % block
     return [part for part in (slice(0, whole), slice(whole, side)) if part.start < part.stop]
 
 
 def _blocked(x: Float[Tensor, "B C H W"], block: int) -> Float[Tensor, "B C rows columns n"]:
-    """Return the blocks as vectors; a side below `block` is one block."""
+    """Return the blocks as vectors; a side below `block` is a single block."""
     *batch, H, W = x.shape
     height, width = min(block, H), min(block, W)
     return x.reshape(*batch, H // height, height, W // width, width).transpose(-3, -2).flatten(-2)

@@ -13,10 +13,10 @@ from deqir.shapes import Float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denoising:
-    """y is x: A = I. Useful with noise in y only; without, the restored image is y.
+    """y is x: A = I. Only useful for a noisy y; without noise the restored image is y.
 
     Attributes:
-        start_noise: Has to cover the noise in y, which is what is wrong with the start.
+        start_noise: At least the noise in y, as the start is y itself.
     """
 
     start_noise: float = 50 / 255

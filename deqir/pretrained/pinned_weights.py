@@ -1,4 +1,4 @@
-"""Weights that this version pins: one file a network, fetched once and checked whenever it is read."""
+"""Weights pinned by this version: one file per network, fetched once and checked whenever it is read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class PinnedWeights:
     """The weights of one network.
 
     Attributes:
-        name: What `deqir models fetch` calls the network.
-        title: What people call it.
-        use: "upscaler": makes what restorations may start from. "metric": measures.
+        name: Name of the network in `deqir models fetch`.
+        title: Usual name of the network.
+        use: "upscaler": makes images for restorations to start from. "metric": measures.
         sha256: Digest of the weights file, in hex.
-        licence, source: Terms of the weights and where they come from.
-        download: Gives the bytes of the weights file, or raises DownloadError.
+        licence, source: Terms and origin of the weights.
+        download: Returns the bytes of the weights file, or raises DownloadError.
     """
 
     name: str
@@ -41,15 +41,15 @@ class PinnedWeights:
 
     @property
     def path(self) -> Path:
-        """Where the file lies in the user's cache."""
+        """Path of the file in the user's cache."""
         return cache_dir() / f"{self.use}s" / self.name / "model.safetensors"
 
     def fetch(self) -> Path:
         """Download the file into the user's cache, unless it is there and whole; returns its directory.
 
         Raises:
-            ModelError: What lies in the cache was altered.
-            DownloadError: It could not be downloaded, or the archive was altered.
+            ModelError: The file in the cache was altered.
+            DownloadError: The file could not be downloaded, or the archive was altered.
         """
         if not self.path.exists():
             install_file(self.path, self.download())
@@ -57,10 +57,10 @@ class PinnedWeights:
         return self.path.parent
 
     def read(self) -> bytes:
-        """Return the bytes of the file after checking that they are the pinned ones.
+        """Return the bytes of the file after checking them against the pinned digest.
 
         Raises:
-            ModelError: The file is not here, or was altered.
+            ModelError: The file is not in the cache, or was altered.
         """
         path, remedy = self.path, f"run: deqir models fetch {self.name}"
         try:
@@ -76,10 +76,10 @@ class PinnedWeights:
         return data
 
     def load_into(self, network: Network, *, device: str | torch.device) -> Network:
-        """Return the network with these weights, fixed, on a device; "auto" is CUDA where there is one, else the CPU.
+        """Return the network with these weights, fixed, on a device; "auto" is CUDA if there is a GPU, else the CPU.
 
         Raises:
-            ModelError: The weights are not here, or were altered.
+            ModelError: The weights are not in the cache, or were altered.
         """
         from safetensors.torch import load
 

@@ -1,7 +1,7 @@
-"""Real-ESRGAN's x4plus network: sharp 4x enlargements that invent detail, for chains of super-resolution to start from.
+"""Real-ESRGAN's x4plus network: sharp 4x enlargements with invented detail, as starts for super-resolution.
 
-By itself it does not agree with the image that it enlarges. A chain that starts from it does, and keeps of the
-detail what the prior finds plausible.
+Its enlargement does not agree with the given image. A chain started from it ends in an image in agreement, and keeps
+the details plausible to the prior.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class RealEsrgan(Rrdb):
     """The network of Wang et al. (2021), https://arxiv.org/abs/2107.10833, for 4x."""
 
     def forward(self, y: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 H W"]:
-        """Return images in about [-1, 1], four times as high and wide, of images in [-1, 1]."""
+        """Return images in [-1, 1] enlarged to four times the height and width, in about [-1, 1]."""
         return self.through((y + 1) / 2) * 2 - 1
 
     def enlarged(self, y: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
-        """Return y at `size` (height, width) in [-1, 1]: part by part four times as large, then resized where needed.
+        """Return y at `size` (height, width) in [-1, 1]: enlarged by four part by part, then resized if needed.
 
         Args:
-            y: In [-1, 1]; grey or in colour.
-            size: What is asked for, in pixels.
+            y: Images in [-1, 1], grey or in colour.
+            size: Height and width of the result, in pixels.
 
         Returns:
-            The images, where y is: a device need not hold them beside its work.
+            The images, on y's device: the network's device need not hold them beside its work.
         """
         image = in_parts(self._colours, y, scale=SCALE, side=TILE, margin=MARGIN)
         if tuple(image.shape[-2:]) != size:
@@ -72,10 +72,10 @@ def load_real_esrgan(*, device: str | torch.device = "auto") -> RealEsrgan:
     """Load the network from the user's cache.
 
     Args:
-        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA if there is a GPU, else the CPU.
 
     Raises:
-        ModelError: The weights are not here, or were altered.
+        ModelError: The weights are not in the cache, or were altered.
     """
     network = REAL_ESRGAN_WEIGHTS.load_into(RealEsrgan(), device=device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,7 +86,7 @@ def convert(blob: bytes) -> bytes:
     """Return ncnn's weights, one convolution after another in the order of the network, as safetensors.
 
     Raises:
-        ModelError: They are of another network.
+        ModelError: The file holds the weights of another network.
     """
     from safetensors.torch import save
 

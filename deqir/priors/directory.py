@@ -35,23 +35,23 @@ Prediction = Literal["epsilon", "sample", "v_prediction"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorCard:
-    """What deqir.json says.
+    """The contents of deqir.json.
 
     Attributes:
-        name: What the user calls it.
+        name: Its name for the user.
         kind: "denoiser": an `FFDNet` shaped by `architecture`. "drunet", "pyramid": a `DRUNet` or a
             `PyramidDenoiser`, likewise. "unet": a UNet2DModel by config.json.
         sha256: Digest of the weights file.
-        max_noise: Strongest noise trained for, as a standard deviation of images in [0, 1].
-        architecture: Arguments of `FFDNet`, `DRUNet` or `PyramidDenoiser`. Of a UNet num_heads where all its attention
-            has as many, which config.json cannot say; else empty.
-        schedule, beta_start, beta_end, train_steps: The noise that a UNet was trained with, see `schedule_of`.
-        prediction: What a UNet returns, as diffusers calls it.
-        timestep_scale: What a UNet's timesteps are multiplied by before it is told them.
-        enlarges, dense, fills, colorizes: What networks beside the prior make starts for, see `Skills`; their weights
-            are in the same file.
-        native_size: Side of the square images that it was trained on, in pixels; None: any.
-        licence, source: Terms of the weights and where they come from.
+        max_noise: Strongest noise in training, as a standard deviation of images in [0, 1].
+        architecture: Arguments of `FFDNet`, `DRUNet` or `PyramidDenoiser`. For a UNet: num_heads if all its attention
+            layers have as many heads, which config.json cannot express; else empty.
+        schedule, beta_start, beta_end, train_steps: Noise schedule of a UNet's training, see `schedule_of`.
+        prediction: Output of a UNet, in diffusers' terms.
+        timestep_scale: Factor on the timesteps given to a UNet.
+        enlarges, dense, fills, colorizes: Tasks of the starter networks, see `Skills`; their weights are in the same
+            file.
+        native_size: Side of the square training images, in pixels; None: any.
+        licence, source: Terms and origin of the weights.
         format: Version of this file's layout.
     """
 
@@ -77,12 +77,12 @@ class PriorCard:
 
     @property
     def skills(self) -> Skills:
-        """What networks beside the prior make starts for."""
+        """The tasks of the starter networks."""
         dense = tuple(self.dense)
         return Skills(enlarges=tuple(self.enlarges), dense=dense, fills=self.fills, colorizes=self.colorizes)
 
     def starts(self, A: LinearOperator) -> bool:
-        """Return whether the prior makes what chains for A start from."""
+        """Return True if the prior's networks make starts for A."""
         return self.skills.starts(A)
 
     def check_noise(self, noise: float) -> None:
@@ -94,7 +94,7 @@ def read_card(directory: Path) -> PriorCard:
     """Return the card of a prior's directory.
 
     Raises:
-        PriorError: No such directory, no deqir.json in it, or one of another layout.
+        PriorError: The directory or its deqir.json is missing, or has another layout.
     """
     path = directory / CARD
     try:
@@ -109,18 +109,18 @@ def read_card(directory: Path) -> PriorCard:
 
 
 def _card(values: object) -> PriorCard:
-    """Return the card that a file's JSON describes; ValueError or TypeError where it describes none."""
+    """Return the card described by a file's JSON; raise ValueError or TypeError if it describes no card."""
     if not isinstance(values, dict):
-        raise ValueError("it holds no object")
+        raise ValueError("it holds no JSON object")
     for name, choices in (("schedule", get_args(ScheduleName)), ("prediction", get_args(Prediction))):
         if values.get(name, choices[0]) not in choices:
-            raise ValueError(f"{name} {values[name]!r} is none of {', '.join(choices)}")
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {values[name]!r}")
     enlarges = values.get("enlarges", [])
     if isinstance(enlarges, list) and not all(type(scale) is int and scale > 1 for scale in enlarges):
-        raise ValueError(f"enlarges {enlarges!r} is no list of whole numbers above 1")
+        raise ValueError(f"enlarges must be a list of whole numbers above 1, got {enlarges!r}")
     dense = values.get("dense", [])
     if isinstance(dense, list) and not all(scale in (SCALE, 2 * SCALE) and scale in enlarges for scale in dense):
-        raise ValueError(f"dense {dense!r} is no list of 4 or 8 that are among enlarges")
+        raise ValueError(f"dense must be a list of 4 or 8, each also in enlarges, got {dense!r}")
     layout, kind = values.get("format", FORMAT), values.get("kind")
     if layout != FORMAT or kind not in WEIGHTS:
         known = " or ".join(sorted(WEIGHTS))
@@ -136,7 +136,7 @@ def _card(values: object) -> PriorCard:
     }
     for name, annotation in PriorCard.__annotations__.items():
         if name in values and not isinstance(values[name], types.get(annotation, object)):
-            raise TypeError(f"{name} is {values[name]!r}, which is no {annotation}")
+            raise TypeError(f"{name} must be of type {annotation}, got {values[name]!r}")
     return PriorCard(**values)
 
 
@@ -149,17 +149,17 @@ def schedule_of(card: PriorCard) -> NoiseSchedule:
 
 
 def weights_path(directory: Path, card: PriorCard) -> Path:
-    """Return the file that holds the weights."""
+    """Return the path of the weights file."""
     return directory / WEIGHTS[card.kind]
 
 
 def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> bytes:
-    """Return the bytes of the weights file, whose digest is the card's.
+    """Return the bytes of the weights file after checking its digest against the card.
 
     Args:
-        directory: Of the prior.
+        directory: Directory of the prior.
         card: Its card.
-        remedy: What to do where they were altered; empty: to get them anew.
+        remedy: Remedy for altered weights, for the error; empty: get them anew.
 
     Raises:
         PriorError: The file is missing or was altered.
@@ -182,7 +182,7 @@ def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> byt
 def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor]) -> PriorCard:
     """Write a denoiser's weights and card into a directory and return the card with the weights' digest.
 
-    The card is written last, so that a directory with a card is whole.
+    The card is written last: a directory with a card is whole.
     """
     from safetensors.torch import save
 
@@ -192,9 +192,9 @@ def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor])
 
 
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
-    """Write deqir.json for weights that are in the directory already; returns it with their digest."""
+    """Write deqir.json for weights already in the directory; returns the card with their digest."""
     values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
     newer = ("enlarges", "dense", "fills", "colorizes")
-    known = {name: value for name, value in values.items() if name not in newer or value}  # for older versions to read
+    known = {name: value for name, value in values.items() if name not in newer or value}  # older versions can read it
     install_file(directory / CARD, (json.dumps(known, indent=2) + "\n").encode())
     return PriorCard(**values)

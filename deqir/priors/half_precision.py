@@ -18,10 +18,10 @@ HALVES: Final = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True, slots=True)
 class HalfPrecision:
-    """A `Denoiser` whose convolutions and products are taken in half precision; its answers are those of the question.
+    """A `Denoiser` with convolutions and products in half precision; its result has x_t's precision.
 
     Attributes:
-        denoiser: With weights in single precision.
+        denoiser: The network, with weights in single precision.
         dtype: bfloat16 or float16.
     """
 
@@ -34,17 +34,17 @@ class HalfPrecision:
 
 
 def in_half_precision(prior: Prior, dtype: torch.dtype = torch.float16) -> Prior:
-    """Return a prior whose network works in half precision.
+    """Return a prior with its network in half precision.
 
-    A network that predicts images rather than noise loses with every bit: see docs/performance.md for how far the
-    results then are from those in single precision.
+    A network for images rather than noise loses quality with every bit: docs/performance.md has the distances of the
+    results from single precision.
 
     Args:
-        prior: Loaded in single precision; its replicas all work so.
+        prior: A prior in single precision; the change holds for all its replicas.
         dtype: float16 keeps 11 bits of each number, bfloat16 8.
 
     Raises:
-        ValueError: That is no half precision.
+        ValueError: `dtype` is no half precision.
     """
     if dtype not in HALVES:
         raise ValueError(f"half precision is torch.float16 or torch.bfloat16, got {dtype}")

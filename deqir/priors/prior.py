@@ -1,4 +1,4 @@
-"""A network that knows images, with its name, its digest and its limits."""
+"""A network for restoring images, with its name, its digest and its limits."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .starters.starters import Starters
 
 
 class PriorError(ModelError):
-    """A prior is missing, altered, or not what the caller needs; the text says what to do."""
+    """A prior is missing, altered or unfit for the caller; the text names a remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """A `Denoiser` that takes images of any size.
+    """A `Denoiser` for images of any size.
 
     Attributes:
-        name: What the user calls it.
+        name: Its name for the user.
         digest: SHA-256 of its weights, in hex.
         denoiser: The network.
-        device: Where its weights are.
-        multiple: The network needs sides divisible by this; others are padded, and cropped again.
-        max_noise: Strongest noise it was trained for, as a standard deviation of images in [0, 1].
-        channels: Of the images that it restores; None: any number.
-        native: Side in pixels of the images that it is bound to, where it is; larger ones are given to it in tiles.
-        replicas: Devices among which it divides its work; `deqir.priors.replicas.replicate` makes several.
-        starters: Networks that make what chains start from, if it comes with some; on `device`, too.
+        device: Device of its weights.
+        multiple: The network needs sides divisible by this; other images are padded, and the result is cropped.
+        max_noise: Strongest noise in its training, as a standard deviation of images in [0, 1].
+        channels: Channels of the images to restore; None: any number.
+        native: Side in pixels of its training images if it is bound to this size; larger images are cut into tiles.
+        replicas: Number of devices sharing its work; `deqir.priors.replicas.replicate` makes several.
+        starters: Its starter networks, on `device`, too; None without.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Prior:
         return self.denoiser(wide, alpha_bar)[..., :height, :width]
 
     def starts(self, A: LinearOperator) -> bool:
-        """Return whether it makes what chains for A start from."""
+        """Return True if its networks make starts for A."""
         return self.starters is not None and self.starters.skills.starts(A)
 
     def check_noise(self, noise: float) -> None:
@@ -63,14 +63,14 @@ class Prior:
 
 
 def captured(prior: Prior) -> Prior:
-    """Return a prior on CUDA that has its network's small calls recorded; one on another device as it is."""
+    """Return a prior on CUDA with small network calls recorded; a prior on another device is returned unchanged."""
     if prior.device.type != "cuda" or isinstance(prior.denoiser, GraphedDenoiser):
         return prior
     return replace(prior, denoiser=GraphedDenoiser(prior.denoiser))
 
 
 def refuse_beyond(max_noise: float, noise: float, *, prior: str) -> None:
-    """Raise PriorError if noise is stronger than the strongest that the prior of this name was trained for."""
+    """Raise PriorError if noise is stronger than the strongest in the training of the prior of this name."""
     if noise > max_noise * (1 + 1e-6):
         raise PriorError(
             f"prior {prior!r} knows noise up to {max_noise:.3f} (images in [0, 1]), but the chain would start at "

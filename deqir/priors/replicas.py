@@ -19,7 +19,7 @@ from .prior import Prior, PriorError
 
 
 class _Modes(NamedTuple):
-    """What torch does as one thread has it set, and would not do in another."""
+    """Modes of torch set for a single thread: inference, gradients and autocast."""
 
     inference: bool
     gradients: bool
@@ -27,22 +27,22 @@ class _Modes(NamedTuple):
 
     @classmethod
     def now(cls, kind: str) -> _Modes:
-        """Return this thread's, for devices of a kind."""
+        """Return this thread's modes for devices of a kind."""
         return cls(torch.is_inference_mode_enabled(), torch.is_grad_enabled(), autocast_dtype(kind))
 
     @contextmanager
     def set(self, kind: str) -> Iterator[None]:
-        """Have this thread do the same."""
+        """Set the modes for this thread, inside the context."""
         half = torch.autocast(kind, self.half, enabled=self.half is not None)
         with torch.inference_mode(self.inference), torch.set_grad_enabled(self.gradients), half:
             yield
 
 
 class ReplicatedDenoiser:
-    """A `Denoiser` that gives each of its copies an equal share of the rows, all at the same time.
+    """A `Denoiser` which gives each of its copies an equal share of the rows, all at the same time.
 
-    Every copy but the first has a thread of its own, with the caller's modes (inference, gradients, autocast); answers
-    come back to the device of the question. An error of a copy is raised when all have ended.
+    Every copy but the first has a thread of its own, with the caller's modes (inference, gradients, autocast). Results
+    are moved to the device of x_t. An error of a copy is raised after all copies have ended.
 
     Args:
         copies: The same network on each device.
@@ -68,11 +68,11 @@ class ReplicatedDenoiser:
         try:
             answers = [self._ask(self._copies[0], *shares[0], modes)]
         finally:
-            errors = [one.exception() for one in pending]
+            errors = [future.exception() for future in pending]
         for error in errors:
             if error is not None:
                 raise error
-        return torch.cat(answers + [one.result() for one in pending])
+        return torch.cat(answers + [future.result() for future in pending])
 
     def _ask(self, copy: tuple[Denoiser, torch.device], x: Tensor, levels: Tensor, modes: _Modes) -> Tensor:
         denoiser, device = copy
@@ -81,13 +81,13 @@ class ReplicatedDenoiser:
 
 
 def replicate(priors: Sequence[Prior]) -> Prior:
-    """Return one prior that divides its work among the same prior on several devices.
+    """Return a prior with its work divided among copies on several devices.
 
     Args:
-        priors: Loaded on a device each; the chain's arithmetic runs on the first one's.
+        priors: The same prior loaded on each device; the chain's arithmetic runs on the first device.
 
     Raises:
-        PriorError: They are not the same prior.
+        PriorError: The priors differ.
     """
     first = priors[0]
     others = {prior.digest for prior in priors} - {first.digest}

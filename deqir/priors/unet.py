@@ -11,17 +11,17 @@ from .directory import Prediction
 
 
 class UNetPrior:
-    """A UNet2DModel with the schedule it was trained on, as a `Denoiser`.
+    """A UNet2DModel with its training schedule, as a `Denoiser`.
 
-    Levels between two timesteps are given to the network as a real-valued timestep. Where the network also
-    predicts variances (learned sigma), those channels are dropped.
+    Levels between two timesteps are given to the network as a real-valued timestep. Channels of predicted variances
+    (learned sigma) are dropped.
 
     Args:
-        network: Called as diffusers calls it: network(x, timestep).sample.
+        network: Called as in diffusers: network(x, timestep).sample.
         schedule: Levels of the timesteps; t = 1 is the network's timestep 0.
-        prediction: What the network returns: eps ("epsilon"), x_0 ("sample"), or
+        prediction: Output of the network: eps ("epsilon"), x_0 ("sample"), or
             v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 ("v_prediction").
-        timestep_scale: The network is told timesteps times this.
+        timestep_scale: Factor on the timesteps given to the network.
     """
 
     def __init__(

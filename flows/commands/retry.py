@@ -49,9 +49,9 @@ def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
         recorded: The record.
     """
     from pipeline.errors import ConfigurationError
-    from pipeline.places import place
+    from pipeline.places import canonical_place
 
-    if (here := place(archive)) != recorded.destination:
+    if (here := canonical_place(archive)) != recorded.destination:
         raise ConfigurationError(
             f"job {job_id} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
             f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "

@@ -1,4 +1,4 @@
-"""What the server does by itself: it ends runs whose process is gone, and tells people how runs ended."""
+"""Install automations on the server: it ends runs whose process is gone, and notifies people of the ends of runs."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ DATA: Final = (
 
 
 def zombies() -> AutomationCore:
-    """Return the automation that marks a run Crashed when its heartbeats stop and it did not end.
+    """Return the automation that marks a run as Crashed if its heartbeats stop before it has ended.
 
-    A killed process says nothing, so that its run would be Running for ever. A server that is restarted counts the
-    silence anew.
+    A killed process reports nothing, so its run would stay Running for ever. After a restart the server counts the
+    silence from zero.
     """
     return AutomationCore(
         name=ZOMBIES,
-        description=f"A run of {FLOW} that was silent for {SILENCE.total_seconds():.0f} s is Crashed. Running the job "
-        "again goes on where it stopped. Installed by deqir deploy.",
+        description=f"Marks a run of {FLOW} as Crashed after {SILENCE.total_seconds():.0f} s without a heartbeat. The "
+        "next run goes on where it stopped. Installed by deqir deploy.",
         trigger=EventTrigger(
             posture=Posture.Proactive,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
@@ -58,20 +58,20 @@ def zombies() -> AutomationCore:
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message=f"its process was silent for {SILENCE.total_seconds():.0f} s and is taken for gone; running "
-                "the job again goes on where it stopped",
+                message=f"its process was silent for {SILENCE.total_seconds():.0f} s and counts as ended; the next "
+                "run goes on where it stopped",
             )
         ],
     )
 
 
 def notification(deployment: str, deployment_id: UUID, block: BlockDocument) -> AutomationCore:
-    """Return the automation that tells a block how each run of a deployment ended.
+    """Return the automation that notifies a block of the end of each run of a deployment.
 
     Args:
-        deployment: Its name, for people.
-        deployment_id: The server's id of it.
-        block: A Webhook, which is sent JSON, or one of the blocks that notify people, which are sent text.
+        deployment: Name of the deployment, for people.
+        deployment_id: Its id on the server.
+        block: A Webhook, which gets JSON, or a notification block, which gets text.
     """
     kind = block.block_type.slug if block.block_type is not None else ""
     if kind == WEBHOOK:
@@ -97,15 +97,15 @@ def notification(deployment: str, deployment_id: UUID, block: BlockDocument) -> 
 
 
 def notification_name(deployment: str) -> str:
-    """Return the name of a deployment's notification."""
+    """Return the name of a deployment's notification automation."""
     return f"deqir: tell how {deployment} ended"
 
 
 def find_block(client: SyncPrefectClient, text: str) -> BlockDocument:
-    """Return the block that a user named as TYPE/NAME.
+    """Return the block named TYPE/NAME.
 
     Raises:
-        ConfigurationError: There is none, or the text names none.
+        ConfigurationError: The block does not exist, or the text is not TYPE/NAME.
     """
     kind, _, name = text.partition("/")
     if not kind or not name:
@@ -114,12 +114,12 @@ def find_block(client: SyncPrefectClient, text: str) -> BlockDocument:
         return client.read_block_document_by_name(name, kind)
     except ObjectNotFound as error:
         raise ConfigurationError(
-            f"--notify {text}: the server has no such block; make it on the page Blocks, or as examples/notify.py does"
+            f"--notify {text}: the server has no such block; create it on the page Blocks, or as in examples/notify.py"
         ) from error
 
 
 def install(client: SyncPrefectClient, wanted: AutomationCore) -> None:
-    """Have the server hold this automation: once, switched on, as it is written here."""
+    """Create or update an automation on the server, and delete others of its name."""
     found = client.read_automations_by_name(wanted.name)
     if not found:
         client.create_automation(wanted)
@@ -131,12 +131,12 @@ def install(client: SyncPrefectClient, wanted: AutomationCore) -> None:
 
 
 def remove(client: SyncPrefectClient, name: str) -> None:
-    """Have the server hold no automation of this name."""
+    """Delete all automations of a name from the server."""
     for each in client.read_automations_by_name(name):
         client.delete_automation(each.id)
 
 
 def same(one: Automation, other: AutomationCore) -> bool:
-    """Return whether the server's automation is the one that is wanted, and switched on."""
+    """True if the server's automation equals the wanted automation, which is switched on."""
     fields = set(AutomationCore.model_fields)
     return one.model_dump(include=fields) == other.model_dump(include=fields)

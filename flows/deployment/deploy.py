@@ -1,4 +1,4 @@
-"""`deqir deploy`: a job that a server knows, with its form, its schedule, its place to run and its watchdog."""
+"""`deqir deploy`: register a job on a server, with its form, schedule, work pool and automations."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ UNUSABLE: Final = set("/%&<>\"'\\")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What `deqir deploy` is to register.
+    """A deployment to register.
 
     Attributes:
-        name: After "restore-archive/".
-        job: The job that its runs do, unless somebody changes it in the form.
-        schedule: When it runs by itself, if it does.
-        pool: The work pool's name.
-        pool_limit: Runs of the pool at a time; None: one, in a pool that is made.
-        limit: Runs of this deployment at a time; more of them wait.
-        tags: For finding it.
-        paused: Its schedule does not start runs; None: as the server has it, and a new one does.
-        notify: A block that is told how runs ended, as TYPE/NAME.
+        name: Name after "restore-archive/".
+        job: Job of its runs, unless changed in the form.
+        schedule: When it runs by itself; None: never.
+        pool: Name of the work pool.
+        pool_limit: Most runs of the pool at a time; None: 1 in a new pool, and no change to an existing pool.
+        limit: Most runs of this deployment at a time; further runs wait.
+        tags: Tags to find it by.
+        paused: True if its schedule does not start runs; None: as on the server, False for a new deployment.
+        notify: Block to notify of the ends of runs, as TYPE/NAME.
     """
 
     name: str
@@ -66,12 +66,13 @@ class Deployment:
 
 
 def run_deploy(wanted: Deployment) -> None:
-    """Register a deployment, and all that it needs on the server, and say what there is now.
+    """Register a deployment and all it needs on the server, and print the result.
 
-    Doing it again changes nothing, or what was said differently.
+    Another call with the same deployment changes nothing; with another deployment of the same name it changes only
+    the differences.
 
     Raises:
-        ConfigurationError: Something the user has to correct; then nothing is registered.
+        ConfigurationError: The user has to correct an option; nothing was registered.
         JobError: The server refused.
     """
     check(wanted)
@@ -88,14 +89,14 @@ def run_deploy(wanted: Deployment) -> None:
 
 
 def check(wanted: Deployment) -> None:
-    """Refuse what no run could do, wherever it runs.
+    """Refuse a deployment that could run nowhere.
 
     Raises:
-        ConfigurationError: A name that Prefect does not allow, or places that do not lie apart.
+        ConfigurationError: Prefect does not allow the name, or the source or reference overlaps the destination.
     """
     if not wanted.name.strip() or UNUSABLE & set(wanted.name):
         raise ConfigurationError(
-            f"{wanted.name!r} cannot name a deployment: it needs a character, and none of / % & < > quotes \\"
+            f"{wanted.name!r} cannot name a deployment: a name must not be empty, nor contain / % & < > \\ or quotes"
         )
     job = with_places(wanted.job)
     refuse_overlap("source", job.source, job.destination)
@@ -104,9 +105,9 @@ def check(wanted: Deployment) -> None:
 
 
 def settled(client: SyncPrefectClient, wanted: Deployment) -> Deployment:
-    """Return a deployment that says whether it is paused: what somebody paused stays so, unless another thing was said.
+    """Return the deployment with `paused` as True or False: from the options, else as it is on the server.
 
-    The server knows a deployment that is paused, and schedules that are not active.
+    On the server a deployment can be paused, or each of its schedules can be inactive; both stay.
     """
     if wanted.paused is not None:
         return wanted
@@ -126,10 +127,10 @@ def register(wanted: Deployment) -> UUID:
 
 
 def deployment_of(wanted: Deployment) -> RunnerDeployment:
-    """Return the deployment as Prefect takes it.
+    """Return the deployment in Prefect's form.
 
-    A run imports the flow from the installed package, so that there is nothing to pull. Its output is not streamed
-    to the worker, because a run that does would die with its worker of a broken pipe.
+    A run imports the flow from the installed package, so there is no code to pull. Its output is not streamed to the
+    worker: otherwise, at the worker's end, the run would die of a broken pipe.
     """
     from flows.flow.restore_archive import restore_archive
 
@@ -151,22 +152,22 @@ def deployment_of(wanted: Deployment) -> RunnerDeployment:
 
 
 def job_variables() -> dict[str, Any]:
-    """Return what the worker does differently for our runs."""
+    """Return the worker's settings for runs of this deployment."""
     return {"stream_output": False, "env": dict(DEPLOYED)}
 
 
 def description(job: RestoreJob) -> str:
-    """Return what the deployment's page says of it."""
+    """Return the text of the deployment's page."""
     return (
         f"Restores the images below {job.source} into {job.destination} ({job.result.degradation.task}). Every run "
-        "does what is left and what is new; nothing is done twice and nothing is overwritten."
+        "restores the images that are left or new; no image is restored twice, and no file is overwritten."
     )
 
 
 def tell_of_ends(
     client: SyncPrefectClient, wanted: Deployment, deployment_id: UUID, block: BlockDocument | None
 ) -> None:
-    """Have the server tell the block how runs end; nobody, if there is none."""
+    """Have the server notify the block of the ends of runs; without a block, remove an earlier notification."""
     if block is not None:
         install(client, notification(wanted.full_name, deployment_id, block))
     else:
@@ -174,7 +175,7 @@ def tell_of_ends(
 
 
 def told(wanted: Deployment, pool: Pool, deployment_id: UUID, workers: list[str]) -> list[str]:
-    """Return what there is now, and what is to be done next."""
+    """Return lines about the registered deployment, and the next commands."""
     when = "only when somebody or an event starts it"
     if wanted.schedule is not None:
         paused = wanted.paused or not wanted.schedule.active
@@ -183,11 +184,11 @@ def told(wanted: Deployment, pool: Pool, deployment_id: UUID, workers: list[str]
     lines = [
         f"deployment {wanted.full_name}: {page(f'deployments/deployment/{deployment_id}')}",
         f"runs: {when}",
-        f"work pool {pool.name} ({pool.type}): {runs}{', made now' if pool.created else ''}",
+        f"work pool {pool.name} ({pool.type}): {runs}{', created now' if pool.created else ''}",
         f"start a run: prefect deployment run '{wanted.full_name}'",
     ]
     if wanted.notify:
-        lines.append(f"told of how runs end: {wanted.notify}")
+        lines.append(f"notified of the ends of runs: {wanted.notify}")
     if not workers and pool.type == ON_ONE_MACHINE:
         lines.append(f"no worker is online; start one where the GPUs are: prefect worker start --pool {pool.name}")
-    return [*lines, f"check it all: deqir doctor --deployment {wanted.full_name}"]
+    return [*lines, f"check everything: deqir doctor --deployment {wanted.full_name}"]

@@ -1,4 +1,4 @@
-"""The work pool: where runs wait for a worker, and the limit that keeps two jobs off one GPU."""
+"""Create and check the work pool, in which runs wait for a worker, and its limit, which keeps two jobs off a GPU."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ON_ONE_MACHINE: Final = "process"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A work pool as far as we care.
+    """The properties of a work pool that deqir needs.
 
     Attributes:
-        name, type: As Prefect has them.
-        limit: Runs at a time; None: as many as there are.
-        paused: Nothing of it starts.
-        created: It was made just now.
+        name, type: Prefect's name and type of the pool.
+        limit: Most runs at a time; None: no limit.
+        paused: True if none of its runs start.
+        created: True if it was created just now.
     """
 
     name: str
@@ -34,24 +34,24 @@ class Pool:
 
 
 def ensure_pool(client: SyncPrefectClient, name: str, *, limit: int | None) -> Pool:
-    """Return the work pool of that name; one that is not there is made, for processes.
+    """Return the work pool of a name; a missing pool is created, for processes.
 
-    A pool that is there stays as it is. On one machine nothing but the pool's limit keeps two jobs from sharing
-    its GPUs, so a process pool has to have one; a cluster's scheduler gives each pod GPUs of its own.
+    An existing pool is not changed. On a single machine only the pool's limit keeps two jobs from sharing its GPUs,
+    so a process pool must have a limit. A cluster's scheduler gives each pod its own GPUs.
 
     Args:
-        client: Of the server.
-        name: The pool's.
-        limit: Runs at a time of a pool that is made; None: one.
+        client: Client of the server.
+        name: Name of the pool.
+        limit: Most runs at a time; None: 1 in a new pool, any limit in an existing pool.
 
     Raises:
-        ConfigurationError: A process pool has no limit, or another one than `limit`.
+        ConfigurationError: A process pool has no limit, or an existing pool's limit is not `limit`.
     """
     pool = find_pool(client, name) or make_pool(client, name, limit=limit or 1)
     set_it = f"prefect work-pool set-concurrency-limit {name}"
     if pool.type == ON_ONE_MACHINE and pool.limit is None:
         raise ConfigurationError(
-            f"the work pool {name} has no concurrency limit, so that two jobs could share a GPU by accident; "
+            f"the work pool {name} has no concurrency limit: two jobs could share a GPU by accident; "
             f"run: {set_it} {limit or 1}"
         )
     if limit is not None and pool.limit != limit:
@@ -63,7 +63,7 @@ def ensure_pool(client: SyncPrefectClient, name: str, *, limit: int | None) -> P
 
 
 def find_pool(client: SyncPrefectClient, name: str) -> Pool | None:
-    """Return the work pool of that name; None if there is none."""
+    """Return the work pool of a name; None if it does not exist."""
     try:
         return pool_of(client.read_work_pool(name), created=False)
     except ObjectNotFound:
@@ -71,7 +71,7 @@ def find_pool(client: SyncPrefectClient, name: str) -> Pool | None:
 
 
 def make_pool(client: SyncPrefectClient, name: str, *, limit: int) -> Pool:
-    """Return a new pool for processes; the one of somebody faster, if there is one."""
+    """Return a new pool for processes, or the existing pool if somebody else has just created it."""
     from prefect.workers.process import ProcessWorker
 
     wanted = WorkPoolCreate(
@@ -87,7 +87,7 @@ def make_pool(client: SyncPrefectClient, name: str, *, limit: int) -> Pool:
 
 
 def pool_of(pool: WorkPool, *, created: bool) -> Pool:
-    """Return what we care for of a pool."""
+    """Return the needed properties of a pool."""
     return Pool(
         name=pool.name,
         type=pool.type,
@@ -98,6 +98,6 @@ def pool_of(pool: WorkPool, *, created: bool) -> Pool:
 
 
 def online_workers(client: SyncPrefectClient, pool: str) -> list[str]:
-    """Return the names of the workers of a pool that the server has heard of lately."""
+    """Return the names of a pool's workers with a recent heartbeat on the server."""
     workers = client.read_workers_for_work_pool(pool)
     return [worker.name for worker in workers if worker.status == "ONLINE"]

@@ -1,4 +1,4 @@
-"""When a deployment runs by itself: a schedule that is checked before anybody waits for it."""
+"""Make and check the schedule by which a deployment runs by itself."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pipeline.errors import ConfigurationError
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST: Final = timedelta(minutes=1)
 PLANNER: Final[Any] = croniter
-"""What the server plans runs with, so that it has the last word; it has no types."""
+"""The library by which the server plans runs, so it decides here, too; it has no types."""
 
 
 def schedule_of(*, cron: str | None, interval: str | None, rrule: str | None, timezone: str | None) -> Schedule | None:
-    """Return the schedule that the options describe; None if they describe none.
+    """Return the schedule described by the options; None without a schedule.
 
-    An interval counts from a midnight in its time zone, so that registering it again does not move it.
+    An interval counts from a fixed midnight in its time zone, so registering it again does not move it.
 
     Raises:
-        ConfigurationError: More than one, one that is not understood or never comes, an unknown time zone.
+        ConfigurationError: Several schedules, a schedule that is invalid or never fires, or an unknown time zone.
     """
     given = [name for name, value in (("--cron", cron), ("--interval", interval), ("--rrule", rrule)) if value]
     if len(given) > 1:
-        raise ConfigurationError(f"{' and '.join(given)} are two schedules; give one")
+        raise ConfigurationError(f"{' and '.join(given)} are two schedules; give a single schedule")
     if not given:
         if timezone is not None:
-            raise ConfigurationError("--timezone needs --cron, --interval or --rrule; leave it out or say when")
+            raise ConfigurationError("--timezone needs --cron, --interval or --rrule; add a schedule or leave it out")
         return None
     zone = zone_of(timezone or "UTC")
     try:
@@ -46,10 +46,10 @@ def schedule_of(*, cron: str | None, interval: str | None, rrule: str | None, ti
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone.
+    """Return the time zone of a name.
 
     Raises:
-        ConfigurationError: There is none of that name.
+        ConfigurationError: The name is unknown.
     """
     try:
         return ZoneInfo(name)
@@ -63,7 +63,7 @@ def length_of(text: str) -> timedelta:
     """Return an interval written as "30m", "6h", "1d", or several of them as "1d12h".
 
     Raises:
-        ValueError: It is written in another way, or is shorter than a minute.
+        ValueError: It has another form, or is shorter than a minute.
     """
     if not re.fullmatch(r"([0-9]+[smhd])+", text):
         raise ValueError("write it as 30m, 6h, 1d or 1d12h")
@@ -75,12 +75,12 @@ def length_of(text: str) -> timedelta:
 
 
 def coming_cron(schedule: Schedule, cron: str) -> Schedule:
-    """Return the schedule of a cron expression, after making sure that it has a time to come, and none every second.
+    """Return `schedule`, after a check of its cron expression.
 
     Raises:
-        ValueError: It never comes, or has more than five fields: of seconds and of years.
+        ValueError: It never fires, or has not exactly five fields (more would be for seconds and years).
     """
-    fields, _ = PLANNER.expand(cron)  # those that "@daily" stands for, too
+    fields, _ = PLANNER.expand(cron)  # "@daily" is expanded to its five fields
     if len(fields) != 5:
         raise ValueError("write five fields: minute, hour, day of the month, month, day of the week")
     try:
@@ -91,10 +91,10 @@ def coming_cron(schedule: Schedule, cron: str) -> Schedule:
 
 
 def coming(rrule: str, zone: ZoneInfo) -> str:
-    """Return a recurrence rule, after making sure that it still has a time to come.
+    """Return `rrule`, after a check that it still has a time to come.
 
     Raises:
-        ValueError: It is not one, or its times are over.
+        ValueError: It is not a recurrence rule, or its times are over.
     """
     try:
         rule = dateutil.rrule.rrulestr(rrule)
@@ -108,13 +108,13 @@ def coming(rrule: str, zone: ZoneInfo) -> str:
 
 
 def is_aware(rule: dateutil.rrule.rrule | dateutil.rrule.rruleset) -> bool:
-    """Return whether the times of a rule name their own time zone."""
+    """True if the times of a rule have their own time zone."""
     first = next(iter(rule), None)
     return first is not None and first.tzinfo is not None
 
 
 def in_words(schedule: Schedule) -> str:
-    """Return a schedule as people say it: "cron 0 3 * * *, Europe/Vienna"."""
+    """Return a schedule in words: "cron 0 3 * * *, Europe/Vienna"."""
     if schedule.cron:
         when = f"cron {schedule.cron}"
     elif schedule.rrule:
@@ -125,5 +125,5 @@ def in_words(schedule: Schedule) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, without what a library adds on further lines."""
+    """Return the first line of an error's message; libraries add further lines."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

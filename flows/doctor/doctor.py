@@ -1,4 +1,4 @@
-"""`deqir doctor`: does everything work that a scheduled job needs, and if not, what is to be done."""
+"""`deqir doctor`: check all needs of a scheduled job, and name a remedy for each fault."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .findings import Finding, note, ok, show, wrong
 
 
 def run_doctor(name: str | None) -> None:
-    """Print what there is and what is wrong; end the process with status 2 if anything is.
+    """Print all findings; end the process with status 2 if anything is wrong.
 
-    What concerns stores, Ray and priors is checked from here, so it is to be run where the worker runs.
+    Stores, Ray and priors are checked from this machine, so run it where the worker runs.
 
     Args:
-        name: The deployment to look at; None: all of them.
+        name: The deployment to check; None: all deployments.
     """
     if not show(Console(), findings(name)):
         sys.exit(Exit.USAGE)
 
 
 def findings(name: str | None) -> Iterator[Finding]:
-    """Yield everything that is found, the server's side first."""
+    """Yield all findings, about the server first."""
     yield check_versions()
     try:
         with server() as client:
@@ -47,15 +47,15 @@ def findings(name: str | None) -> Iterator[Finding]:
 
 
 def with_server(client: SyncPrefectClient, name: str | None) -> Iterator[Finding]:
-    """Yield what is found with a server that answers."""
+    """Yield the findings about a server and its deployments."""
     yield check_api(client)
     yield check_watchdog(client)
     found = [each for each in deployments(client, FLOW) if name in (None, each.name)]
     if not found:
         yield (
-            note("deployments", "there is none", "register one: deqir deploy NAME SRC DST")
+            note("deployments", "no deployment is registered", "register a deployment: deqir deploy NAME SRC DST")
             if name is None
-            else wrong(f"deployment {name}", "there is none of that name", f"deqir deploy {name} SRC DST")
+            else wrong(f"deployment {name}", "does not exist", f"deqir deploy {name} SRC DST")
         )
     for pool in sorted({each.work_pool_name for each in found if each.work_pool_name}):
         yield from check_pool(client, pool)
@@ -66,24 +66,24 @@ def with_server(client: SyncPrefectClient, name: str | None) -> Iterator[Finding
 
 
 def check_credentials() -> Iterator[Finding]:
-    """Take credentials out of the block that the environment names, as a run does; nothing where it names none.
+    """Take credentials from the block named in the environment, if any, as a run does.
 
-    What is checked later in this process has them.
+    Later checks in this process use them.
     """
     name = secret(CREDENTIALS_BLOCK)
     if name is None:
         return
-    what = f"credentials block {name}"
+    subject = f"credentials block {name}"
     try:
         credentials_from_block()
     except ConfigurationError as error:
-        yield wrong(what, str(error), f"correct the block or {CREDENTIALS_BLOCK}; runs with this environment fail")
+        yield wrong(subject, str(error), f"correct the block or {CREDENTIALS_BLOCK}; runs with this environment fail")
     else:
-        yield ok(what, "is there; what follows is checked with its credentials")
+        yield ok(subject, "is there; the next checks use its credentials")
 
 
 def check_jobs(found: list[DeploymentResponse]) -> Iterator[Finding]:
-    """Yield what is found of the jobs of deployments; each cluster is started once."""
+    """Yield the findings about the jobs of deployments; each cluster is started once."""
     clusters = set[str | None]()
     for deployment in found:
         try:

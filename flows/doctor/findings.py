@@ -1,4 +1,4 @@
-"""What `deqir doctor` finds: each check's one line, and what to do where something is wrong."""
+"""The findings of `deqir doctor`: a line for each check, and a remedy for each fault."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flows.display.summary import plain
 
 
 class Health(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     NOTE = "note"
-    """Works, but somebody may have meant it otherwise."""
+    """It works, but may not be intended."""
     WRONG = "wrong"
-    """Jobs do not run, or not as they should."""
+    """Jobs do not run, or do not run as they should."""
 
 
 STYLES = {Health.OK: "green", Health.NOTE: "yellow", Health.WRONG: "red"}
@@ -26,39 +26,39 @@ STYLES = {Health.OK: "green", Health.NOTE: "yellow", Health.WRONG: "red"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """The finding of a check.
 
     Attributes:
-        health: How it is.
-        what: The thing, such as "work pool deqir".
-        says: What was found.
-        do: What to do about it; "" where there is nothing to do.
+        health: The result of the check.
+        subject: Name of the checked object, such as "work pool deqir".
+        says: The finding, which continues a line after `subject`.
+        do: The remedy; "" if there is nothing to do.
     """
 
     health: Health
-    what: str
+    subject: str
     says: str
     do: str = ""
 
 
-def ok(what: str, says: str) -> Finding:
-    return Finding(health=Health.OK, what=what, says=says)
+def ok(subject: str, says: str) -> Finding:
+    return Finding(health=Health.OK, subject=subject, says=says)
 
 
-def note(what: str, says: str, do: str = "") -> Finding:
-    return Finding(health=Health.NOTE, what=what, says=says, do=do)
+def note(subject: str, says: str, do: str = "") -> Finding:
+    return Finding(health=Health.NOTE, subject=subject, says=says, do=do)
 
 
-def wrong(what: str, says: str, do: str) -> Finding:
-    return Finding(health=Health.WRONG, what=what, says=says, do=do)
+def wrong(subject: str, says: str, do: str) -> Finding:
+    return Finding(health=Health.WRONG, subject=subject, says=says, do=do)
 
 
 def show(console: Console, findings: Iterable[Finding]) -> bool:
-    """Print each finding as soon as it is there; return whether nothing is wrong."""
+    """Print each finding as soon as it is known; return True if nothing is wrong."""
     well = True
     for finding in findings:
         well &= finding.health is not Health.WRONG
-        line = plain(f"{finding.health:<5} {finding.what}: {' '.join(finding.says.split())}")
+        line = plain(f"{finding.health:<5} {finding.subject}: {' '.join(finding.says.split())}")
         line.stylize(STYLES[finding.health], 0, 5)
         console.print(line, soft_wrap=True)
         if finding.do:

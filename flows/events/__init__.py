@@ -1,1 +1,1 @@
-"""Storage events: from word of new objects to runs of a deployment, a batch of keys each."""
+"""Turn storage events about new objects into runs of a deployment, each for a batch of keys."""

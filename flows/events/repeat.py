@@ -1,4 +1,4 @@
-"""Work that is repeated until the watcher stops, through whatever passes by itself."""
+"""Repeat a step until the watcher stops, and continue after errors of the network or a server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
 
 Problems = dict[str, str]
-"""What does not work at the moment, by the name of the work."""
+"""Errors at the moment, by the name of the failing work."""
 
 logger = logging.getLogger("deqir.events")
 
 
 class TryLaterError(Exception):
-    """Something outside did not answer, or refused for now."""
+    """A server did not answer, or refused for now."""
 
 
 _PASSING: Final = (
@@ -33,13 +33,13 @@ _PASSING: Final = (
 
 
 def repeat(name: str, step: Callable[[], float], stop: Event, problems: Problems) -> None:
-    """Call `step`, wait for as many seconds as it returns, and so on until `stop` is set.
+    """Call `step`, wait for the seconds it returns, and repeat until `stop` is set.
 
-    A step that fails for a reason that passes is called again after 1, 2, 4, ... up to 60 seconds; it is in
-    `problems` until it succeeds. Credentials that are refused count as such: they are often renewed from outside.
+    After a temporary error the step is called again in 1, 2, 4, ... up to 60 seconds, and its error is in `problems`
+    until it succeeds. Refused credentials count as temporary: they are often renewed from outside.
 
     Raises:
-        Exception: Whatever else a step raises, at once.
+        Exception: Any other error of a step, at once.
     """
     failures = 0
     while not stop.is_set():

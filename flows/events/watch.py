@@ -1,4 +1,4 @@
-"""`deqir watch`: sources of hints, the inbox and the starter of runs, in one process until it is told to stop."""
+"""`deqir watch`: run the sources of hints, the inbox and the starter of runs in a process until a signal stops it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ logger = logging.getLogger("deqir.events")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSettings:
-    """What to watch and how.
+    """Settings of `deqir watch`.
 
     Attributes:
-        deployment: "restore-archive/NAME"; its own job says which source and destination.
+        deployment: "restore-archive/NAME"; its job names source and destination.
         queue: URL of an SQS queue.
         webhook: HOST:PORT to receive events at.
         poll: Seconds between listings of the source.
         inbox: File of the inbox.
-        rule: When hints become a batch.
-        most_runs: Runs of the deployment under way at most.
-        token, secret: What senders to the webhook show, or sign with.
+        rule: When waiting hints become a batch.
+        most_runs: Most runs of the deployment at a time.
+        token, secret: Bearer token of senders to the webhook; key of their signatures.
     """
 
     deployment: str
@@ -60,11 +60,11 @@ class WatchSettings:
 
 
 def watch(settings: WatchSettings) -> None:
-    """Start runs for new objects until SIGTERM or SIGINT comes; then finish the step in hand and return.
+    """Start runs for new objects until SIGTERM or SIGINT comes; then finish the current steps and return.
 
     Raises:
-        ConfigurationError: Something the user has to correct.
-        StoreUnavailableError: A store does not answer to begin with.
+        ConfigurationError: The user has to correct a setting, the deployment or the inbox.
+        StoreUnavailableError: A store does not answer at the start.
     """
     if (settings.queue, settings.webhook, settings.poll) == (None, None, None):
         raise ConfigurationError("nothing to watch; give --queue URL, --webhook HOST:PORT or --poll SECONDS")
@@ -83,7 +83,7 @@ def watch(settings: WatchSettings) -> None:
         )
         logger.info("watching source=%s deployment=%s inbox=%s", deployment.source, settings.deployment, settings.inbox)
         if settings.webhook is not None and settings.poll is None:
-            logger.warning("what is posted while this process is down may be lost; give --poll, too, to find it")
+            logger.warning("events posted while this process is down may be lost; give --poll, too, to find them")
         run_all([*loops, partial(repeat, "starting runs", starter, stop, problems)], stop, signals)
         logger.info("stopped waiting=%d", inbox.waiting()[0])
 
@@ -91,10 +91,10 @@ def watch(settings: WatchSettings) -> None:
 def sources(
     settings: WatchSettings, deployment: Deployment, inbox: Inbox, stop: Event, problems: Problems
 ) -> Iterator[Loop]:
-    """Yield a loop for each source of hints, after making sure that it can be used.
+    """Yield a loop for each source of hints, after a check of the source.
 
     Raises:
-        ConfigurationError: One cannot.
+        ConfigurationError: A source cannot be used.
     """
     if settings.queue is not None:
         from .sources.sqs import Queue
@@ -119,7 +119,7 @@ def sources(
 
 
 def run_all(loops: list[Loop], stop: Event, signals: list[int]) -> None:
-    """Run loops beside each other until a signal comes or one of them ends; then stop all, and raise what it raised."""
+    """Run loops in threads until a signal comes or a loop ends; then stop all, and raise the error of the loop."""
     with threads(len(loops), "watch") as pool:
         running = [pool.submit(loop) for loop in loops]
         try:
@@ -135,7 +135,7 @@ def found(runs: Runs) -> Deployment:
     """Return the deployment.
 
     Raises:
-        ConfigurationError: There is none, or the server does not answer to begin with.
+        ConfigurationError: The deployment does not exist, or the server does not answer.
     """
     try:
         return runs.deployment()
@@ -145,7 +145,7 @@ def found(runs: Runs) -> Deployment:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Give a list to which each SIGTERM and SIGINT is added; a handler must not touch what has a lock."""
+    """Give a list to which each SIGTERM and SIGINT is added. The handler does no more: it must not take a lock."""
     signals: list[int] = []
 
     def handle(signal_number: int, frame: FrameType | None) -> None:

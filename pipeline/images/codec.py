@@ -1,12 +1,12 @@
-"""Bytes to pixels and back, with what must survive beside them. The one file that knows Pillow.
+"""Decode image files to pixels and metadata, and encode them again. Only this file uses Pillow.
 
-Read and written: JPEG, PNG and WebP of 8 bits, grey or RGB, upright whatever EXIF says. What a file says of
-its picture goes into the output: ICC profile, EXIF, XMP, and where the output's format has a place for them
-(WebP has none) IPTC, resolution and texts. Not carried over: extended XMP of more than 64 KB, XMP that is not
-RDF in UTF-8, and what describes the old pixels: thumbnails, orientation, sizes. docs/manifest.md has the table.
+Read and written: JPEG, PNG and WebP of 8 bits, grey or RGB, turned upright by EXIF's orientation. The metadata
+of an input goes into its output: ICC profile, EXIF, XMP, and, except in WebP, which has no place for them, IPTC,
+resolution and texts. Not carried over: extended XMP of more than 64 KB, XMP in another form than RDF in UTF-8,
+and descriptions of the old pixels: thumbnails, orientation, sizes. docs/manifest.md has the table.
 
-An output says by which job and from which input it was made in one XMP property, `deqir:provenance`, in all
-three formats: programs that keep metadata keep it, also from format to format.
+In all three formats, an output names its job and its input in the XMP property `deqir:provenance`. It survives
+programs that keep metadata, also when they convert the format.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.errors import DecodeError, EmptyFileError, ImageError, ImageTooLar
 from . import containers, exif, iptc, xmp
 from .metadata import COMMENT, PNG_COLOUR, Metadata, metadata_of
 
-# Not through Image.open: its bound on pixels is a warning, and one for the whole process; ours is the job's.
+# Not through Image.open: its bound on pixels is a warning and holds for the whole process; ours is the job's.
 READERS: Final[dict[containers.Format, Callable[[IO[bytes]], ImageFile]]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -49,13 +49,13 @@ PREVIEWS: Final = frozenset((0x010001, 0x010002))
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """An image file's pixels, upright, and what it says about them.
+    """The upright pixels of an image file and its metadata.
 
     Attributes:
         pixels: float32, shape (c, h, w), in [-1, 1]; c is 1 for grey and 3 for RGB.
         mode: "L" for grey or "RGB".
         bit_depth: Bits a channel in the file.
-        metadata: What its restoration is to say, too.
+        metadata: Metadata to copy into the restored image.
     """
 
     pixels: Tensor
@@ -65,13 +65,13 @@ class Picture:
 
 
 def decode(data: bytes, *, max_pixels: int) -> Picture:
-    """Return the picture in a JPEG, PNG or WebP file, whatever its name.
+    """Return the picture in a JPEG, PNG or WebP file. The format is found from the bytes, not from a name.
 
     Raises:
-        EmptyFileError: Zero bytes.
-        DecodeError: None of these formats, or damaged.
+        EmptyFileError: The file has zero bytes.
+        DecodeError: The file has another format, or is damaged.
         UnsupportedImageError: Something would be lost: 16 bits, transparency, CMYK, further pictures.
-        ImageTooLargeError: More than `max_pixels` by its header; no pixel was decoded.
+        ImageTooLargeError: The header gives more than `max_pixels` pixels; no pixel was decoded.
     """
     if not data:
         raise EmptyFileError("the file holds zero bytes; look for another copy of it")
@@ -90,27 +90,27 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
 
 
 def decode_mask(data: bytes, *, max_pixels: int) -> Tensor:
-    """Return which pixels a mask image marks, bool of shape (H, W): those nearer to white than to black.
+    """Return the pixels marked by a mask image, bool of shape (H, W): True where nearer to white than to black.
 
     Raises:
-        ImageError: The bytes are not an image that we read, or one of more pixels by its header.
+        ImageError: `decode` cannot read the image, or it has more than `max_pixels` pixels.
     """
     return decode(data, max_pixels=max_pixels).pixels.mean(0) > 0
 
 
 def encode(image: Tensor, *, like: Picture, output_format: OutputFormat, quality: int, provenance: str) -> bytes:
-    """Return an image file with the metadata of the picture it comes from; equal arguments give equal bytes.
+    """Return an image file with the metadata of its source picture; equal arguments give equal bytes.
 
     Args:
         image: Shape (1, H, W) for grey or (3, H, W) for RGB; values outside [-1, 1] are clipped.
-        like: Where the image comes from. An ICC profile of grey is left out of an image in colour, and the
-            other way round.
-        output_format: WebP has no grey: such an image becomes three equal channels.
-        quality: 1 to 100, of WebP and of JPEG, which keeps the full resolution of its colours.
-        provenance: What `read_provenance` is to find.
+        like: The source picture. Its ICC profile is left out if it is for grey and the image is in colour, or
+            the reverse.
+        output_format: WebP has no grey: a grey image becomes three equal channels.
+        quality: 1 to 100, for WebP and JPEG. JPEG keeps the full resolution of colours at any quality.
+        provenance: Text for `read_provenance` to find.
 
     Raises:
-        UnsupportedImageError: The format has no room for the image or for its metadata.
+        UnsupportedImageError: The format cannot hold the image or its metadata.
     """
     values = image.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     height, width, channels = values.shape
@@ -140,9 +140,9 @@ def encode(image: Tensor, *, like: Picture, output_format: OutputFormat, quality
 
 
 def read_provenance(data: bytes) -> str | None:
-    """Return what `encode` was given for these bytes; None if they are anything else, image or not.
+    """Return the provenance written by `encode` into these bytes; None if they have none.
 
-    Reads headers only, whoever made the bytes.
+    The bytes may come from anybody: only headers are read.
     """
     packet = containers.xmp_of(data)
     return xmp.provenance_in(packet) if packet is not None else None
@@ -152,7 +152,7 @@ def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
     block = resources = b""
     if form == "JPEG":
         data, block = containers.split_exif(data)  # Pillow would make up a resolution from it
-        data, resources = containers.split_photoshop(data)  # and refuse a picture for resources that are cut
+        data, resources = containers.split_photoshop(data)  # and refuse a picture whose resources are cut off
     elif form == "WEBP" and (size := containers.webp_size(data)):
         _check_pixels(size, max_pixels)  # Pillow allocates the canvas when it opens the file
     with READERS[form](io.BytesIO(data)) as file:
@@ -184,11 +184,11 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_kind(file: ImageFile) -> None:
-    """Refuse, before a pixel is decoded, what cannot be restored without losing a part of it."""
+    """Refuse a file, before any pixel is decoded, if its restoration would lose a part of it."""
     frames = getattr(file, "n_frames", 1)
     if frames > 1:
         raise UnsupportedImageError(
-            f"the file is an animation of {frames} frames, of which one alone would be restored; split it "
+            f"the file is an animation of {frames} frames, and only the first would be restored; split it "
             "into single images first"
         )
     index = file.info.get("mp")
@@ -204,12 +204,12 @@ def _check_kind(file: ImageFile) -> None:
         )
     if any(";16" in str(tile.args) for tile in file.tile):
         raise UnsupportedImageError(
-            "the image has 16 bits a channel, of which 8 would be lost; convert it to 8 bits first if those will do"
+            "the image has 16 bits a channel, of which 8 would be lost; convert it to 8 bits first if 8 are enough"
         )
 
 
 def _opaque(file: Image.Image, depth: int) -> Image.Image:
-    """Return a loaded image as "L" or "RGB", without a transparency that hides nothing.
+    """Return a loaded image as "L" or "RGB". An alpha channel without a transparent pixel is dropped.
 
     Raises:
         UnsupportedImageError: Some pixels are transparent.
@@ -220,7 +220,7 @@ def _opaque(file: Image.Image, depth: int) -> Image.Image:
         grey = bool((palette == palette[:, :1]).all())
     if file.has_transparency_data:
         image = file.convert("RGBA")
-        # the one transparent grey of a file with fewer bits is not scaled as its pixels are
+        # below 8 bits Pillow scales the pixels, but not the grey that is marked as transparent
         least, _ = (0, 0) if depth < 8 else image.getchannel("A").getextrema()
         if least != 255:
             raise UnsupportedImageError(
@@ -236,7 +236,7 @@ def _png_colour(data: bytes, form: containers.Format) -> tuple[tuple[bytes, byte
 
 
 def _check_room(output_format: OutputFormat, metadata: Metadata, width: int, height: int) -> None:
-    """Refuse what the format cannot hold whatever the encoder does."""
+    """Refuse an image or metadata beyond the limits of the output format."""
     if max(width, height) > LARGEST_SIDE[output_format]:
         raise UnsupportedImageError(
             f"a {output_format.name} has sides of at most {LARGEST_SIDE[output_format]} pixels, the restored "
@@ -244,13 +244,13 @@ def _check_room(output_format: OutputFormat, metadata: Metadata, width: int, hei
         )
     if output_format is not OutputFormat.PNG and metadata.only_png_can_say_it:
         raise UnsupportedImageError(
-            f"the image's own gamma or colour space is one that a {output_format.name} cannot state; choose "
+            f"the image has a gamma or colour space of its own, which a {output_format.name} cannot state; choose "
             "`output_format` png"
         )
 
 
 def _metadata_options(like: Picture, mode: str, width: int, height: int) -> dict[str, Any]:
-    """Return what Pillow's three writers take alike, for an image of this mode and size."""
+    """Return the options of all three Pillow writers, for an image of this mode and size."""
     known, options = like.metadata, dict[str, Any]()
     if known.exif is not None:
         options["exif"] = containers.EXIF_HEADER + exif.resized(known.exif, width=width, height=height)
@@ -262,7 +262,7 @@ def _metadata_options(like: Picture, mode: str, width: int, height: int) -> dict
 
 
 def _png_info(metadata: Metadata, packet: bytes) -> PngImagePlugin.PngInfo:
-    """Return the chunks that Pillow does not write by itself."""
+    """Return the chunks of a PNG to pass to Pillow, which does not write them by itself."""
     info = PngImagePlugin.PngInfo()
     for name, content in metadata.colour:
         info.add(name, content)

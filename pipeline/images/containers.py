@@ -1,7 +1,6 @@
-"""JPEG, PNG and WebP files as the blocks that they are made of, without decoding a pixel.
+"""Split JPEG, PNG and WebP files into their blocks, without decoding a pixel.
 
-Every walk is bounded, reads headers only and ends quietly where a file is damaged: these functions see files
-of anybody.
+The files may come from anybody. So every walk is bounded, reads headers only, and ends without an error at damage.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Final, Literal
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 Block = tuple[bytes, int, int]
-"""A block's name, and where its content begins and ends in the file."""
+"""A block's name, and the offsets in the file where its content begins and ends."""
 
 MAX_BLOCKS: Final = 10_000
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +24,7 @@ START_OF_SCAN: Final = 0xDA
 
 
 def format_of(data: bytes) -> Format | None:
-    """Return the format that a file starts like; None if it is none of ours."""
+    """Return the format of a file by its first bytes; None for any other format."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(PNG_MAGIC):
@@ -36,7 +35,7 @@ def format_of(data: bytes) -> Format | None:
 
 
 def jpeg_blocks(data: bytes) -> Iterator[Block]:
-    """Yield the segments before the first scan, each named by its marker's second byte."""
+    """Yield the segments of a JPEG before the first scan. A segment's name is its marker's second byte."""
     at = 2
     for _ in range(MAX_BLOCKS):
         at = data.find(b"\xff", at)
@@ -53,7 +52,7 @@ def jpeg_blocks(data: bytes) -> Iterator[Block]:
 
 
 def png_blocks(data: bytes) -> Iterator[Block]:
-    """Yield the chunks before the pixels."""
+    """Yield the chunks of a PNG before the pixels."""
     at = len(PNG_MAGIC)
     for _ in range(MAX_BLOCKS):
         name, start = data[at + 4 : at + 8], at + 8
@@ -65,7 +64,7 @@ def png_blocks(data: bytes) -> Iterator[Block]:
 
 
 def webp_blocks(data: bytes) -> Iterator[Block]:
-    """Yield all chunks."""
+    """Yield all chunks of a WebP."""
     at = 12
     for _ in range(MAX_BLOCKS):
         name, start = data[at : at + 4], at + 8
@@ -77,7 +76,7 @@ def webp_blocks(data: bytes) -> Iterator[Block]:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height as a WebP file's header says, before anything is allocated for them."""
+    """Return width and height from a WebP file's header; None if it gives no size. No canvas is allocated."""
     for name, start, _ in islice(webp_blocks(data), 1):
         head = data[start : start + 10]
         if name == b"VP8X" and len(head) == 10:
@@ -92,17 +91,17 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def split_exif(data: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG file without its EXIF block, and the block, empty if there is none."""
+    """Return a JPEG file without its EXIF block, and the block; b"" if there is no block."""
     return _split(data, b"\xe1", EXIF_HEADER)
 
 
 def split_photoshop(data: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG file without its resources of Photoshop, and these, of all segments; empty if there are none."""
+    """Return a JPEG file without its Photoshop resources, and the resources of all segments, joined; b"" if empty."""
     return _split(data, b"\xed", PHOTOSHOP_HEADER)
 
 
 def xmp_of(data: bytes) -> bytes | None:
-    """Return a file's XMP packet; None if there is none, or only a compressed one."""
+    """Return a file's XMP packet; None if the file has no packet, or only a compressed packet."""
     match format_of(data):
         case "JPEG":
             for name, start, end in jpeg_blocks(data):
@@ -120,7 +119,7 @@ def xmp_of(data: bytes) -> bytes | None:
 
 
 def _split(data: bytes, marker: bytes, header: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG file without the segments that begin so, and what these hold after their headers."""
+    """Return a JPEG file without the segments of this marker and header, and their content after the header, joined."""
     rest, found, done = list[bytes](), list[bytes](), 0
     for name, start, end in jpeg_blocks(data):
         if name == marker and data.startswith(header, start, end):

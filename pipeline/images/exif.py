@@ -1,6 +1,6 @@
-"""An EXIF block read and corrected in place: what is not about this file's pixels keeps every byte.
+"""Read an EXIF block and correct it in place: only bytes about this file's pixels change.
 
-Writing a block anew would lose text that is not ASCII and move what makers' notes point to.
+Writing a new block would lose text outside ASCII, and would break pointers inside makers' notes.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class _Entry:
     """One tag of a directory.
 
     Attributes:
-        at: Where its twelve bytes begin.
-        tag, kind, count: What it is, of which type, and how many of them.
-        value: The value, where it is one whole number; else where the values begin.
+        at: Offset of its twelve bytes in the block.
+        tag, kind, count: The tag's number, the type of its values and their count.
+        value: The value if it is a single whole number, else the offset of the values.
     """
 
     at: int
@@ -47,26 +47,31 @@ class _Entry:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is one whole number."""
+        """True if the value is a single whole number."""
         return self.kind in (SHORT, LONG) and self.count == 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Directory:
-    """The tags of one directory, and where the pointer to the next one is; None if the block ends before."""
+    """The tags of a directory.
+
+    Attributes:
+        entries: Entries by tag.
+        next_at: Offset of the pointer to the next directory; None if the block ends before it.
+    """
 
     entries: dict[int, _Entry]
     next_at: int | None
 
 
 def orientation(block: bytes) -> int | None:
-    """Return how the pixels have to be turned, 1 to 8; None if the block does not say."""
+    """Return the orientation of the pixels, 1 to 8; None if the block does not give it."""
     entry = _first(block).entries.get(ORIENTATION)
     return entry.value if entry is not None and entry.is_whole and 1 <= entry.value <= 8 else None
 
 
 def dpi(block: bytes) -> tuple[float, float] | None:
-    """Return the pixels to an inch, across and down; None if the block does not say."""
+    """Return the pixels per inch, across and down; None if the block does not give them."""
     entries = _first(block).entries
     unit = entries.get(RESOLUTION_UNIT)
     scale = PER_INCH.get(unit.value) if unit is not None else 1.0
@@ -75,7 +80,7 @@ def dpi(block: bytes) -> tuple[float, float] | None:
 
 
 def upright(block: bytes) -> bytes:
-    """Return the block for pixels that were turned as it said, without the picture's thumbnail."""
+    """Return the block for upright pixels: with orientation 1 and without thumbnail."""
     patched, order, first = bytearray(block), _order(block), _first(block)
     if ORIENTATION in first.entries:
         _write(patched, order, first.entries[ORIENTATION], 1)
@@ -93,7 +98,7 @@ def upright(block: bytes) -> bytes:
 
 
 def resized(block: bytes, *, width: int, height: int) -> bytes:
-    """Return the block for pixels of this size; it says so only where it said a size before."""
+    """Return the block with its size tags set to this width and height; a missing tag is not added."""
     patched, order, first = bytearray(block), _order(block), _first(block)
     pointer = first.entries.get(EXIF_DIRECTORY)
     entries = first.entries | (_directory(block, pointer.value).entries if pointer is not None else {})
@@ -109,7 +114,7 @@ def resized(block: bytes, *, width: int, height: int) -> bytes:
 
 
 def pictures(block: bytes) -> list[int]:
-    """Return the type of each picture in a file of several, from the index of such files (CIPA DC-007)."""
+    """Return the type of each picture in a file of several pictures, from the file's index (CIPA DC-007)."""
     entry = _first(block).entries.get(PICTURES)
     if entry is None:
         return []
@@ -126,14 +131,14 @@ def _order(block: bytes) -> str:
 
 
 def _first(block: bytes) -> _Directory:
-    """Return the first directory; an empty one where the block is none that we know."""
+    """Return the first directory, without entries if the bytes are not an EXIF block."""
     if block[:4] not in (b"II*\0", b"MM\0*") or len(block) < 8:
         return _Directory(entries={}, next_at=None)
     return _directory(block, *struct.unpack_from(f"{_order(block)}I", block, 4))
 
 
 def _directory(block: bytes, at: int) -> _Directory:
-    """Return the directory at a place of the block, as far as it is there; of a tag the first one."""
+    """Return the directory at an offset, as far as the block holds it. Of a repeated tag, the first entry counts."""
     order = _order(block)
     if not 8 <= at <= len(block) - 2:
         return _Directory(entries={}, next_at=None)
@@ -154,7 +159,7 @@ def _entries(block: bytes, order: str, at: int, count: int) -> Iterator[_Entry]:
 
 
 def _write(block: bytearray, order: str, entry: _Entry, value: int) -> None:
-    """Give a tag of one whole number another one; wider, if the type that it had is too narrow for it."""
+    """Set the value of a tag, widening its type to LONG if needed; a tag of other values is left as it is."""
     if not entry.is_whole:
         return
     if entry.kind == SHORT and value < 2**16:
@@ -165,7 +170,7 @@ def _write(block: bytearray, order: str, entry: _Entry, value: int) -> None:
 
 
 def _rational(block: bytes, entry: _Entry | None) -> float | None:
-    """Return a tag's fraction; None if it is none."""
+    """Return the value of a tag of type RATIONAL; None for any other tag."""
     if entry is None or entry.kind != RATIONAL or entry.value + 8 > len(block):
         return None
     numerator, denominator = struct.unpack_from(f"{_order(block)}II", block, entry.value)

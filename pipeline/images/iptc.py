@@ -1,7 +1,7 @@
-"""The caption of a picture as picture libraries keep it: IPTC's record, in a block of Photoshop's.
+"""Read and write the IPTC record, in which picture libraries keep a caption: one resource of a Photoshop block.
 
-Of that block's resources the record alone is taken. The others are thumbnails, sizes and settings of the old pixels, or
-repeat what stands elsewhere in the file.
+The block's other resources are dropped: they are thumbnails, sizes and settings of the old pixels, or repeat other
+metadata of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .containers import PHOTOSHOP_HEADER
 
 RECORD: Final = 0x0404
 LARGEST: Final = 2**20
-"""Bytes of the largest record that is kept; captions have hundreds."""
+"""Bytes of the largest record that is kept. Captions have hundreds of bytes."""
 SIGNATURE: Final = b"8BIM"
 MARKER: Final = b"\xff\xed"
 SEGMENT: Final = 65_533 - len(PHOTOSHOP_HEADER)
@@ -23,7 +23,7 @@ PNG_KEYWORD: Final = "Raw profile type iptc"
 
 
 def record_in(block: bytes) -> bytes | None:
-    """Return the IPTC record in a row of resources, as far as it is there; None: it has none, or too large a one."""
+    """Return the IPTC record in a row of resources, as far as it is complete; None if missing or above `LARGEST`."""
     at = 0
     while block.startswith(SIGNATURE, at) and at + 12 <= len(block):
         kind, name = struct.unpack_from(">HB", block, at + 4)
@@ -36,7 +36,7 @@ def record_in(block: bytes) -> bytes | None:
 
 
 def segments(record: bytes) -> bytes:
-    """Return a record as the segments of a JPEG, as many as it takes."""
+    """Return a record as segments of a JPEG, as many as it needs, joined."""
     return b"".join(
         MARKER + struct.pack(">H", 2 + len(PHOTOSHOP_HEADER) + len(part)) + PHOTOSHOP_HEADER + part
         for part in _parts(_resource(record))
@@ -44,7 +44,7 @@ def segments(record: bytes) -> bytes:
 
 
 def text_of(record: bytes) -> str:
-    """Return a record as ImageMagick and its followers write it into a PNG, under `PNG_KEYWORD`: in hexadecimal."""
+    """Return a record as hexadecimal text, as ImageMagick writes it into a PNG under `PNG_KEYWORD`."""
     block = _resource(record)
     digits = block.hex()
     lines = (digits[at : at + DIGITS] for at in range(0, len(digits), DIGITS))

@@ -1,4 +1,4 @@
-"""What a file says about its picture and what of that stays true of the restored one."""
+"""Collect the metadata of an image file to copy into its restored image."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ COMMENT: Final = "Comment"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What is known of a picture whose pixels are upright. None and () stand for nothing.
+    """Metadata of a picture with upright pixels. None and () mean that the file has no such entry.
 
     Attributes:
         icc: ICC profile.
         exif: EXIF block without orientation and thumbnail, from its TIFF header on.
         xmp: XMP packet without orientation, thumbnails and the provenance of an earlier job.
         iptc: IPTC record: caption, author, place and the like.
-        dpi: Pixels to an inch, across and down, as the file has it.
-        texts: Keywords and texts: a JPEG's comment as "Comment", all of a PNG's.
-        colour: Name and content of the chunks with which a PNG says what its numbers mean.
+        dpi: Pixels per inch, across and down, of the upright picture.
+        texts: Keywords and texts: a JPEG's comment as "Comment", all texts of a PNG.
+        colour: Names and contents of the chunks in which a PNG states its colour space.
     """
 
     icc: bytes | None = None
@@ -40,12 +40,12 @@ class Metadata:
     colour: tuple[tuple[bytes, bytes], ...] = ()
 
     def icc_for(self, mode: str) -> bytes | None:
-        """Return the profile if it is one for images of this mode, "L" or "RGB"."""
+        """Return the profile if it is for images of this mode, "L" or "RGB"; else None."""
         return self.icc if self.icc is not None and self.icc[16:20] == ICC_SPACE[mode] else None
 
     @property
     def only_png_can_say_it(self) -> bool:
-        """Whether the numbers mean something else than in sRGB, and no ICC profile says so."""
+        """True if the pixels' values are not in sRGB and no ICC profile states their colour space."""
         chunks = dict(self.colour)
         if self.icc is not None:
             return False
@@ -64,14 +64,14 @@ def metadata_of(
     texts: Mapping[str, str],
     colour: tuple[tuple[bytes, bytes], ...],
 ) -> tuple[Metadata, int]:
-    """Return a file's metadata, and how its pixels have to be turned for them to be true: EXIF's 1 to 8.
+    """Return a file's metadata for upright pixels, and the orientation (EXIF's 1 to 8) to turn the pixels by.
 
     Args:
-        info: What Pillow found; in a PNG any text chunk can pass itself off as any entry.
-        block: The EXIF block where it is not in `info`.
-        resources: A JPEG's resources of Photoshop.
+        info: Pillow's `Image.info`. In a PNG, a text chunk can fake any entry.
+        block: The EXIF block if it is not in `info`.
+        resources: Photoshop resources of a JPEG.
         texts: Texts by keyword.
-        colour: A PNG's colour chunks.
+        colour: Colour chunks of a PNG.
     """
     block = block or _exif_in(info)
     packet = _bytes(info.get("xmp"))
@@ -100,7 +100,7 @@ def _exif_in(info: Mapping[Any, Any]) -> bytes:
 
 
 def _raw_profile(text: object) -> bytes:
-    """Return what stands in a PNG's text in hexadecimal, below its name and its size; empty if there is none."""
+    """Return the bytes written in hexadecimal in a PNG's text, below its name and size lines; b"" if it has none."""
     try:
         return bytes.fromhex("".join(str(text or "").split("\n")[3:]))
     except ValueError:
@@ -108,14 +108,14 @@ def _raw_profile(text: object) -> bytes:
 
 
 def _is_text(keyword: str) -> bool:
-    """Return whether a PNG's text is one; some are other metadata that have a place of their own."""
+    """True if a PNG's text chunk holds text; some hold other metadata, which are kept in attributes of their own."""
     return keyword not in ("XML:com.adobe.xmp", "exif") and not (
         keyword.startswith("Raw profile type") and keyword != iptc.PNG_KEYWORD
     )
 
 
 def _comment(info: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
-    """Return a JPEG's comment, if it has one."""
+    """Return the comment of a JPEG as a keyword and its text; () if there is no comment."""
     comment = _bytes(info.get("comment"))
     try:
         text = comment.decode()
@@ -125,7 +125,7 @@ def _comment(info: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _dpi(value: object, *, turned: bool) -> tuple[float, float] | None:
-    """Return a resolution that can be written, its sides exchanged where the picture's are."""
+    """Return a resolution, its sides exchanged if the picture was turned; None if it cannot be written."""
     match value:
         case (float() | int() as across, float() | int() as down):
             if all(math.isfinite(side) and 0.5 < side < 65_535 for side in (across, down)):

@@ -1,7 +1,7 @@
-"""An XMP packet corrected in place, and what it says about who made a file.
+"""Correct an XMP packet in place, and write and read its provenance.
 
-Packets are edited as text, so that what we do not know keeps every byte. Every search takes time in
-proportion to the packet, whatever it holds.
+Packets are edited as text, so that unknown parts keep every byte. Every search takes time in proportion to the
+packet's length, for any content.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EMPTY: Final = (
 
 
 def _property(name: str) -> str:
-    """Return the pattern of a simple property in either of its two forms."""
+    """Return the pattern of a simple property, as an attribute or as an element."""
     return rf"""\s{name}=(?:"[^"]*"|'[^']*')|<{name}>[^<]*</{name}>"""
 
 
@@ -42,15 +42,15 @@ _HEIGHT: Final = re.compile(rb"""((?:tiff:ImageLength|exif:PixelYDimension)(?:=[
 
 
 def orientation(packet: bytes) -> int | None:
-    """Return how the pixels have to be turned, 1 to 8; None if the packet does not say."""
+    """Return the orientation of the pixels, 1 to 8; None if the packet does not give it."""
     found = _ORIENTATION.search(packet)
     return int(found[1]) if found else None
 
 
 def upright(packet: bytes) -> bytes | None:
-    """Return the packet for pixels that were turned as it said, without thumbnails and an earlier provenance.
+    """Return the packet for upright pixels: without orientation, thumbnails and an earlier provenance.
 
-    None where it is not RDF in UTF-8, to which nothing could be added.
+    None if the packet is not RDF in UTF-8, as nothing could be added to it.
     """
     if RDF_END not in packet:
         return None
@@ -58,11 +58,11 @@ def upright(packet: bytes) -> bytes | None:
         packet = b"".join(_outside(packet, b"<" + name, b"</" + name))
     packet = _STALE.sub(b"", packet)
     content, end, tail = packet.rpartition(PACKET_END)
-    return content.rstrip() + b"\n" + end + tail if end else packet.rstrip()  # the rest was room to grow
+    return content.rstrip() + b"\n" + end + tail if end else packet.rstrip()  # drops the padding for later edits
 
 
 def with_provenance(packet: bytes | None, provenance: str, *, width: int, height: int) -> bytes:
-    """Return the packet for pixels of this size, saying who made them; a new one for None."""
+    """Return the packet with this size of the pixels and this provenance; a new packet for None."""
     if packet is None:
         packet = EMPTY
     packet = _WIDTH.sub(rb"\g<1>%d" % width, packet)
@@ -73,13 +73,13 @@ def with_provenance(packet: bytes | None, provenance: str, *, width: int, height
 
 
 def provenance_in(packet: bytes) -> str | None:
-    """Return what `with_provenance` was given; None if the packet is none of ours."""
+    """Return the provenance written by `with_provenance`; None if the packet has none."""
     found = _PROVENANCE.findall(packet)
     return unescape(found[-1].decode(errors="replace")) if found else None
 
 
 def _outside(text: bytes, opening: bytes, closing: bytes) -> Iterator[bytes]:
-    """Yield what is not between an opening and the next closing."""
+    """Yield the parts of a text outside of each opening and the next closing."""
     at = 0
     while (start := text.find(opening, at)) != -1 and (end := text.find(closing, start)) != -1:
         yield text[at:start]

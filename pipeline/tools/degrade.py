@@ -17,7 +17,7 @@ from pipeline.inputs.frame import scene_of
 from pipeline.inputs.job_operator import Undoing, open_undoing
 from pipeline.inputs.make_operator import is_grey, read_file
 from pipeline.keys import EXTENSIONS, INTERNAL, check_key, check_output_key, has_image_name, output_keys
-from pipeline.places import place, refuse_overlap
+from pipeline.places import canonical_place, refuse_overlap
 from pipeline.store import Store, open_store
 
 
@@ -59,7 +59,7 @@ def degrade(
         ConfigurationError: A place, the mask, the masks or the kernel cannot be used, or there is no image.
     """
     limits = limits_of(max_pixels)
-    source, destination = place(source), place(destination)
+    source, destination = canonical_place(source), canonical_place(destination)
     refuse_overlap("source", source, destination)
     file = read_file(degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
     inputs = open_store(source, writable=False)

@@ -24,7 +24,7 @@ from pipeline.config import OutputFormat
 from pipeline.errors import UNREADABLE
 from pipeline.images.codec import Picture, encode
 from pipeline.images.metadata import Metadata
-from pipeline.places import place, refuse_overlap
+from pipeline.places import canonical_place, refuse_overlap
 from pipeline.store import Store, open_store
 
 from .degrade import limits_of, png_names, read_good, stored
@@ -68,10 +68,10 @@ def estimate(source: str, *, masks: str | None = None, max_pixels: int | None = 
     Raises:
         ConfigurationError: A place cannot be used, or there is no image.
     """
-    limits, source = limits_of(max_pixels), place(source)
+    limits, source = limits_of(max_pixels), canonical_place(source)
     outputs = None
     if masks is not None:
-        masks = place(masks)
+        masks = canonical_place(masks)
         refuse_overlap("source", source, masks)
     inputs = open_store(source, writable=False)
     names = png_names(inputs)

@@ -1,4 +1,4 @@
-"""An operator as a matrix, and what linear algebra says that its methods must return."""
+"""An operator as a matrix, and its methods against linear algebra."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Shape = tuple[int, int, int]
 
 
 def dense(A: LinearOperator, shape: Shape) -> Tensor:
-    """A as a matrix, one column a basis image."""
+    """A as a matrix, with a column for each basis image."""
     size = shape[0] * shape[1] * shape[2]
     return A(torch.eye(size, dtype=torch.float64).view(size, *shape)).flatten(1).mT
 
 
 def assert_conforms(A: LinearOperator, shape: Shape, *, matrix: Tensor | None = None) -> None:
-    """A's methods are those of its matrix (or of the given one), to 1e-10 in float64."""
+    """Check A's methods against its matrix, or the given matrix, to 1e-10 in float64."""
     matrix = dense(A, shape) if matrix is None else matrix
     x = rand(2, *shape)
     y = A(x)

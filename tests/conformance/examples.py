@@ -1,4 +1,4 @@
-"""At least one small example of every operator that `deqir.operators` exports, and the shape of an image it takes."""
+"""Small examples of every operator exported by `deqir.operators`, each with the shape of an image for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""deepinv's physics as operators, where deepinv is installed."""
+"""deepinv's physics as operators, if deepinv is installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_deepinv = pytest.mark.skipif(MISSING, reason="deepinv is not installed (th
 
 @pytest.fixture(scope="module")
 def physics() -> Any:
-    """The module deepinv.physics; what it and its libraries warn of on import is not ours."""
+    """The module deepinv.physics; warnings on its import are ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("deepinv.physics")

@@ -1,4 +1,4 @@
-"""Every operator in every chain: whatever solves it finds the sequential one, with exact and with noisy data."""
+"""Every operator in every chain: every solver finds the sequential chain, with exact and with noisy data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_solver_with_every_surrogate_finds_the_sequential_chain(
 
 @pytest.mark.parametrize(("A", "shape", "sigma_y"), EXACT_AND_NOISY)
 def test_exact_data_are_kept_and_noisy_data_are_not(A: LinearOperator, shape: Shape, sigma_y: float) -> None:
-    """The end of an exact chain agrees with A^+ y on what A sees; noise leaves room to disagree."""
+    """The end of an exact chain agrees with A^+ y on the part seen by A; noise leaves room to disagree."""
     sampler = make_sampler(A, shape=shape, steps=4, sigma_y=sigma_y)
     gap = A.pinv(A(sampler.end(sampler.initial()))) - sampler.pinv_y
     if sigma_y:

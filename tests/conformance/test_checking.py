@@ -1,4 +1,4 @@
-"""check_operator passes what is right and says what is wrong with what is not."""
+"""check_operator passes right operators and names the fault of wrong ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHAPE = (3, 8, 12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mine:
-    """A pooling as a user might write it; each method may be replaced by a wrong one."""
+    """A pooling as a user might write it; each method may be replaced by a wrong method."""
 
     forward: Method = POOL
     transpose: Method = POOL.adjoint
@@ -66,7 +66,7 @@ class Mine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spectral(Mine):
-    """The same with singular values."""
+    """A user's operator with singular values."""
 
     gained: Callable[[Tensor, Gain], Tensor] = POOL.filter
 
@@ -76,14 +76,14 @@ class Spectral(Mine):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting(Mine):
-    """The same, saying that small singular values are cut."""
+    """A user's operator which declares that small singular values are cut."""
 
     threshold: float = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iterating(Mine):
-    """The same, saying that `pinv` iterates."""
+    """A user's operator which declares that `pinv` iterates."""
 
     tolerance: float = 1e-5
 
@@ -94,7 +94,7 @@ ON = {"forward": BLUR, "transpose": BLUR.adjoint, "inverse": BLUR.pinv, "begin":
 
 
 def wiener(y: Tensor) -> Tensor:
-    """An inverse that damps singular values in place of cutting them."""
+    """An inverse with damped instead of cut singular values."""
     return BLUR.filter(BLUR.adjoint(y), lambda s: 1 / (s.square() + 1e-3))
 
 
@@ -103,7 +103,7 @@ def three_iterations(y: Tensor) -> Tensor:
 
 
 def filled_in(y: Tensor) -> Tensor:
-    """An inverse with an addition that A does not see."""
+    """An inverse with an addition unseen by A."""
     x = 0.1 * y.repeat_interleave(2, -2).repeat_interleave(2, -1)
     x[..., ::2] *= -1
     return POOL.pinv(y) + x
@@ -114,7 +114,7 @@ def in_place(x: Tensor) -> Tensor:
 
 
 def other_inverse(y: Tensor) -> Tensor:
-    """A right inverse that puts each value into one corner of its block."""
+    """A right inverse with each value in one corner of its block."""
     x = y.new_zeros(*y.shape[:2], 8, 12)
     x[..., ::2, ::2] = 4 * y
     return x
@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[LinearOperator, str]] = {
     "other inverse": (Mine(inverse=other_inverse), r"A\^\+ A = \(A\^\+ A\)\^T fails"),
     "noisy pinv": (Mine(inverse=lambda y: POOL.pinv(y) + 1e-4), r"\^\+"),
     "nan": (Mine(inverse=lambda y: POOL.pinv(y) / 0), "pinv.* nan or inf"),
-    "in place": (Mine(forward=in_place), "changes the image that it is given"),
+    "in place": (Mine(forward=in_place), "changes its input"),
     "image shape": (Mine(shape=(3, 8, 8)), "image_shape"),
     "adjoint's shape": (Mine(transpose=lambda y: y), r"adjoint\(y\) must be of shape"),
     "start's shape": (Mine(begin=lambda y: y), r"start\(y\) must be of shape"),
@@ -152,7 +152,7 @@ WRONG: dict[str, tuple[LinearOperator, str]] = {
         r"A\^T A A\^\+ A = A\^T A fails .*limit 1e-05.*ends before",
     ),
     "iteration with a factor": (Iterating(inverse=lambda y: 1.01 * POOL.pinv(y)), r"A\^T A A\^\+ A = A\^T A fails"),
-    "iteration that fills in": (Iterating(inverse=filled_in), r">= 0 fails by 0\.0.*does not see"),
+    "iteration that fills in": (Iterating(inverse=filled_in), r">= 0 fails by 0\.0.*unseen by A"),
     "iteration's adjoint": (
         MatrixFree(forward=BLUR, transpose=lambda y: BLUR.adjoint(y).roll(1, -1), shape=SHAPE),
         r"<A x, v>",

@@ -36,7 +36,7 @@ GREYS = (0.5, 0.3, 0.2)
 
 
 def product(parts: Sequence[LinearOperator], shape: Shape) -> Tensor:
-    """The matrix of the parts, one multiplied by the other in the order that they are given in."""
+    """The product of the matrices of the parts, in the given order."""
     matrix = torch.eye(shape[0] * shape[1] * shape[2], dtype=torch.float64)
     for part in parts:
         matrix = dense(part, shape) @ matrix
@@ -56,7 +56,7 @@ def assert_composes(parts: list[LinearOperator], shape: Shape) -> None:
 
 @st.composite
 def disjoint(draw: st.DrawFn) -> tuple[list[LinearOperator], Shape]:
-    """Masks, poolings, grey and nothing, in any order and number, and an image for them."""
+    """Masks, poolings, grey and identity in any order and number, and the shape of an image for them."""
     scales: list[int] = draw(st.lists(st.integers(1, 2), max_size=2))
     height, width = (draw(st.integers(1, 3)) * math.prod(scales) for _ in "hw")
     channels = 3 if (grey := draw(st.booleans())) else draw(st.integers(1, 3))
@@ -121,7 +121,7 @@ def test_compositions_unfold() -> None:
 
 
 def test_the_pseudoinverses_of_the_parts_would_be_wrong() -> None:
-    """What makes this class worth having: scratches before a pooling leave blocks of different weight."""
+    """Scratches before a pooling leave blocks of different weight: the reason for this class."""
     mask, pool = Inpainting(keep=masks.random(8, 8, lost=0.5)), SuperResolution(scale=4)
     A, x = Composition(parts=(mask, pool)), rand(1, 1, 8, 8)
     y = A(x)
@@ -131,7 +131,7 @@ def test_the_pseudoinverses_of_the_parts_would_be_wrong() -> None:
 
 
 def test_the_start_makes_up_for_what_the_masks_took() -> None:
-    """A plain image comes back plain, though its scratches have darkened some pixels and emptied others."""
+    """A plain image comes back plain, although scratches have darkened some pixels and emptied others."""
     keep = masks.scratches(32, 32, count=3, seed=2)
     keep[8:12, 8:12] = False  # a block with nothing left
     A = Composition(parts=(Inpainting(keep=keep), Colorization(), SuperResolution(scale=4)))

@@ -1,4 +1,4 @@
-"""Compressed sensing: orthonormal whatever the image's size, and a start far better than A^+ y."""
+"""Compressed sensing: orthonormal for any size of image, with a start far better than A^+ y."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_seed_decides_what_is_measured(kind: type[WalshHadamardSensing] | ty
 
 
 def picture() -> Tensor:
-    """Plain areas, edges and a gradient."""
+    """A picture of plain areas, edges and a gradient."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     x = (rows + columns) / 126 - 0.5 + 0.4 * ((rows - 30) ** 2 + (columns - 25) ** 2 < 300) - 0.3 * (columns > 44)
     return x.double().clamp(-1, 1).expand(1, 1, -1, -1)

@@ -26,7 +26,7 @@ OTHERS = [ONE_SIDED, kernels.motion(4, 30), kernels.gaussian_2d(1.5, 0.6, 30), k
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Deblurring, Shape]:
-    """An operator and the shape of an image it takes."""
+    """An operator and the shape of an image for it."""
     boundary: Literal["circular", "reflect"] = draw(st.sampled_from(["circular", "reflect"]))
     kernel = draw(st.sampled_from(MIRRORED if boundary == "reflect" else [*MIRRORED, *OTHERS]))
     A = Deblurring(kernel=kernel, boundary=boundary, threshold=draw(st.sampled_from([0.01, 0.05, 0.2])))
@@ -34,7 +34,7 @@ def problems(draw: st.DrawFn) -> tuple[Deblurring, Shape]:
 
 
 def made(A: Deblurring, shape: Shape) -> Deblurring:
-    """The operator, its threshold moved up to where no singular value is near."""
+    """The operator with its threshold moved up into a gap of the singular values."""
     return replace(A, threshold=clear_threshold(dense(A, (1, *shape[1:])), A.threshold))
 
 
@@ -114,7 +114,7 @@ def test_what_was_kept_from_inference_serves_gradients() -> None:
 
 
 def test_a_photograph_that_is_tapered_meets_itself_at_the_borders_and_is_untouched_inside() -> None:
-    """A ramp blurred in a larger frame has a step where its tiles meet; an image that A has blurred has none."""
+    """A ramp blurred in a larger frame has a step where its tiles meet; an image blurred by A has no step."""
     A = Deblurring(kernel=kernels.motion(7, 30))
     y = torch.linspace(-1, 1, 48, dtype=torch.float64).expand(1, 1, 40, -1)
     tapered = A.tapered(y)
@@ -129,7 +129,7 @@ def test_a_photograph_that_is_tapered_meets_itself_at_the_borders_and_is_untouch
 
 
 def test_a_wide_frame_seen_inside_needs_no_boundary() -> None:
-    """A scene blurred for itself and then cut is what the circular operator says of the inside of a wide frame."""
+    """A scene blurred and then cut equals the inside of a wide frame blurred by the circular operator."""
     scene = rand(1, 1, 20, 24)
     blurred = ndimage.convolve(scene[0, 0].numpy(), ONE_SIDED.numpy(), mode="constant")
     inside = torch.zeros(20, 24, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Every operator there is, against linear algebra and against the promises that users' own are held to."""
+"""Every operator against linear algebra and against the identities required of users' operators."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def use(A: LinearOperator, x: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_what_an_operator_holds_is_placed_once(example: tuple[LinearOperator, Shape], dtype: torch.dtype) -> None:
-    """Only what A^+ iterates looks at its numbers on the way: to end as soon as it can."""
+    """Only an iteration for A^+ reads values on the way, to end as soon as it can."""
     A, shape = example
     x = rand(2, *shape).to(dtype)
     if isinstance(A, operators.MatrixFree | operators.FramedDeblurring):
@@ -100,7 +100,7 @@ def test_a_constant_is_copied_where_it_does_not_fit_and_goes_elsewhere_without_i
 
 
 def test_gradients_pass_through_even_after_use_without_them(example: tuple[LinearOperator, Shape]) -> None:
-    """What an operator keeps from a call under inference mode must serve a caller who wants gradients."""
+    """Tensors cached in a call under inference mode must serve a caller who wants gradients."""
     A, shape = example
     x = rand(2, *shape)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Blur of a scene wider than its photograph, against torch's convolution, dense matrices and what boundaries cost."""
+"""Blur of a scene wider than its photograph, against torch's convolution, dense matrices and assumed boundaries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KERNELS = {
 
 
 def smooth_scene(height: int, width: int) -> Tensor:
-    """Waves that no border repeats or mirrors, within [-1, 1]."""
+    """Waves within [-1, 1], neither repeated nor mirrored at a border."""
     y, x = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
     waves = [torch.sin(0.31 * x + 0.17 * y + c) + torch.cos(0.23 * y - 0.11 * x + 2 * c) for c in range(3)]
     return torch.stack(waves)[None] / 2
@@ -60,7 +60,7 @@ def test_every_method_is_that_of_the_dense_matrix(name: str, height: int, width:
 
 
 def test_the_framed_part_is_where_y_is() -> None:
-    """A lone point in the framed part is seen as the kernel's picture, the middle of it in its own place."""
+    """A lone point in the framed part becomes the kernel's picture, with its middle at the point's place."""
     A = FramedDeblurring(kernel=ONE_SIDED)
     shape = A.image_shape((1, 9, 10))
     scene = rand(1, *shape)
@@ -98,7 +98,7 @@ def test_a_start_agrees_with_y() -> None:
 
 
 def test_a_scene_is_recovered_better_than_by_a_boundary_that_it_does_not_have() -> None:
-    """Cut out of a wider blurred scene and rounded to 8 bits: no circular blur made that, tapered or not."""
+    """y is cut out of a wider blurred scene and rounded to 8 bits, which no circular blur makes, tapered or not."""
     kernel = kernels.motion(9, 30)
     A, circular = FramedDeblurring(kernel=kernel), Deblurring(kernel=kernel, threshold=0.05)
     scene = smooth_scene(56, 60)

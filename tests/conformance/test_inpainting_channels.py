@@ -1,4 +1,4 @@
-"""A mask of each channel for itself."""
+"""Inpainting with a mask for each channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_it_conforms_whatever_each_channel_keeps(data: st.DataObject, channels: 
     assert_conforms(A, (channels, height, width))
     x = rand(2, channels, height, width)
     close(A(A.start(A(x))), A(x))
-    close(A.start(A(x)), A.start(x))  # what stands in the gaps does not matter
+    close(A.start(A(x)), A.start(x))  # values in the gaps do not matter
 
 
 def test_one_plane_for_all_channels_is_the_same_mask_in_each() -> None:
@@ -41,7 +41,7 @@ def test_a_missing_channel_starts_as_the_mean_of_the_others() -> None:
 
 
 def test_gaps_take_the_detail_of_the_channels_that_are_known_there() -> None:
-    """A grey picture with fine detail, of which each pixel shows one channel: a colour filter's mosaic."""
+    """A grey picture with fine detail and one known channel per pixel: a colour filter's mosaic."""
     grey = rand(1, 1, 16, 16).expand(-1, 3, -1, -1).clone()
     keep = torch.zeros(3, 16, 16, dtype=torch.bool)
     keep[0], keep[1], keep[2, ::2] = True, True, True

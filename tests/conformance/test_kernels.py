@@ -1,4 +1,4 @@
-"""Kernels against what they are pictures of."""
+"""Kernels against the moments and shapes of their blurs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_motion_spreads_a_point_evenly_along_its_direction(length: float, angle:
     assert float(kernel.min()) >= 0
     assert float(kernel.sum()) == pytest.approx(1, abs=1e-12)
     torch.testing.assert_close(mean, torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
-    # those of a bar of this length and one pixel thick, up to the place of the weight within its pixel
+    # moments of a bar of this length and one pixel thick, up to the place of the weight within its pixel
     assert float(axis @ covariance @ axis) == pytest.approx(length**2 / 12, abs=0.2 + 0.02 * length)
     assert float(covariance.trace()) == pytest.approx((length**2 + 1) / 12, abs=0.3 + 0.02 * length)
 

@@ -1,4 +1,4 @@
-"""Masks keep what they say, wherever they are made, and refuse to keep nothing."""
+"""Masks keep the stated share on every platform, and refuse to keep nothing."""
 
 from __future__ import annotations
 

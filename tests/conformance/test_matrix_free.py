@@ -30,7 +30,7 @@ def by_matrix(matrix: Tensor, shape: Shape) -> MatrixFree:
 
 
 def matrix_of(m: int, n: int, rank: int, seed: int) -> Tensor:
-    """A random matrix whose nonzero singular values lie in 0.5 .. 2."""
+    """A random matrix with nonzero singular values in 0.5 .. 2."""
     U, V = torch.linalg.qr(rand(m, rank, seed=seed)).Q, torch.linalg.qr(rand(n, rank, seed=seed + 1)).Q
     product: Tensor = U * torch.linspace(0.5, 2, rank, dtype=torch.float64) @ V.mT
     return product
@@ -49,7 +49,7 @@ def test_the_pseudoinverse_is_that_of_the_matrix_whatever_its_shape_and_rank(
 
 
 def test_every_image_is_solved_by_itself() -> None:
-    """One is 0, one easy (a singular vector), one hard; each result is what the image alone would get."""
+    """A zero, an easy (singular vector) and a hard image; each result equals the result for the image alone."""
     matrix = matrix_of(12, 16, 12, 0)
     A = replace(by_matrix(matrix, (1, 4, 4)), tolerance=1e-9)
     y = torch.stack([torch.zeros(12, dtype=torch.float64), torch.linalg.svd(matrix).U[:, 0], rand(12)])[:, None, None]

@@ -51,7 +51,7 @@ def decompositions() -> dict[str, tuple[Tensor, Tensor]]:
 def test_each_component_follows_its_scalar_recurrence(
     decompositions: dict[str, tuple[Tensor, Tensor]], A: LinearOperator, eta: float, sigma_y: float
 ) -> None:
-    """DDNM+ written out for one singular value at a time, in Python numbers."""
+    """DDNM+ for one singular value at a time, in Python numbers."""
     s, V = decompositions[next(name for name, operator in OPERATORS.items() if operator is A)]
     sampler = make_sampler(A, eta=eta, sigma_y=sigma_y)
     x = sampler.initial()
@@ -152,7 +152,7 @@ def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(
 
 @pytest.mark.parametrize("mode", ["throughput", 3])
 def test_images_of_a_batch_have_noise_of_their_own(A: LinearOperator, mode: Literal["throughput"] | int) -> None:
-    """Exact and noisy images together, each as if alone, and the noise told changes the result."""
+    """Exact and noisy images together, each as if alone; the given noise changes the result."""
     restorer = Restorer(toy_denoiser, steps=5, start_noise=0.3, mode=mode, tolerance=1e-12)
     y = A(rand(3, 3, HEIGHT, WIDTH, seed=3))
     noises = [0.0, 0.2, 0.0]
@@ -166,7 +166,7 @@ def test_images_of_a_batch_have_noise_of_their_own(A: LinearOperator, mode: Lite
 
 def test_noise_without_singular_values_is_refused_with_the_remedy() -> None:
     class Blind:
-        """An operator that offers no `filter`."""
+        """An operator without `filter`."""
 
         start_noise = 0.3
 
@@ -191,8 +191,8 @@ def test_noise_without_singular_values_is_refused_with_the_remedy() -> None:
 def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limit(steps: int) -> None:
     """Pixels of variance p, one of two seen: eta = 0 follows the probability-flow ODE, which is exact for many steps.
 
-    Each pixel is by itself and the chain is affine, so its variance is the sum of squares of what each noise of the
-    chain contributes. The unseen one must have the prior's variance, the seen one its value. (With a share eta > 0 of
+    Each pixel is by itself and the chain is affine, so its variance is the sum of the squared weights of the chain's
+    noises. The unseen pixel must have the prior's variance, the seen pixel its value. (With a share eta > 0 of
     the noise renewed in every step, however small the step, the spread stays below the prior's: 0.71 p at 0.9.)
     """
     p = 0.3
@@ -219,7 +219,7 @@ def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limi
 
 @pytest.mark.parametrize("name", ["separable", "fourier"])
 def test_a_blurs_start_does_not_amplify_the_noise_that_is_told(name: str) -> None:
-    """White noise blurred and sharpened again: what is told keeps it small in the start, and the engine tells."""
+    """White noise is blurred and sharpened again: sigma_y keeps it small in the start, and the engine passes it on."""
     line = kernels.gaussian(1.6)
     A = SeparableDeblurring(kernel=line) if name == "separable" else Deblurring(kernel=torch.outer(line, line))
     sigma_y = 0.04

@@ -1,4 +1,4 @@
-"""Starts of noisy images: as much of y's detail as its noise allows, in every operator that would amplify it."""
+"""Starts of noisy images: as much of y's detail as its noise allows, for every operator with noise amplification."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_downsampling_by_a_kernel_is_undone_by_damped_least_squares(kernel, sigm
     ids=["kernel", "pooled, blurred", "grey, blurred", "blurred", "gaps, pooled", "grey, gaps, pooled"],
 )
 def test_noise_grows_less_than_in_a_start_that_takes_y_for_exact(A: LinearOperator) -> None:
-    """Starts are linear in y, so what they make of noise alone is what it adds to them."""
+    """Starts are linear in y, so the start of pure noise is the noise's share in a start."""
     sigma_y = 0.1
     noise = sigma_y * rand(*A(rand(2, 3, 16, 24)).shape, seed=5)
     found, exact = rms(own_start(A, noise, sigma_y)), rms(own_start(A, noise, 0.0))

@@ -38,7 +38,7 @@ def taps(draw: st.DrawFn) -> Tensor:
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Settings, Shape]:
-    """An operator's settings and the shape of an image it takes."""
+    """An operator's settings and the shape of an image for it."""
     height, width, channels = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.sampled_from([1, 2]))
     kernel, threshold = st.one_of(taps(), st.tuples(taps(), taps())), draw(st.sampled_from([0.01, 0.05, 0.2]))
     if draw(st.booleans()):
@@ -50,7 +50,7 @@ def problems(draw: st.DrawFn) -> tuple[Settings, Shape]:
 
 
 def made(chosen: Settings, shape: Shape) -> KernelSuperResolution | SeparableDeblurring:
-    """The operator, its threshold moved up to where no singular value is near."""
+    """The operator with its threshold moved up into a gap of the singular values."""
     A = KernelSuperResolution(**chosen) if "scale" in chosen else SeparableDeblurring(**chosen)
     return replace(A, threshold=clear_threshold(dense(A, (1, *shape[1:])), A.threshold))
 
@@ -98,7 +98,7 @@ def test_bicubic_downsampling_is_torchs_antialiased_one_away_from_the_borders(sc
 
 
 def test_bicubic_downsampling_is_that_of_ddnm_at_the_borders_too() -> None:
-    """Keys' cubic at 16 places, laid over pixels that a mirror at the border continues."""
+    """Keys' cubic at 16 places, applied to pixels mirrored at the border."""
     scale, side = 4, 12
 
     def cubic(x: float) -> float:
@@ -164,7 +164,7 @@ def test_long_sides_are_exact_too() -> None:
 @settings(deadline=None, max_examples=60)
 @given(taps(), st.booleans(), st.integers(1, 6), st.integers(1, 9))
 def test_the_factors_of_an_axis_are_those_of_its_matrix(weights: Tensor, even: bool, stride: int, coarse: int) -> None:
-    """Kernels that look the same from both sides have theirs without a decomposition, also wider than the axis."""
+    """Symmetric kernels have their factors without a decomposition, also kernels wider than the axis."""
     weights = (weights + weights.flip(0)).double() / 2 if even else weights.double()
     kernel, length = tuple(weights.tolist()), stride * coarse
     U, s, V = _decomposed(kernel, stride, length)
@@ -177,7 +177,7 @@ def test_the_factors_of_an_axis_are_those_of_its_matrix(weights: Tensor, even: b
 
 
 def test_a_long_axis_has_orthonormal_factors_at_once() -> None:
-    """Seconds of decomposing, and the digits that cosines of large numbers lose, are both spared."""
+    """There is neither a decomposition of seconds nor a loss of digits in cosines of large numbers."""
     for taps, stride in ((kernels.gaussian(2.0), 1), (kernels.bicubic(4), 4)):
         U, s, V = _decomposed(tuple(taps.tolist()), stride, 4096)
         x = rand(1, 4096)

@@ -1,4 +1,4 @@
-"""What linear algebra says of an operator whose small singular values are cut."""
+"""Operators with cut singular values against linear algebra."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .dense import Shape, close, dense
 def clear_threshold(matrix: Tensor, least: float) -> float:
     """A share of the largest singular value in the widest gap between least and 3 least.
 
-    So rounding cannot change what is cut, and the dense pseudoinverse, which finds the subspaces of what is kept and
-    what is cut from the matrix, is itself exact enough to compare with.
+    Rounding then cannot change which singular values are cut, and the dense pseudoinverse separates the kept from the
+    cut subspace exactly enough for a comparison.
     """
     share = torch.linalg.svdvals(matrix)
     share = share / share[0]
@@ -26,7 +26,7 @@ def clear_threshold(matrix: Tensor, least: float) -> float:
 
 
 def assert_truncated(A: SpectralOperator, shape: Shape, *, threshold: float) -> None:
-    """A and its adjoint are those of its matrix, its inverse and filter those of the matrix after the cut."""
+    """Check A and its adjoint against the matrix, and its inverse and filter against the matrix after the cut."""
     matrix = dense(A, shape)
     x = rand(2, *shape)
     y = A(x)
@@ -47,5 +47,5 @@ def assert_truncated(A: SpectralOperator, shape: Shape, *, threshold: float) -> 
 
 
 def _in_front(weights: Tensor, s: Tensor) -> Tensor:
-    """One weight an image, before the dimensions of s."""
+    """Return a weight for each image, before the dimensions of s."""
     return weights.view(-1, *[1] * (s.ndim - 1))

@@ -1,4 +1,4 @@
-"""Runs a test for each operator; imports checkpoints."""
+"""A test for each operator, and imported checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def A(request: pytest.FixtureRequest) -> LinearOperator:
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Importer:
-    """Saves what a checkpoint is to hold and imports it: imported(network or content, facts=..., kind=...)."""
+    """Saves a checkpoint and imports it: imported(network or content, facts=..., kind=...)."""
 
     def run(content: Any, **options: Any) -> Imported:
         path = tmp_path / "checkpoint.pt"

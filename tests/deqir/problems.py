@@ -24,7 +24,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
 
 
 def toy_denoiser(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Nonlinear, level-dependent, couples pixels and channels: any mistake in wiring shows."""
+    """A nonlinear, level-dependent denoiser with coupled pixels and channels: any mistake in wiring shows."""
     drift = alpha_bar.to(x_t)[:, None, None, None]
     return 0.4 * x_t + 0.3 * torch.tanh(x_t.roll(1, -1) - x_t.flip(1) + drift)
 

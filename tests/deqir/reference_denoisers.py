@@ -1,4 +1,4 @@
-"""KAIR's denoisers once more, in plain torch and on their own, with the names that their checkpoints have.
+"""KAIR's denoisers once more, in plain torch and independent of deqir, with the names of their checkpoints.
 
 DRUNet after Zhang et al. (2021), FFDNet after Zhang et al. (2018).
 """
@@ -25,7 +25,7 @@ class Res(nn.Module):
 
 
 class Drunet(nn.Module):
-    """DRUNet: takes the image with the noise level as one more plane."""
+    """DRUNet: its input is the image and a plane of the noise level."""
 
     def __init__(self, *, channels: int = 3, width: int = 8, blocks: int = 2) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def ffdnet(*, channels: int, width: int, depth: int) -> nn.ModuleDict:
 
 
 def ffdnet_denoise(network: nn.ModuleDict, image: Tensor, noise: Tensor) -> Tensor:
-    """The four pixels of each 2 x 2 block become channels, and pixels again at the end."""
+    """Return FFDNet's output: the four pixels of each 2 x 2 block become channels, and pixels again at the end."""
     n, c, height, width = image.shape
     h = image.view(n, c, height // 2, 2, width // 2, 2).permute(0, 1, 3, 5, 2, 4)
     h = h.reshape(n, 4 * c, height // 2, width // 2)

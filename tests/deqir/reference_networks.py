@@ -1,8 +1,8 @@
-"""Published architectures once more, in plain torch and on their own, with the names that their checkpoints have.
+"""Published architectures once more, in plain torch and independent of deqir, with the names of their checkpoints.
 
 ADM after Dhariwal and Nichol (2021), DDPM after Ho et al. (2020). They are slow and
-simple: loops over heads, one line for each rule. All parameters are drawn, norms included, so that none can be
-taken for another.
+simple: loops over heads, one line for each rule. All parameters are random, norms included, so no two can be
+confused.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def named(**modules: nn.Module) -> nn.ModuleDict:
-    """Modules below names that begin with an underscore where they are numbers: _0, _2."""
+    """Modules by name; names of numbers begin with an underscore: _0, _2."""
     return nn.ModuleDict({name.lstrip("_"): module for name, module in modules.items()})
 
 
 class AdmBlock(nn.Module):
-    """A residual block that is told the noise level and may halve or double the image."""
+    """A residual block with the noise level as input, which may halve or double the image."""
 
     def __init__(self, inputs: int, outputs: int, told: int, *, scale_shift: bool, resize: str = "") -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class AdmBlock(nn.Module):
 
 
 class AdmAttention(nn.Module):
-    """Self-attention whose query, key and value are one convolution, laid out in one of two orders."""
+    """Self-attention with query, key and value from one convolution, in one of two orders."""
 
     def __init__(self, width: int, heads: int, order: Order) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class AdmAttention(nn.Module):
 
 
 class Convolved(nn.Module):
-    """A convolution under some name that halves the image, or doubles it first."""
+    """A named convolution which halves the image, or doubles it first."""
 
     def __init__(self, width: int, *, half: bool) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Convolved(nn.Module):
 
 
 class Adm(nn.Module):
-    """The UNet of guided-diffusion; `attention` has the scales that attend, 0 the finest."""
+    """The UNet of guided-diffusion; `attention` holds the scales with attention, 0 the finest."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class DdpmAttention(nn.Module):
 
 
 class Ddpm(nn.Module):
-    """The UNet of DDPM; `attention` has the scales that attend, 0 the finest."""
+    """The UNet of DDPM; `attention` holds the scales with attention, 0 the finest."""
 
     def __init__(
         self, *, base: int = 32, factors: Sequence[int] = (1, 2), blocks: int = 1, attention: Sequence[int] = (1,)

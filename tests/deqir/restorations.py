@@ -1,4 +1,4 @@
-"""What is restored on another device than the CPU, to be compared with what the CPU restores."""
+"""Restorations on another device than the CPU, for comparison with the CPU's."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ALL: Final[dict[str, tuple[LinearOperator, Shape]]] = EXAMPLES | {
     ),
     "matrix-free": (replace(MATRIX_FREE, start_iterations=4), (3, 8, 12)),
 }
-"""Of a start in iterations the first four, from which on one rounding becomes a hundred times as much every other."""
+"""Starts by iteration stop after the first four: from there on a rounding error grows a hundredfold every other one."""
 
 ASKED_AT_START: Final = {"inpaint": 3, "inpaint-channels": 6, "old-photograph": 6}
-"""Whether anything is missing, at each size down to a pixel's side, for each filling by diffusion."""
+"""Questions to the device whether anything is missing: one per size and per filling by diffusion."""
 ASKED_OF_NOISY: Final = ASKED_AT_START | {"old-photograph": 3}
-"""The same with noise, where a start that knows of it is the first guess as well."""
+"""The same questions for noisy images, whose start for noise is the first guess as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
     "old photograph": (OLD, (3, 48, 72), 0.0, 3),
     "old photograph, noisy": (OLD, (3, 48, 72), 0.1, 3),
 }
-"""Also the noise of y, and how often a start asks the device whether anything is missing."""
+"""Examples with the noise of y, and the number of questions to the device in a start."""
 
 
 def unet() -> nn.Module:
@@ -134,7 +134,7 @@ NETWORKS: Final[dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], D
 
 
 def twins(make: Callable[[], Network], device: torch.device) -> tuple[Network, Network]:
-    """The same network here and there."""
+    """The same network on the CPU and on a device."""
     torch.manual_seed(0)
     here, there = make().eval().requires_grad_(False), make().eval().requires_grad_(False)
     there.load_state_dict(here.state_dict())
@@ -142,18 +142,18 @@ def twins(make: Callable[[], Network], device: torch.device) -> tuple[Network, N
 
 
 def moved(sampler: Sampler, device: torch.device) -> Sampler:
-    """The same chains there."""
+    """The same chains on a device."""
     tensors = {name: getattr(sampler, name).to(device) for name in ("pinv_y", "start", "guess", "noise")}
     return replace(sampler, **tensors)
 
 
 def in_iterations(wait: str) -> bool:
-    """Whether the device was waited for in the iterations of an operator's A^+."""
+    """True if the device was waited for in the iterations of an operator's A^+."""
     return "krylov.py" in wait or "matrix_free.py" in wait
 
 
 def waits_of(name: str, way: str, rounds: int) -> int:
-    """How often the device is waited for: once a round, and at the ends of each image's way."""
+    """Number of waits for the device: once a round, and at the start and end of each image."""
     how = HOWS[way]
     at_end = 3 if how.settings.mode == "paper" else 1  # statistics
     at_start = 0 if how.given else (ASKED_OF_NOISY if how.sigma_y else ASKED_AT_START).get(name, 0)

@@ -1,4 +1,4 @@
-"""Searches and solves that are done on the CPU and asked for again on another device."""
+"""Searches and solves on the CPU, to be repeated on another device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.deqir.restorations import moved, twins
 
 
 def search(name: GuideName, gradient: str, device: torch.device) -> tuple[Optimised, Callable[[], Optimised]]:
-    """What a search for noise finds on the CPU, and what searches on the device, which it has done once."""
+    """The result of a search for noise on the CPU, and a function to repeat it on the device, called once already."""
     side = 32 if name == "lpips" else 8
     here = make_sampler(OPERATORS["colorize"], images=2, shape=(3, side, side), steps=3)
     far, guide = moved(here, device), 0.5 * rand(2, 3, side, side, seed=12)
@@ -30,7 +30,7 @@ def search(name: GuideName, gradient: str, device: torch.device) -> tuple[Optimi
 
 
 def solve(solver: Picard | Anderson, device: torch.device) -> tuple[FixedPoint, Callable[[], FixedPoint]]:
-    """What a solver makes on the CPU of elements that need rounds of their own, and what asks it on the device."""
+    """A solver's result on the CPU for elements of different numbers of rounds, and a function to repeat it there."""
     pace = torch.tensor([0.01, 0.5, 0.9, float("nan")], dtype=torch.float64)[:, None, None]
     init, target = torch.zeros(4, 2, 5, dtype=torch.float64), rand(4, 2, 5)
     far_pace, far_target, far_init = pace.to(device), target.to(device), init.to(device)

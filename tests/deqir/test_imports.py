@@ -1,4 +1,4 @@
-"""`deqir` stands alone: torch, numpy, pillow, safetensors and what torch itself needs are enough."""
+"""`deqir` stands alone: torch, numpy, pillow, safetensors and torch's own dependencies are enough."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, de
     for command in (("retry", "s3://archive/out"), ("status", "s3://archive/out"), watched):
         run = deqir(*command, DEQIR_CREDENTIALS_BLOCK="no-such")
         assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
-        assert "DEQIR_CREDENTIALS_BLOCK=no-such: the Prefect server has no Secret block of that name" in run.stderr
+        assert "DEQIR_CREDENTIALS_BLOCK=no-such: the Prefect server has no Secret block of this name" in run.stderr
     silent = {"DEQIR_CREDENTIALS_BLOCK": "archive", "PREFECT_API_URL": "http://127.0.0.1:9/api"}
     run = deqir("restore", "s3://archive/in", "s3://archive/out", **silent)
     assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
@@ -108,7 +108,7 @@ def test_the_doctor_says_where_a_run_would_find_none(deployed, s3_server, held, 
     name = block(held) if held else "no-such"
     done = deqir("doctor", "--deployment", deployed, **s3_server.environment, DEQIR_CREDENTIALS_BLOCK=name)
     assert done.returncode == 2
-    reason = "the block has to hold a JSON object" if held else "the Prefect server has no Secret block"
+    reason = "the block must hold a JSON object" if held else "the Prefect server has no Secret block"
     assert f"wrong credentials block {name}: DEQIR_CREDENTIALS_BLOCK={name}: {reason}" in done.stdout
     assert "      do: correct the block or DEQIR_CREDENTIALS_BLOCK" in done.stdout
     assert "a password" not in done.stdout

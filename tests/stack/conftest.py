@@ -1,4 +1,4 @@
-"""The stack of `make stack`, with ports and a folder of its own, for tests that kill parts of it."""
+"""A stack as of `make stack`, with its own ports and folder, for tests which kill parts of it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ IN_COMMAND = {
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that is up.
+    """A running stack.
 
     Attributes:
         folder: Its folder.
-        variables: How it was configured, and what it says a shell needs to use it.
+        variables: The variables of its configuration and for a shell.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Stack:
         )
 
     def service(self, name: str) -> Process:
-        """The process of a service, once it is there."""
+        """Wait for the process of a service, and return it."""
         found = list[Process]()
 
         def look() -> bool:
@@ -91,7 +91,7 @@ class Stack:
 
 
 def children(pid: int) -> list[Process]:
-    """The processes that a process has started itself."""
+    """Return the child processes of a process."""
     below = descendants(pid)
     return [each for each in below if parent(each.pid) == pid]
 
@@ -104,7 +104,7 @@ def parent(pid: int) -> int | None:
 
 
 def stack_command(command: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """What `make stack` and `make stack-down` run."""
+    """Run the command of `make stack` or `make stack-down`."""
     return subprocess.run(
         [sys.executable, "-m", "infra.stack", command],
         cwd=ROOT,
@@ -116,7 +116,7 @@ def stack_command(command: str, variables: Mapping[str, str]) -> subprocess.Comp
 
 
 def configuration(folder: Path, prior: str, *job: str) -> dict[str, str]:
-    """Variables of a stack in `folder`, whose deployment restores in a few steps."""
+    """Return the variables of a stack in `folder`, with options for its deployment."""
     base = free_ports(10)
     options = ("--scale", "2", "--prior", prior, "--shard-size", "4", "--device", "cpu", "--actors", "1", *job)
     return {
@@ -132,7 +132,7 @@ def configuration(folder: Path, prior: str, *job: str) -> dict[str, str]:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free, as are those 20 above."""
+    """Return the first of `count` free ports in a row; the ports from 20 above it are free, too."""
     for base in range(23000 + os.getpid() % 1000, 32000, 50):
         try:
             for port in (*range(base, base + count), *range(base + 20, base + 26)):
@@ -145,14 +145,14 @@ def free_ports(count: int) -> int:
 
 
 def shown(folder: Path) -> dict[str, str]:
-    """What a stack says that a shell needs."""
+    """Return a stack's variables for a shell."""
     lines = (folder / "environment.sh").read_text().splitlines()
     return dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
 
 
 @pytest.fixture(scope="module")
 def stack(tiny_prior: str) -> Iterator[Stack]:
-    """A stack of the module's own; that nothing of it is left at the end is checked, too."""
+    """The module's stack, with a check for processes left over at its end."""
     folder = Path(tempfile.mkdtemp(prefix="stack-", dir="/var/tmp"))
     folder.chmod(0o755)
     variables = configuration(folder, tiny_prior, "--steps", "20")

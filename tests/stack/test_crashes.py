@@ -1,4 +1,4 @@
-"""Schedules that fire, and runs whose worker, process or server is killed: each ends, and the job goes on."""
+"""Schedules fire, and after a kill of worker, process or server each run ends and the job goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Deploy = Callable[..., tuple[str, Path]]
 
 @pytest.fixture
 def deploy(stack: Stack, tmp_path: Path, tiny_prior: str) -> Deploy:
-    """Registers a deployment that restores eight images, slowly; returns its name and destination."""
+    """Registers a deployment to restore eight images slowly; returns its name and destination."""
 
     def run(name: str, *options: str) -> tuple[str, Path]:
         write_archive(tmp_path / "in", IMAGES)
@@ -51,7 +51,7 @@ def all_restored_once(destination: Path) -> bool:
 
 
 def run_process(stack: Stack) -> Process:
-    """The process of the one run that is under way."""
+    """Return the process of the only run under way."""
     (found,) = [each for each in descendants(stack.holder) if each.name.endswith("-m prefect.engine")]
     return found
 
@@ -159,5 +159,5 @@ def ended_at_least(stack: Stack, number: int) -> bool:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a stack: its database, logs, inbox and the home of Prefect."""
+    """Return the files of a stack: its database, logs, inbox and the home of Prefect."""
     return [path for path in folder.rglob("*") if path.is_file() and "seaweedfs/" not in str(path)]

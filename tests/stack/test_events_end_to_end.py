@@ -1,4 +1,4 @@
-"""New objects in a real store become restored images, each once, while what carries them is killed."""
+"""New objects in a real store become restored images, each once, while the stack's services are killed."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ TWICE = sorted(GOOD)[::4][:10]
 
 @pytest.fixture
 def aws(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """boto3 in this process finds the stack's store."""
+    """Point boto3 in this process to the stack's store."""
     for name, value in stack.variables.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
 
 
 def rows() -> list[ManifestRow]:
-    """Every row of the destination's one job; none before the first run."""
+    """Return all rows of the destination's only job; [] before the first run."""
     jobs = find_jobs("s3://archive/out")
     assert len(jobs) <= 1
     return read_manifest("s3://archive/out", jobs[0]) if jobs else []
 
 
 def outputs(stack: Stack) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Key, and what would change if an output were written again."""
+    """Yield the key of each output, with its ETag and time, which would change if it were written again."""
     pages = stack.s3().get_paginator("list_objects_v2").paginate(Bucket="archive", Prefix="out/")
     for page in pages:
         for item in page.get("Contents", []):
@@ -56,7 +56,7 @@ def outputs(stack: Stack) -> Iterator[tuple[str, tuple[str, Any]]]:
 
 
 def health(stack: Stack) -> dict[str, Any]:
-    """What the receiver knows; nothing while it is down."""
+    """Return the receiver's counts; {} while it is down."""
     try:
         known: dict[str, Any] = httpx.get(f"{stack.events}/healthz", timeout=5).json()
     except httpx.HTTPError:
@@ -97,7 +97,7 @@ def test_fifty_objects_are_restored_once_while_receiver_and_server_are_killed(st
     assert health(stack)["dead_letters"] == 0
 
     before = rows()
-    scheduled = stack.api.start("archive")  # the reconciliation: it lists everything, and nothing is left for it
+    scheduled = stack.api.start("archive")  # lists the whole source, and finds nothing left to do
     assert stack.api.ended(scheduled, seconds=120)["state_type"] == "COMPLETED"
     assert rows() == before
     assert dict(outputs(stack)) == first_seen

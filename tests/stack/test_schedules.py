@@ -1,4 +1,4 @@
-"""A server that looks well and fires no schedule is what `deqir doctor` is for."""
+"""`deqir doctor` finds that a server answers but fires no schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture
 def without_scheduler(tmp_path: Path) -> Iterator[None]:
-    """A real server whose scheduler does not work; Prefect in this process talks to it."""
+    """A real server without a scheduler, used by Prefect in this process."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     port = free_port()
@@ -51,8 +51,8 @@ def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_sc
     schedule = schedule_of(cron="* * * * *", interval=None, rrule=None, timezone=None)
     job = RestoreJob(source=str(tmp_path / "in"), destination=str(tmp_path / "out"))
     run_deploy(Deployment(name="silent", job=job, schedule=schedule))
-    found = {each.what: each for each in findings("silent")}
+    found = {each.subject: each for each in findings("silent")}
     assert found["schedule of silent"].health is Health.WRONG
     assert "will never fire" in found["schedule of silent"].says
     assert "sqlalchemy>=2,<2.1" in found["schedule of silent"].do
-    assert next(each for what, each in found.items() if what.startswith("server")).health is Health.OK
+    assert next(each for subject, each in found.items() if subject.startswith("server")).health is Health.OK

@@ -1,4 +1,4 @@
-"""`make stack` and `make stack-down`: a whole stack of real services comes up, stays up, and leaves nothing behind."""
+"""`make stack` and `make stack-down`: a stack of real services comes up, stays up, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 
 def listeners() -> list[tuple[int, str]]:
-    """Process and address, as the kernel writes it, of every socket that listens for TCP."""
+    """Return process and address (in the kernel's form) of every listening TCP socket."""
     inodes = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

@@ -17,30 +17,30 @@ from deqir.shapes import Float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Deblurring:
-    """y is x blurred by one kernel in every channel: diagonal in the Fourier transform, with |K| as singular values.
+    """y is x blurred by the same kernel in every channel: diagonal in the Fourier transform, singular values |K|.
 
-    A photograph is cut out of a scene, and the blur brings in what lay outside. Three ways to say what that was:
-    - boundary "reflect": a mirror stands at the border (c b a | a b c | c b a). Close, and diagonal, for kernels that
-      look the same in a mirror down and across, as a disk or a motion along an axis does; others are refused.
-    - boundary "circular": the image goes on as tiles of itself, which is true of no photograph. Give `tapered(y)` in
-      place of y, an approximation that keeps the seam from ringing through the image, and a threshold of 0.05.
-    - unknown, which is true, for any kernel, and slower: see `FramedDeblurring`, which takes a wider scene of which y
-      shows the inside.
+    A photograph is cut out of a scene, and the blur brings in pixels from outside of it. Three assumptions about them:
+    - boundary "reflect": the image is mirrored at its borders (c b a | a b c | c b a). Close to the truth, but only
+      diagonal for kernels equal to their mirror images down and across (a disk, a motion along an axis); other kernels
+      are refused.
+    - boundary "circular": the image repeats like tiles, which no photograph does. Pass `tapered(y)` instead of y, an
+      approximation to keep the seams from ringing through the image, and a threshold of 0.05.
+    - no assumption: `FramedDeblurring`, for any kernel, slower, restores a wider scene with y as its inner part.
 
-    Singular values at or below `threshold` times the largest are cut from A^+, in `pinv` and `filter`: it is the
-    inverse of A without them. A and its adjoint have them all. Rounding y to 8 bits is noise of 0.0011 (images in
-    [0, 1]) that A^+ multiplies by up to 1 / threshold: 0.02 is safe where y is taken for exact, and 0.001 keeps more
-    detail where the noise is told (sigma_y) and the boundary true.
+    A^+ (in `pinv` and `filter`) leaves out singular values at or below `threshold` times the largest; A and its
+    adjoint have all of them. Rounding y to 8 bits adds noise of 0.0011 (images in [0, 1]), which A^+ amplifies by up to
+    1 / threshold. A threshold of 0.02 is safe for sigma_y = 0; 0.001 keeps more detail if sigma_y gives the noise and
+    the boundary is true.
 
     Attributes:
         kernel: 2-D, the picture of a point, its middle at n // 2; divided by its sum. See `deqir.operators.kernels`.
-        boundary: How the image goes on beyond its borders.
-        threshold: The share of the largest singular value up to which they are cut.
-        damping: The singular value below which `start` trusts y no longer.
+        boundary: Continuation of the image beyond its borders.
+        threshold: Singular values up to this share of the largest are cut.
+        damping: Singular value below which `start` no longer trusts y.
 
     Raises:
-        ValueError: The kernel is not 2-D, sums to nothing, or is one-sided and the boundary a mirror; the threshold
-            is outside of 0..1 or the damping not above 0.
+        ValueError: The kernel is not 2-D, sums to 0, or with boundary "reflect" differs from its mirror images; the
+            threshold is outside of 0..1 or the damping not above 0.
     """
 
     kernel: Tensor
@@ -57,13 +57,13 @@ class Deblurring:
         if self.kernel.ndim != 2:
             raise ValueError(
                 f"Deblurring needs a kernel of two dimensions, got shape {tuple(self.kernel.shape)}; "
-                "SeparableDeblurring takes kernels of one"
+                "SeparableDeblurring takes kernels of one dimension"
             )
         kernel = kernels.from_array(self.kernel.detach().cpu())
         if self.boundary == "reflect" and not _mirrored(kernel):
             raise ValueError(
-                "with a mirror at the borders a kernel must have odd sides and look the same in a mirror down and "
-                'across; take boundary="circular", and tapered(y) of a photograph'
+                'with boundary="reflect" a kernel must have odd sides and look the same in a mirror, down and across; '
+                'use boundary="circular", with tapered(y) in place of a photograph y'
             )
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
@@ -85,16 +85,16 @@ class Deblurring:
         return self._times(v, gain(torch.where(self._kept(s, v), s, 0.0)))
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y with the detail that is safe to sharpen sharpened.
+        """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y, sharpened as far as is safe.
 
-        What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
+        Detail wiped out by the blur stays as in y; noise of y grows by a factor of 1 / (2 damping) at most.
         """
         return self._sharpened(y, self.damping)
 
     guess = start
 
     def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
-        """Return the same with a damping that the noise in y asks for."""
+        """Return the start with the damping raised as far as the noise in y needs it."""
         return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
 
     def _sharpened(self, y: Tensor, damping: float) -> Tensor:
@@ -102,10 +102,10 @@ class Deblurring:
         return y + self._times(y - self(y), K.conj() / (K.abs() ** 2 + damping**2))
 
     def tapered(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return a photograph whose border fades into its own circular blur, as far as the kernel reaches.
+        """Return y with its border, as far as the kernel reaches, faded into y's own circular blur.
 
-        That makes opposite borders meet without a step, as in an image that A has blurred. With a mirror at the
-        borders nothing has to meet, and y comes back as it is.
+        Opposite borders then meet without a step, as in an image blurred by A. With boundary "reflect" nothing has to
+        meet, and y is returned unchanged.
         """
         if self.boundary == "reflect":
             return y
@@ -129,19 +129,19 @@ class Deblurring:
         return _spectrum(self, twice * like.shape[-2], twice * like.shape[-1], _precision(like), like.device)
 
     def _kept(self, s: Tensor, like: Tensor) -> Tensor:
-        # A doubled image has nothing at its highest frequency: s there is none of A's.
+        # A doubled image has nothing at its highest frequency, so s there is no singular value of A.
         return s > self.threshold * s[..., : like.shape[-2], : like.shape[-1]].max()
 
 
 def _precision(x: Tensor) -> torch.dtype:
-    """Return that of Fourier transforms of images, which half precision has none of."""
+    """Return the precision for Fourier transforms of x, at least single: half precision has no transform."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 @lru_cache(maxsize=8)
 def _spectrum(A: Deblurring, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return K of real images of this size, shape (1, 1, h, w); a kernel that is larger is wrapped around them."""
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    """Return K for real images of this size, shape (1, 1, h, w); a larger kernel is wrapped around."""
+    with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         kernel = kernels.from_array(A.kernel.detach().cpu())
         down, across = (torch.arange(n) - n // 2 for n in kernel.shape)
         tile = torch.zeros(height, width, dtype=torch.float64)

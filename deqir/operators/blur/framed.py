@@ -1,4 +1,4 @@
-"""Blur of a scene of which a photograph shows a part: nothing is assumed about what lies beyond its frame."""
+"""Blur of a scene larger than its photograph: nothing is assumed about the scene beyond the photograph's frame."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from deqir.shapes import Float
 from .convolution import Deblurring
 
 START_TOLERANCE: Final = 0.01
-"""Of the correction that makes a start agree with y; a finer one sharpens what rounding has left of small details."""
+"""Tolerance of the correction of a start towards y; a finer tolerance sharpens the rounding errors of small details."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FramedDeblurring:
-    """y is the part of a blurred scene that no boundary touches; x is the scene, as far as y shows something of it.
+    """y is the part of a blurred scene untouched by any boundary; x is the whole part of the scene visible in y.
 
-    A kernel that reaches r pixels up and down and c to either side makes y (H, W) of x (H + 2 r, W + 2 c). That is
-    how a camera blurs, and it holds for any kernel; `Deblurring` is faster, and knows its singular values, but has to
-    say what lies beyond the frame. A restoration is as large as x, and unsure in its outer part: `framed` cuts it.
+    A kernel reaching r pixels up and down and c to either side makes y (H, W) of x (H + 2 r, W + 2 c). This is how a
+    camera blurs, and it holds for any kernel. `Deblurring` is faster and knows its singular values, but assumes
+    something about the scene beyond the frame. A restored image is as large as x and unsure in its outer part, which
+    `framed` cuts off.
 
-    A^+ is computed by conjugate gradients. Stopped early they leave out what only small singular values know, so the
-    tolerance keeps noise in y from being amplified: twice the noise, as a standard deviation of images in [0, 1], is
-    best for photographs up to 0.01 or so; the default is for y rounded to 8 bits. An image that does not reach it in
-    the iterations allowed gets the nearest one so far, as each iteration comes nearer; `solve` tells. Without singular
-    values there is no `filter`: sigma_y must be 0. For more noise use `Deblurring` on `tapered(y)`.
+    A^+ is computed by conjugate gradients. An early stop leaves out the smallest singular values, so the tolerance
+    limits how far noise in y is amplified. For photographs with noise up to about 0.01 (standard deviation, images in
+    [0, 1]) twice the noise is best; the default is for y rounded to 8 bits. If an image does not reach the tolerance
+    in `max_iterations`, its last iterate is used, which is the closest; `solve` reports this. The singular values are
+    not known, so there is no `filter` and sigma_y must be 0. For more noise use `Deblurring` on `tapered(y)`.
 
     Attributes:
         kernel: 2-D, the picture of a point, its middle at n // 2; divided by its sum. See `deqir.operators.kernels`.
-        tolerance: Of A^+ y: ||A^T (y - A x)|| / ||A^T y||.
-        max_iterations: Most iterations of an A^+.
+        tolerance: Largest ||A^T (y - A x)|| / ||A^T y|| of x = A^+ y.
+        max_iterations: Most iterations for an A^+ y.
 
     Raises:
-        ValueError: The kernel is not 2-D or sums to nothing, or the tolerance or the iterations make no solve.
+        ValueError: The kernel is not 2-D or sums to 0, the tolerance is outside of 0..1, or max_iterations is below 1.
     """
 
     kernel: Tensor
@@ -74,7 +75,7 @@ class FramedDeblurring:
         return self._circular.adjoint(_enlarged(wide))[..., :height, :width]
 
     def solve(self, y: Float[Tensor, "B C h w"], /, *, tolerance: float | None = None) -> LeastSquares:
-        """Return A^+ y as far as it was reached, and how far that was for each image."""
+        """Return the approximation of A^+ y, with the residual and iterations of each image."""
         tolerance = self.tolerance if tolerance is None else tolerance
         return least_squares(self, self.adjoint, y, tolerance=tolerance, max_iterations=self.max_iterations)
 
@@ -82,18 +83,18 @@ class FramedDeblurring:
         return self.solve(y).x
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return y with its mirror images around it, corrected until A of it nearly is y."""
+        """Return y surrounded by its mirror images, corrected until A of it is nearly y."""
         wide = self.widened(y)
         return wide + self.solve(y - self(wide), tolerance=max(self.tolerance, START_TOLERANCE)).x
 
     guess = start
 
     def framed(self, x: Float[Tensor, "*batch H W"], /) -> Float[Tensor, "*batch h w"]:
-        """Return the part of a scene that y shows."""
+        """Return the part of a scene inside y's frame."""
         return self._seen(x, *self._sides(x))
 
     def widened(self, image: Float[Tensor, "*batch h w"], /) -> Float[Tensor, "*batch H W"]:
-        """Return a scene whose framed part is this image, which goes on beyond its frame as in a mirror."""
+        """Return a scene with this image in its frame and the image's mirror images around it."""
         top, bottom, left, right = self._reach
         rows = sent(_mirrored(image.shape[-2], top, bottom), image.device)
         columns = sent(_mirrored(image.shape[-1], left, right), image.device)
@@ -104,8 +105,8 @@ class FramedDeblurring:
         height, width = x.shape[-2] - top - bottom, x.shape[-1] - left - right
         if min(height, width) < 1:
             raise ValueError(
-                f"a blur that reaches over {top + bottom + 1} x {left + right + 1} pixels (height, width) leaves "
-                f"nothing of a scene of {x.shape[-2]} x {x.shape[-1]}; give the scene, wider than the photograph of it"
+                f"a blur over {top + bottom + 1} x {left + right + 1} pixels (height, width) leaves nothing of a scene "
+                f"of {x.shape[-2]} x {x.shape[-1]}; give the whole scene, which is larger than its photograph"
             )
         return height, width
 
@@ -115,9 +116,9 @@ class FramedDeblurring:
 
 
 def _reach(kernel: Tensor) -> tuple[int, int, int, int]:
-    """Return how far beyond y's top, bottom, left and right y shows something; black borders of a kernel do not count.
+    """Return the pixels beyond y's top, bottom, left and right which show in y; black kernel borders do not count.
 
-    A point d pixels below the middle of its own picture lies d pixels above what it is seen as.
+    A weight d pixels below the kernel's middle brings in the pixel d rows further up.
     """
     sides: list[int] = []
     for places, length in zip(kernel.nonzero().mT, kernel.shape, strict=True):
@@ -128,19 +129,19 @@ def _reach(kernel: Tensor) -> tuple[int, int, int, int]:
 
 
 def _mirrored(length: int, before: int, after: int) -> Tensor:
-    """Return the pixels of an axis, and those before and after it in mirrors that stand at its ends."""
+    """Return the indices of an axis, continued before and after it as in mirrors at its ends."""
     place = torch.arange(-before, length + after) % (2 * length)
     return torch.minimum(place, 2 * length - 1 - place)
 
 
 def _enlarged(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
-    """Return x with zeros below and to the right: Fourier transforms of its own sides may take ten times as long."""
+    """Return x with zeros below and to the right: the Fourier transform of its own size may take ten times as long."""
     height, width = x.shape[-2:]
     return functional.pad(x, (0, _fast(width) - width, 0, _fast(height) - height))
 
 
 def _fast(length: int) -> int:
-    """Return the next length without prime factors above 5."""
+    """Return the smallest number from `length` on without prime factors above 5."""
     while True:
         rest = length
         for prime in (2, 3, 5):

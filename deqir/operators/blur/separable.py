@@ -1,7 +1,7 @@
 """Degradations that act on rows and on columns: downsampling by any kernel, and blur, through an SVD of each axis.
 
-A = rows (x) columns, so a singular value of A is a product s_r s_c of one of each axis. The image goes on beyond its
-borders as in a mirror that stands on the border, its outermost pixels doubled: (c b a | a b c | c b a).
+A = rows (x) columns, so each singular value of A is a product s_r s_c of a singular value of each axis. Beyond its
+borders the image is mirrored, its outermost pixels doubled: (c b a | a b c | c b a).
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from deqir.shapes import Float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KernelSuperResolution:
-    """y is x under a separable kernel, of which every scale-th value is kept: the one in the middle of its block.
+    """y is x filtered by a separable kernel, with only the middle value of each block of `scale` pixels kept.
 
-    Singular values at or below `threshold` times the largest are cut from A^+, in `pinv`, `start` and `filter`: it is
-    the inverse of A without them. A and its adjoint have them all. Sides of x must be multiples of the scale.
+    A^+ (in `pinv`, `start` and `filter`) leaves out singular values at or below `threshold` times the largest; A and
+    its adjoint have all of them. Sides of x must be multiples of the scale.
 
     Attributes:
-        scale: How many pixels become one, down and across where they differ.
-        kernel: 1-D, the picture of a point; a pair where it is another down than across; "bicubic": the cubic,
-            antialiased one of the scale.
-        threshold: The share of the largest singular value up to which they are cut. Those of bicubic kernels all
-            lie above the default.
+        scale: Side of a block in pixels; a pair (down, across) if they differ.
+        kernel: 1-D, the picture of a point; a pair (down, across) if they differ; "bicubic": the antialiased cubic
+            kernel of the scale.
+        threshold: Singular values up to this share of the largest are cut. Bicubic kernels only have larger singular
+            values than the default.
 
     Raises:
-        ValueError: The scale is below 1, the threshold outside of 0..1, or a kernel is unknown, not 1-D or sums to
-            nothing.
+        ValueError: The scale is below 1, the threshold outside of 0..1, or a kernel is unknown, not 1-D or sums to 0.
     """
 
     scale: int | tuple[int, int] = 4
@@ -64,14 +63,14 @@ class KernelSuperResolution:
         return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return bicubic interpolation, shifted by A^+ to agree with y."""
+        """Return y enlarged bicubically, then corrected by A^+ to agree with y."""
         smooth = self._interpolated(y)
         return smooth + self.pinv(y - self(smooth))
 
     guess = start
 
     def start_of_noisy(self, y: Float[Tensor, "B C h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
-        """Return bicubic interpolation, drawn to y by (A^T A + damping^2)^-1 A^T as far as its noise allows."""
+        """Return y enlarged bicubically, then corrected by (A^T A + damping^2)^-1 A^T as far as the noise allows."""
         smooth, damping = self._interpolated(y), NOISE_DAMPING * sigma_y / math.sqrt(math.prod(both(self.scale)))
         return smooth + self._axes.back(y - self(smooth), lambda s: s / (s**2 + damping**2))
 
@@ -92,20 +91,19 @@ class KernelSuperResolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeparableDeblurring:
-    """y is x blurred by one kernel down the columns and one along the rows, with a mirror at the borders.
+    """y is x blurred by a kernel down the columns and a kernel along the rows, mirrored at the borders.
 
-    Singular values at or below `threshold` times the largest are cut from A^+ as in `KernelSuperResolution`. Rounding
-    y to 8 bits is noise of 0.0011 (images in [0, 1]) that A^+ multiplies by up to 1 / threshold: 0.02 is safe where y
-    is taken for exact, and 0.001 keeps more detail where the noise is told (sigma_y) and the boundary true.
+    A^+ leaves out singular values at or below `threshold` times the largest, as in `KernelSuperResolution`. Rounding
+    y to 8 bits adds noise of 0.0011 (images in [0, 1]), which A^+ amplifies by up to 1 / threshold. A threshold of
+    0.02 is safe for sigma_y = 0; 0.001 keeps more detail if sigma_y gives the noise and the boundary is true.
 
     Attributes:
-        kernel: 1-D, the picture of a point; a pair where it is another down than across.
-        threshold: The share of the largest singular value up to which they are cut.
-        damping: The singular value below which `start` trusts y no longer.
+        kernel: 1-D, the picture of a point; a pair (down, across) if they differ.
+        threshold: Singular values up to this share of the largest are cut.
+        damping: Singular value below which `start` no longer trusts y.
 
     Raises:
-        ValueError: The threshold is outside of 0..1, the damping not above 0, or a kernel is not 1-D or sums to
-            nothing.
+        ValueError: The threshold is outside of 0..1, the damping not above 0, or a kernel is not 1-D or sums to 0.
     """
 
     kernel: Tensor | tuple[Tensor, Tensor]
@@ -134,16 +132,16 @@ class SeparableDeblurring:
         return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y with the detail that is safe to sharpen sharpened.
+        """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y, sharpened as far as is safe.
 
-        What the blur has wiped out stays as it is in y; noise of y grows by 1 / (2 damping) at most.
+        Detail wiped out by the blur stays as in y; noise of y grows by a factor of 1 / (2 damping) at most.
         """
         return self._sharpened(y, self.damping)
 
     guess = start
 
     def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
-        """Return the same with a damping that the noise in y asks for."""
+        """Return the start with the damping raised as far as the noise in y needs it."""
         return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
 
     def _sharpened(self, y: Tensor, damping: float) -> Tensor:

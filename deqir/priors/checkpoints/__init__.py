@@ -1,4 +1,4 @@
-"""Published checkpoints as priors: which kinds are known, and how each becomes a network of ours or diffusers'."""
+"""Import of published checkpoints as priors: the known kinds, each turned into a network of deqir or diffusers."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ COARSEST: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What else differs between networks of this family.
+    """Further differences between networks of this family.
 
     Attributes:
         resblock_updown: Residual blocks change the scale, not convolutions.
-        use_scale_shift_norm: The noise level scales and shifts, instead of being added.
-        heads, head_channels: Of the attention; one of them is None.
+        use_scale_shift_norm: The noise level scales and shifts features, instead of being added to them.
+        heads, head_channels: Heads, or channels per head, of the attention; one of the two is None.
         new_order: Query, key and value are split before the heads.
     """
 
@@ -59,22 +59,23 @@ class Variant:
 
 
 def plan(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
-    """Return how an ADM checkpoint becomes a UNet2DModel; of 6 output channels eps is the first half.
+    """Return the plan for an ADM checkpoint as a UNet2DModel; the first half of 6 output channels is eps.
 
     Raises:
-        PriorError: It needs a class or a second image, lacks what tells its architecture, or cannot be expressed.
+        PriorError: The network needs a class or a second image, the checkpoint lacks keys needed to find its
+            architecture, or UNet2DModel cannot express it.
     """
     if "label_emb.weight" in tensors:
         classes = len(tensors["label_emb.weight"])
         raise PriorError(
-            f"the network wants to be told which of {classes} classes an image shows, which nobody can say of "
-            "an archive; import an unconditional one, such as 256x256_diffusion_uncond.pt"
+            f"the network needs to know which of {classes} classes an image shows, and an archive has no classes; "
+            "import an unconditional network, such as 256x256_diffusion_uncond.pt"
         )
     layout, variant, assumed = _layout(tensors), *_variant(tensors, facts)
     if shape_of(tensors, "time_embed.0.weight", kind=KIND)[1] != layout.widths[0]:
         raise PriorError(
             "the finest scale is narrower than the network's base width, as in the networks for 512 pixels; "
-            "diffusers' UNet2DModel cannot express that"
+            "diffusers' UNet2DModel cannot express it"
         )
     config = _config(layout, variant)
     card = PriorCard(
@@ -95,7 +96,7 @@ def _layout(tensors: Mapping[str, Tensor]) -> Layout:
     outputs = shape_of(tensors, "out.2.weight", kind=KIND)[0]
     inner = range(1, _blocks(tensors, "input_blocks"))
     ends = [n for n in range(_blocks(tensors, "output_blocks")) if _upsamples(tensors, n)]
-    a_scale = ends[0] + 1 if ends else len(inner) + 1  # its blocks and what changes the scale
+    a_scale = ends[0] + 1 if ends else len(inner) + 1  # blocks of a scale and the resampling after them
     starts = [1 + scale * a_scale for scale in range((len(inner) + 1) // a_scale)]
     layout = Layout(
         channels=first[1],
@@ -121,12 +122,12 @@ def _upsamples(tensors: Mapping[str, Tensor], block: int) -> bool:
 
 
 def _variant(tensors: Mapping[str, Tensor], facts: Facts) -> tuple[Variant, tuple[str, ...]]:
-    """What else the keys tell, and what had to be assumed."""
+    """Return the variant read from the keys, and the assumed facts in words."""
     width = shape_of(tensors, "input_blocks.1.0.out_layers.3.weight", kind=KIND)[0]
     updown = not any(key.endswith(".0.op.weight") for key in tensors)
     heads, head_channels, assumed = facts.num_heads, facts.num_head_channels, list[str]()
     if heads is None and head_channels is None:
-        # guided-diffusion's unconditional networks have 64 channels a head, those of its predecessor 4 heads
+        # guided-diffusion's unconditional networks have 64 channels a head, its predecessor's networks 4 heads
         heads, head_channels = (None, 64) if updown else (4, None)
         assumed.append("num_head_channels 64" if updown else "num_heads 4")
     if facts.use_new_attention_order is None:
@@ -145,9 +146,9 @@ def _variant(tensors: Mapping[str, Tensor], facts: Facts) -> tuple[Variant, tupl
 def _check_heads(tensors: Mapping[str, Tensor], heads: int | None, head_channels: int | None) -> None:
     for key, tensor in tensors.items():
         if key.endswith(".norm.weight") and len(tensor) % (heads or head_channels or 1):
-            what = f"num_heads {heads}" if heads else f"num_head_channels {head_channels}"
+            fact = f"num_heads {heads}" if heads else f"num_head_channels {head_channels}"
             raise PriorError(
-                f"{len(tensor)} channels of attention ({key}) cannot be divided by {what}; say which it has"
+                f"{len(tensor)} channels of attention ({key}) cannot be divided by {fact}; give the network's own value"
             )
 
 
@@ -171,7 +172,7 @@ def _config(layout: Layout, variant: Variant) -> dict[str, Any]:
 
 
 def _places(layout: Layout, variant: Variant) -> Places:
-    """Where the parts of UNet2DModel are found; a block that changes the scale is the last of its scale."""
+    """Yield the places of the parts of UNet2DModel; the last block of a scale changes the scale."""
     yield "time_embedding.linear_1", Place(key="time_embed.0")
     yield "time_embedding.linear_2", Place(key="time_embed.2")
     yield "conv_in", Place(key="input_blocks.0.0")

@@ -28,14 +28,14 @@ BLOCK: Final = {
 }
 ATTENTION: Final = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 ATTENDED: Final = 16
-"""Side of the scale that has attention in the published networks, of whatever image size."""
+"""Side of the scale with attention in the published networks, for any image size."""
 
 
 def plan(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
-    """Return how a DDPM checkpoint, which predicts eps, becomes a UNet2DModel.
+    """Return the plan for a DDPM checkpoint, which predicts eps, as a UNet2DModel.
 
     Raises:
-        PriorError: It lacks what tells its architecture, or cannot be expressed.
+        PriorError: The checkpoint lacks keys needed to find its architecture, or UNet2DModel cannot express it.
     """
     layout = _layout(tensors)
     config = _config(layout)
@@ -65,7 +65,7 @@ def _config(layout: Layout) -> dict[str, Any]:
     return layout.config() | {
         "down_block_types": ["AttnDownBlock2D" if seen else "DownBlock2D" for seen in layout.attention],
         "up_block_types": ["AttnUpBlock2D" if seen else "UpBlock2D" for seen in reversed(layout.attention)],
-        "downsample_padding": 0,  # diffusers then pads right and below, as this family does
+        "downsample_padding": 0,  # diffusers then pads right and below, like this family
         "attention_head_dim": None,  # one head
         "norm_eps": 1e-6,
         "freq_shift": 1,

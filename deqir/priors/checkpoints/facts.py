@@ -1,4 +1,4 @@
-"""What a checkpoint does not say of itself, and what is to become of one."""
+"""Facts missing in a checkpoint, and the plan for its import."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .matching import Origin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the user knows of a network; None: taken from the file, or from what is usual.
+    """Facts given by the user about a network; None: from the file, or the usual value.
 
     Attributes:
-        num_heads, num_head_channels: Of the attention of an ADM network; either says the other.
-        use_new_attention_order: Its query, key and value are split before the heads.
-        noise_schedule, diffusion_steps: That it was trained with.
-        image_size: Side of the square images that it was trained on, in pixels.
-        max_noise: Strongest noise a plain denoiser was trained for, as a standard deviation of images in [0, 1].
+        num_heads, num_head_channels: Heads, or channels per head, in the attention of an ADM network; give only one.
+        use_new_attention_order: Query, key and value of an ADM network are split before the heads.
+        noise_schedule, diffusion_steps: Noise schedule and number of steps in training.
+        image_size: Side of the square training images, in pixels.
+        max_noise: Strongest noise in a plain denoiser's training, as a standard deviation of images in [0, 1].
 
     Raises:
         PriorError: A value is out of range, or two contradict each other.
@@ -44,22 +44,22 @@ class Facts:
                 raise PriorError(f"{name} must be above 0, got {value}")
 
     def check(self, used: Collection[str], *, kind: str) -> None:
-        """Raise PriorError if something is given that says nothing about networks of this kind."""
-        given = [each.name for each in fields(self) if getattr(self, each.name) is not None]
+        """Raise PriorError if a given fact has no meaning for networks of this kind."""
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         if idle := [name for name in given if name not in used]:
             raise PriorError(f"{' and '.join(idle)} mean nothing for a network of kind {kind}; leave them out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a checkpoint becomes a network of diffusers or ours.
+    """The plan for turning a checkpoint into a network of diffusers or deqir.
 
     Attributes:
-        kind: Of the checkpoint.
-        card: Of the prior, without name, digest and source.
-        origins: By parameter, where it comes from.
-        config: Of UNet2DModel, where it is one.
-        assumed: What was taken for granted because the file does not say it, in words.
+        kind: Kind of the checkpoint.
+        card: Card of the prior, without name, digest and source.
+        origins: Origin of each parameter.
+        config: Config of a UNet2DModel; None for other networks.
+        assumed: Facts assumed because the file does not state them, in words.
     """
 
     kind: str

@@ -16,19 +16,19 @@ from deqir.priors.prior import PriorError
 Tensors = dict[str, Tensor]
 
 AVERAGED: Final = ("ema", "ema_state_dict", "model_ema", "ema_model", "params_ema")
-"""Names under which training code keeps the moving average of the weights, which is the one to use."""
+"""Names under which training code saves the moving average of the weights: the weights to use."""
 PLAIN: Final = ("state_dict", "model_state_dict", "model", "params", "net", "network")
 PARALLEL: Final = "module."
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Return the named tensors of a checkpoint, taken out of what wraps them, the moving average where there is one.
+    """Return the named tensors of a checkpoint without their wrapping; the moving average if there is one.
 
-    Understands safetensors, and torch's files as far as they hold plain data: a table of tensors, one below a name
-    such as "state_dict" or "ema", or the list that DDIM's training writes. "module." before every name is dropped.
+    Reads safetensors, and torch's files of plain data: a table of tensors, a table below a name like "state_dict" or
+    "ema", or the list written by DDIM's training. "module." before every name is dropped.
 
     Raises:
-        PriorError: It cannot be read, holds objects whose reading would run code, or no table of tensors.
+        PriorError: The file cannot be read, holds objects which would run code when read, or no table of tensors.
     """
     try:
         loaded = _load(path)
@@ -36,9 +36,9 @@ def read_tensors(path: Path) -> Tensors:
         raise PriorError(f"{path} cannot be read: {error.strerror or error}") from error
     tensors = _table(loaded)
     if tensors is None:
-        said = ", ".join(map(str, list(loaded)[:5])) if isinstance(loaded, Mapping) else type(loaded).__name__
+        content = ", ".join(map(str, list(loaded)[:5])) if isinstance(loaded, Mapping) else type(loaded).__name__
         raise PriorError(
-            f"{path} holds no table of named tensors (it holds: {said or 'nothing'}); save the state_dict alone"
+            f"{path} holds no table of named tensors (it holds: {content or 'nothing'}); save the state_dict alone"
         )
     while all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
@@ -61,16 +61,16 @@ def _load(path: Path) -> Any:
         if foreign is None:
             raise PriorError(f"{path} is no checkpoint of torch") from error
         raise PriorError(
-            f"{path} holds Python objects ({foreign[1]}) beside tensors, and reading those can run code that somebody "
-            "put there, so it is not read; where you trust the file, load it in torch yourself and save its "
-            "state_dict alone, or as safetensors"
+            f"{path} holds Python objects ({foreign[1]}) beside tensors, and reading them can run code of a stranger, "
+            "so it is not read; if you trust the file, load it in torch yourself and save its state_dict alone, or as "
+            "safetensors"
         ) from error
     except (RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise PriorError(f"{path} is no whole checkpoint of torch; was it downloaded completely?") from error
 
 
 def _table(loaded: Any) -> Tensors | None:
-    """The table of tensors inside what a file holds, if there is one."""
+    """Return the table of tensors in the content of a file, if there is one."""
     if isinstance(loaded, list | tuple):
         tables = [table for entry in loaded if (table := _plain_table(entry)) is not None]
         return tables[-1] if tables else None  # network, optimizer, epoch, step, moving average

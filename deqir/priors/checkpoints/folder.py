@@ -1,4 +1,4 @@
-"""A directory of diffusers that holds a UNet2DModel, or a pipeline around one."""
+"""Import of a directory of diffusers with a UNet2DModel, or with a pipeline around a UNet2DModel."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SCHEDULES: Final[Mapping[str, ScheduleName]] = {
     "squaredcos_cap_v2": "cosine",
 }
 OLD_NAMES: Final = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""How diffusers named the parts of attention before 0.13."""
+"""Names of the parts of attention in diffusers before 0.13, with the present names."""
 
 
 def plan(path: Path, facts: Facts) -> tuple[Plan, Tensors]:
-    """Return how the network of a directory that diffusers wrote becomes ours, and its tensors.
+    """Return the plan for the network in a directory written by diffusers, and its tensors.
 
     Raises:
-        PriorError: It holds no unconditional UNet2DModel with a schedule that deqir knows, or not all of it.
+        PriorError: The directory holds no whole unconditional UNet2DModel with a schedule known to deqir.
     """
     folder = next((place for place in (path, path / "unet") if (place / CONFIG).exists()), None)
     if folder is None:
@@ -73,13 +73,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _check(config: Mapping[str, Any], path: Path) -> None:
-    """Raise PriorError unless the network is one that images and noise levels are enough for."""
+    """Raise PriorError unless the network is a UNet2DModel on pixels with no inputs but images and timesteps."""
     name = config.get("_class_name", "UNet2DModel")
     channels, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
     if name != "UNet2DModel":
         raise PriorError(f"{path} describes a {name}; priors are networks of class UNet2DModel")
     if config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise PriorError(f"the network of {path} wants to be told which class an image shows; it is no prior")
+        raise PriorError(f"the network of {path} needs to know which class an image shows; it is no prior")
     if config.get("time_embedding_type", "positional") != "positional":
         raise PriorError(f"the network of {path} takes noise levels, not timesteps of a variance-preserving schedule")
     if channels not in (1, 3) or outputs not in (channels, 2 * channels):
@@ -93,7 +93,7 @@ def _origins(tensors: Tensors, config: Mapping[str, Any], path: Path) -> dict[st
         with torch.device("meta"):
             network = UNet2DModel.from_config(config)  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise PriorError(f"{path} describes no network that this version of diffusers can build: {error}") from error
+        raise PriorError(f"this version of diffusers cannot build the network described by {path}: {error}") from error
     renamed = {_new_name(name): name for name in tensors}
     return {
         name: Origin(key=renamed.get(name, name), shape=tuple(parameter.shape))
@@ -109,11 +109,11 @@ def _scheduled(card: PriorCard, values: Mapping[str, Any], path: Path) -> PriorC
     name, predicts = str(values.get("beta_schedule")), values.get("prediction_type", "epsilon")
     if name not in SCHEDULES or values.get("trained_betas") is not None or values.get("rescale_betas_zero_snr"):
         raise PriorError(
-            f"{path} ({values.get('_class_name', 'a scheduler')}) has another noise schedule than those that "
-            f"deqir knows, which are beta_schedule {', '.join(SCHEDULES)}"
+            f"{path} ({values.get('_class_name', 'a scheduler')}) has a noise schedule unknown to deqir, which knows "
+            f"beta_schedule {', '.join(SCHEDULES)}"
         )
     if predicts not in ("epsilon", "sample", "v_prediction"):
-        raise PriorError(f"{path}: prediction_type {predicts!r} is none of epsilon, sample, v_prediction")
+        raise PriorError(f"{path}: prediction_type must be epsilon, sample or v_prediction, got {predicts!r}")
     return replace(
         card,
         schedule=SCHEDULES[name],

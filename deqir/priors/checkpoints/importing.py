@@ -34,14 +34,14 @@ PLANNERS: Final[Mapping[str, tuple[Callable[[Mapping[str, Tensor], Facts], Plan]
     "ffdnet": (plain.plan_ffdnet, plain.FACTS),
     "drunet": (plain.plan_drunet, plain.FACTS),
 }
-"""By kind of file, what knows its architecture, and which `Facts` say something of it."""
+"""For each kind of file, its planner and the names of the `Facts` used by it."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "adm": ("input_blocks.", "output_blocks."),
     "ddpm": ("down.", "up.", "mid."),
     "ffdnet": ("model.",),
     "drunet": ("m_head.", "m_body."),
 }
-"""How keys begin that only networks of a kind have all of."""
+"""Prefixes of keys; only networks of a kind have keys with all of its prefixes."""
 
 PROBE_SIDE: Final = 64
 PROBE_NOISE: Final = 0.1
@@ -49,14 +49,14 @@ PROBE_NOISE: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of a checkpoint.
+    """The prior made of a checkpoint.
 
     Attributes:
-        directory: Of the prior.
-        kind: What the checkpoint was.
-        card: Of the prior.
-        assumed: What was taken for granted because the file does not say it, in words.
-        remaining_noise: See `remaining_noise`; near 1 or more, something assumed is wrong.
+        directory: Directory of the prior.
+        kind: Kind of the checkpoint.
+        card: Card of the prior.
+        assumed: Facts assumed because the file does not state them, in words.
+        remaining_noise: See `remaining_noise`; near 1 or above, an assumption is wrong.
     """
 
     directory: Path
@@ -74,16 +74,16 @@ def import_prior(
     licence: str = "not stated",
     facts: Facts | None = None,
 ) -> Imported:
-    """Write a checkpoint into the user's cache, or another directory, as a prior, and return what it became.
+    """Write a checkpoint as a prior into the user's cache, or another directory, and return the result.
 
-    It is written and tried in a directory near that one first, so that what cannot be loaded leaves nothing behind.
+    It is first written to a temporary directory nearby and tried there, so a failed import leaves nothing behind.
 
     Args:
         path: A file of tensors, or a directory of diffusers.
-        name: What the prior is to be called, or with a slash in it the directory that it is to have.
-        kind: Of the checkpoint; None: by its keys.
-        licence: Terms of the weights, as their publisher states them.
-        facts: What the file does not say.
+        name: Name of the new prior, or its directory if there is a slash in it.
+        kind: Kind of the checkpoint; None: found from its keys.
+        licence: Terms of the weights as stated by their publisher.
+        facts: Facts not stated by the file.
 
     Raises:
         PriorError: The checkpoint is of no known kind, is damaged or incomplete, would run code or does not work,
@@ -102,7 +102,7 @@ def import_prior(
 
 
 def _write(path: Path, directory: Path, kind: Kind | None, licence: str, facts: Facts) -> tuple[Plan, PriorCard]:
-    """Write the prior; all tensors are let go before it is loaded again."""
+    """Write the prior; all tensors are freed before it is loaded again."""
     plan, tensors = _planned(path, kind, facts)
     weights = gather(tensors, plan.origins, kind=plan.kind)
     if plan.config is not None:
@@ -131,9 +131,9 @@ def _free_directory(name: str) -> Path:
     if not name.strip() or not directory.name:
         raise PriorError(f"{name!r} is no name for a prior")
     if name in FETCHABLE:
-        raise PriorError(f"{name!r} is the prior that `deqir models fetch {name}` gets; choose another name")
+        raise PriorError(f"{name!r} is the name of the prior of `deqir models fetch {name}`; choose another name")
     if name in SHIPPED:
-        raise PriorError(f"{name!r} is a prior that comes with deqir; choose another name")
+        raise PriorError(f"{name!r} is a prior included in deqir; choose another name")
     if (directory / CARD).exists():
         raise PriorError(f"a prior named {name!r} is here already; delete {directory} or choose another name")
     return directory
@@ -146,7 +146,7 @@ def _planned(path: Path, kind: Kind | None, facts: Facts) -> tuple[Plan, Tensors
         facts.check(folder.FACTS, kind=folder.KIND)
         return folder.plan(path, facts)
     if kind == "diffusers":
-        raise PriorError(f"{path} is a file; give the directory that holds it and its config.json")
+        raise PriorError(f"{path} is a file; give the directory with this file and its config.json")
     tensors = read_tensors(path)
     found = kind or _kind_of(tensors, path)
     plan, used = PLANNERS[found]
@@ -175,10 +175,10 @@ def _source(path: Path, kind: str) -> str:
 
 
 def remaining_noise(prior: Prior) -> float:
-    """Return the share of noise that a prior leaves on a drawn test picture; 1 is no denoiser.
+    """Return the share of noise left by a prior on a drawn test picture, in the Euclidean norm; 1 is no denoiser.
 
     The picture has a soft gradient and two discs with sharp edges, the noise a standard deviation of 0.1 for images
-    in [0, 1]. FFDNet leaves 0.17, in the Euclidean norm.
+    in [0, 1]. FFDNet leaves 0.17.
     """
     axis = torch.linspace(-1, 1, PROBE_SIDE)
     y, x = torch.meshgrid(axis, axis, indexing="ij")

@@ -1,4 +1,4 @@
-"""Find the place of every tensor of a checkpoint, or say which ones have none."""
+"""Find the place of every tensor of a checkpoint, or name the tensors without a place."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 from deqir.priors.prior import PriorError
 
 NAMED: Final = 3
-"""Keys that an error names of each sort."""
+"""Most keys of each sort named in an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a parameter comes from.
+    """The tensor of a checkpoint for a parameter.
 
     Attributes:
         key: Its name in the checkpoint.
-        shape: What the parameter is to have.
-        folded: Dimensions of size 1 behind it in the checkpoint: a 1 x 1 convolution that became a matrix.
-        third: 0, 1 or 2 where the checkpoint stacks query, key and value in one tensor.
-        groups: Stacks of query, key and value behind each other: one, or one for each head.
+        shape: Shape of the parameter.
+        folded: Trailing dimensions of size 1 in the checkpoint, where a matrix is a 1 x 1 convolution.
+        third: 0, 1 or 2 if the checkpoint stacks query, key and value in one tensor.
+        groups: Number of consecutive stacks of query, key and value: 1, or the number of heads.
     """
 
     key: str
@@ -35,27 +35,27 @@ class Origin:
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """What the tensor in the checkpoint is to have."""
+        """The expected shape of the tensor in the checkpoint."""
         rows = self.shape[0] if self.third is None else 3 * self.shape[0]
         return (rows, *self.shape[1:], *(1,) * self.folded)
 
     def take(self, stored: Tensor) -> Tensor:
-        """Return the parameter out of the checkpoint's tensor, in float32."""
+        """Return the parameter from the checkpoint's tensor, in float32."""
         if self.third is not None:
             stored = stored.reshape(self.groups, 3, -1)[:, self.third]
         return stored.reshape(self.shape).float()
 
 
 def gather(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin], *, kind: str) -> dict[str, Tensor]:
-    """Return the parameters, when every one has its tensor and every tensor is used.
+    """Return the parameters after checking that each has its tensor and each tensor is used.
 
     Args:
         tensors: The checkpoint.
-        origins: By parameter, where it comes from.
-        kind: What the checkpoint is taken for, for the error.
+        origins: Origin of each parameter.
+        kind: Assumed kind of the checkpoint, for the error.
 
     Raises:
-        PriorError: Keys are missing or left over, shapes differ, or a tensor is not finite; names some of each.
+        PriorError: Keys are missing or left over, shapes differ, or a tensor is not finite; the text names some.
     """
     needed = {origin.key: origin.stored_shape for origin in origins.values()}
     misshapen = [
@@ -78,7 +78,7 @@ def shape_of(tensors: Mapping[str, Tensor], key: str, *, kind: str) -> tuple[int
     """Return the shape of a tensor from which the architecture is read.
 
     Raises:
-        PriorError: There is none of this name.
+        PriorError: There is no tensor of this name.
     """
     if key not in tensors:
         raise PriorError(f"the checkpoint is not a whole {kind} network: it lacks {key}")
@@ -86,18 +86,18 @@ def shape_of(tensors: Mapping[str, Tensor], key: str, *, kind: str) -> tuple[int
 
 
 def count(tensors: Iterable[str], pattern: str) -> int:
-    """Return how many of pattern.format(0), pattern.format(1), ... there are without a gap."""
+    """Count the names pattern.format(0), pattern.format(1), ... up to the first missing name."""
     names, number = set(tensors), 0
     while pattern.format(number) in names:
         number += 1
     return number
 
 
-def _some(what: str, keys: list[str]) -> str:
+def _some(fault: str, keys: list[str]) -> str:
     if not keys:
         return ""
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-    return f"{what} {', '.join(keys[:NAMED])}{more}"
+    return f"{fault} {', '.join(keys[:NAMED])}{more}"
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Plain denoisers of KAIR that are told the noise level: FFDNet and DRUNet."""
+"""Plain denoisers of KAIR with the noise level as an input: FFDNet and DRUNet."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ DRUNET: Final = PriorCard(name="", kind="drunet", sha256="", max_noise=50 / 255)
 
 
 def plan_ffdnet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
-    """Return how an FFDNet checkpoint, for colour or grey, becomes our network.
+    """Return the plan for an FFDNet checkpoint, for colour or grey.
 
     Raises:
-        PriorError: It lacks what tells its architecture, or is not told the noise level.
+        PriorError: The checkpoint lacks keys needed to find its architecture, or the network takes no noise level.
     """
     kind = "ffdnet"
     width, inputs = shape_of(tensors, "model.0.weight", kind=kind)[:2]
@@ -36,7 +36,7 @@ def plan_ffdnet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
     if inputs != outputs + 1 or outputs not in (4, 12):
         raise PriorError(
             f"an FFDNet turns 4 x 1 or 4 x 3 channels and the noise level into as many channels, this network "
-            f"{inputs} channels into {outputs}; DnCNN and others that are not told the noise level are no priors"
+            f"{inputs} channels into {outputs}; networks without the noise level as input, like DnCNN, are no priors"
         )
     shape = {"channels": outputs // 4, "width": width, "depth": last // 2 + 1}
     with torch.device("meta"):
@@ -46,10 +46,10 @@ def plan_ffdnet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
 
 
 def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
-    """Return how a DRUNet checkpoint, for colour or grey, becomes our network.
+    """Return the plan for a DRUNet checkpoint, for colour or grey.
 
     Raises:
-        PriorError: It lacks what tells its architecture, or is not told the noise level.
+        PriorError: The checkpoint lacks keys needed to find its architecture, or the network takes no noise level.
     """
     kind = "drunet"
     width, inputs = shape_of(tensors, "m_head.weight", kind=kind)[:2]
@@ -57,7 +57,7 @@ def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
     if inputs != channels + 1 or channels not in (1, 3):
         raise PriorError(
             f"a DRUNet turns 1 or 3 channels and the noise level into as many channels, this network {inputs} "
-            f"channels into {channels}; those that are not told the noise level are no priors"
+            f"channels into {channels}; networks without the noise level as input are no priors"
         )
     shape = {"channels": channels, "width": width, "blocks": count(tensors, "m_body.{}.res.0.weight")}
     with torch.device("meta"):
@@ -67,8 +67,7 @@ def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
 
 
 def _drunet_keys(blocks: int) -> Iterator[tuple[str, str]]:
-    """Each parameter of `DRUNet` with its key; KAIR counts scales from 1 and puts what changes the scale among the
-    blocks."""
+    """Yield each parameter of `DRUNet` with its key; KAIR counts scales from 1 and resampling layers as blocks."""
     yield "head.weight", "m_head.weight"
     yield "tail.weight", "m_tail.weight"
     for scale in range(HALVINGS):

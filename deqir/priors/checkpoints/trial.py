@@ -1,4 +1,4 @@
-"""The folder in which an import is tried, near its place; that of an import that was killed is taken away later."""
+"""The temporary folder in which an import is tried, near its final place; later imports remove it after a kill."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Final
 
 PREFIX: Final = ".importing-"
 YOUNG: Final = 60.0
-"""Seconds in which a folder that nobody holds yet may be about to be."""
+"""Seconds for a new folder to be locked by its import; until then it is not removed."""
 
 
 @contextmanager
 def trial_folder(near: Path) -> Iterator[Path]:
-    """Give an empty folder in another one that is gone in the end, after taking away what dead imports left there."""
+    """Yield an empty temporary folder inside `near`, after removing the folders of killed imports there."""
     remove_left_over(near)
     with tempfile.TemporaryDirectory(dir=near, prefix=PREFIX, ignore_cleanup_errors=True) as name:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with suppress(OSError):  # where the filesystem has no locks, nobody gets one, and nothing is taken away
+            with suppress(OSError):  # without locks on this filesystem nothing is locked, and nothing removed
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield Path(name)
         finally:
@@ -32,17 +32,17 @@ def trial_folder(near: Path) -> Iterator[Path]:
 
 
 def remove_left_over(near: Path) -> None:
-    """Take away the folders of imports that were killed: nobody holds them, and they are no longer young."""
+    """Remove the folders of killed imports: folders without a lock and older than `YOUNG` seconds."""
     for folder in near.glob(f"{PREFIX}*"):
         with suppress(OSError):
             _remove_unless_held(folder)
 
 
 def _remove_unless_held(folder: Path) -> None:
-    """Take a folder away.
+    """Remove a folder unless it is locked or young.
 
     Raises:
-        OSError: It is held, is gone, or is no folder.
+        OSError: The folder is locked, is gone, or is no folder.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

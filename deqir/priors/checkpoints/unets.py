@@ -1,4 +1,4 @@
-"""What ADM's and DDPM's networks have in common: their parts, as diffusers' UNet2DModel names them."""
+"""The common parts of ADM's and DDPM's networks, by their names in diffusers' UNet2DModel."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GROUPS: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The architecture that the keys and shapes of a checkpoint tell.
+    """The architecture read from the keys and shapes of a checkpoint.
 
     Attributes:
-        channels, outputs: Of the image, and of what the network returns.
+        channels, outputs: Channels of the image, and of the network's output.
         widths: Channels of each scale, the finest first.
         blocks: Residual blocks of a scale on the way down.
-        attention: Which scales have attention behind each block.
+        attention: True for scales with attention behind each block.
     """
 
     channels: int
@@ -36,18 +36,18 @@ class Layout:
     attention: tuple[bool, ...]
 
     def check(self, *, kind: str) -> None:
-        """Raise PriorError where a network of these parts cannot be a prior, or is none of this kind."""
+        """Raise PriorError if the network cannot be a prior, or is of another kind."""
         if self.outputs not in (self.channels, 2 * self.channels) or self.channels not in (1, 3):
             raise PriorError(
-                f"the network turns {self.channels} channels into {self.outputs}, and a prior needs one that turns "
-                "1 or 3 into as many, or twice as many where it also predicts variances; networks that are "
-                "given a second image (upsamplers, inpainters) are none"
+                f"the network turns {self.channels} channels into {self.outputs}; a prior must turn 1 or 3 channels "
+                "into as many, or twice as many if it also predicts variances; networks with a second image as input "
+                "(upsamplers, inpainters) are no priors"
             )
         if any(width % GROUPS for width in self.widths):
-            raise PriorError(f"a {kind} network has widths divisible by {GROUPS}, this one {self.widths}")
+            raise PriorError(f"a {kind} network has widths divisible by {GROUPS}, this network has {self.widths}")
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments of UNet2DModel that both families share."""
+        """Return the arguments of UNet2DModel common to both families."""
         return {
             "_class_name": "UNet2DModel",
             "in_channels": self.channels,
@@ -61,13 +61,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A module of the checkpoint that holds what a module of UNet2DModel needs; see `Origin` for the rest."""
+    """The module of the checkpoint with the parameters of a module of UNet2DModel; see `Origin` for the rest."""
 
     key: str
     folded: int = 0
     third: int | None = None
     heads: int | None = None
-    """Stacks of query, key and value that lie behind each other; None: one."""
+    """Number of consecutive stacks of query, key and value; None: 1."""
     head_channels: int | None = None
 
 
@@ -75,13 +75,13 @@ Places = Iterator[tuple[str, Place]]
 
 
 def parts(target: str, source: str, names: Mapping[str, str]) -> Places:
-    """Yield the places of the parts of one block, each name below `target` with its name below `source`."""
+    """Yield each part of a block: its name below `target`, and its place below `source`."""
     for ours, theirs in names.items():
         yield f"{target}.{ours}", Place(key=f"{source}.{theirs}")
 
 
 def origins(config: Mapping[str, Any], places: Places) -> dict[str, Origin]:
-    """Return where each parameter of the UNet2DModel of this config comes from."""
+    """Return the origin of each parameter of the UNet2DModel of this config."""
     from diffusers import UNet2DModel
 
     with torch.device("meta"):
@@ -104,12 +104,12 @@ def origins(config: Mapping[str, Any], places: Places) -> dict[str, Origin]:
 
 
 def trained(card: PriorCard, facts: Facts, *, guess: int | None, rescaled: bool) -> tuple[PriorCard, tuple[str, ...]]:
-    """Return the card with schedule, noise range and size, and what of them was taken for granted.
+    """Return the card with schedule, noise range and size, and a list of the assumed values.
 
     Args:
-        card: Of the network.
-        facts: What the user says.
-        guess: Side of the images that the architecture suggests.
+        card: Card of the network.
+        facts: Facts given by the user.
+        guess: Side of the images suggested by the architecture.
         rescaled: The network is given timesteps as if there were 1000 of them.
     """
     steps = facts.diffusion_steps or card.train_steps

@@ -1,1 +1,1 @@
-"""Networks that make the picture a chain starts from."""
+"""Starter networks: they make the images from which chains start."""

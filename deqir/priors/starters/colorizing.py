@@ -1,4 +1,4 @@
-"""The network that colours, which a prior may come with: chains of colorization start from what it makes."""
+"""The starter network for colorization: chains start from its colours."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 
 SHORT: Final = 256
-"""Longest shorter side in pixels of what the network sees; larger images are made smaller for it."""
+"""Largest shorter side of the network's input in pixels; larger images are made smaller for it."""
 LONG: Final = 1024
-"""Longest longer side: longer images are made smaller for it, too."""
+"""Largest longer side of the network's input; longer images are made smaller for it, too."""
 LEAST: Final = 64
-"""Shortest side; smaller images are made larger for it."""
+"""Smallest side of the network's input; smaller images are made larger for it."""
 MULTIPLE: Final = 16
 SEEN: Final = (0, 1, 2, 4)
-"""Layers of AlexNet whose features it reads."""
+"""Layers of AlexNet with features used by the network."""
 LOOKS: Final = (32, 48, 64, 96)
-"""Numbers that it takes of each place of each of them."""
+"""Numbers taken from each place of each of these layers."""
 RADIUS, SOFTNESS = 4, 1e-3
-"""Of the guided filter that brings colours to larger images: half a window's side, and what counts as an edge."""
+"""Half a window's side, and the variance of an edge, in the guided filter for larger images."""
 
 
 class Colorizer(nn.Module):
-    """AlexNet's features tell what a grey image shows, a few layers more what colours that has.
+    """The colours of a grey image, from AlexNet's features of its content and a few more layers.
 
     It reads features of several layers at a quarter of the image's size, as the hypercolumns of Larsson et al.,
     "Learning Representations for Automatic Colorization" (2016), https://arxiv.org/abs/1603.06668.
 
     Args:
         width: Channels of its own layers.
-        dropout: Share of the features that are left out in training.
+        dropout: Share of the features left out in training.
     """
 
     def __init__(self, *, width: int = 64, dropout: float = 0.0) -> None:
@@ -55,11 +55,11 @@ class Colorizer(nn.Module):
             ]
         )
         self.last = nn.Conv2d(width, 2 * 16, 3, padding=1)
-        nn.init.zeros_(self.last.weight)  # a run begins with grey images
+        nn.init.zeros_(self.last.weight)  # training begins with grey images
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, grey: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 2 H W"]:
-        """Return how far red and blue lie above the grey value, images in [-1, 1]; sides divisible by 4."""
+        """Return red and blue minus the grey value, for images in [-1, 1] with sides divisible by 4."""
         size = (grey.shape[-2] // 4, grey.shape[-1] // 4)
         seen = features(self.trunk, grey.expand(-1, 3, -1, -1))
         planes = list[Tensor]()
@@ -77,11 +77,11 @@ class Colorizer(nn.Module):
     def start(
         self, y: Float[Tensor, "B 1 H W"], weights: tuple[float, float, float] = REC_601
     ) -> Float[Tensor, "B 3 H W"]:
-        """Return y in colours whose weighted sum is y, where y is.
+        """Return y in colour, on y's device; the weighted sum of the colours is y.
 
         Args:
-            y: In [-1, 1].
-            weights: Of red, green and blue; see `Colorization`.
+            y: Grey images in [-1, 1].
+            weights: Weights of red, green and blue; see `Colorization`.
         """
         home = next(self.parameters()).device
         grey = y.to(home, torch.float32)
@@ -95,9 +95,9 @@ class Colorizer(nn.Module):
 
 
 def coloured(above: Float[Tensor, "B 2 H W"], weights: Sequence[float]) -> Float[Tensor, "B 3 H W"]:
-    """Return what to add to a grey image for red and blue to lie this far above it, and its weighted sum to stay.
+    """Return the offsets of red, green and blue from grey, given red's and blue's; their weighted sum is 0.
 
-    Other weights than Rec. 601's leave the colours and shift all channels alike; green's may be 0.
+    Other weights than Rec. 601's leave the colours and shift all channels alike; green's weight may be 0.
     """
     red, blue = above[:, :1], above[:, 1:]
     green = -(REC_601[0] * red + REC_601[2] * blue) / REC_601[1]
@@ -107,10 +107,10 @@ def coloured(above: Float[Tensor, "B 2 H W"], weights: Sequence[float]) -> Float
 def guided(
     grey: Float[Tensor, "B 1 H W"], small: Float[Tensor, "B 1 h w"], planes: Float[Tensor, "B P h w"]
 ) -> Float[Tensor, "B P H W"]:
-    """Return planes that belong to a small image as large as the large one, with edges where it has some.
+    """Return planes of a small image enlarged to the size of the large image, with edges where it has edges.
 
-    The fast guided filter of He and Sun (2015), https://arxiv.org/abs/1505.00996: in each window of the small image
-    the planes are taken for a line over its values, and the lines for those of the large one.
+    The fast guided filter of He and Sun (2015), https://arxiv.org/abs/1505.00996: in each window the planes are fitted
+    by a linear function of the small image, and this function is applied to the large image.
     """
     shift, scale = _mean(small), _mean(planes)
     spread = _mean(small.square()) - shift.square()
@@ -126,7 +126,7 @@ def _mean(planes: Tensor) -> Tensor:
 
 
 def _seen_size(size: Sequence[int]) -> tuple[int, int]:
-    """Return the size that the network sees an image of this one at."""
+    """Return the size of the network's input for an image of this size."""
     share = min(max(min(size), LEAST), SHORT) / min(size)
     share = min(share, LONG / max(size))
     height, width = (max(LEAST, round(share * side / MULTIPLE) * MULTIPLE) for side in size)

@@ -1,4 +1,4 @@
-"""Weights of convolutions in eight bits, so that a prior's file is half as large as in half precision."""
+"""Weights of convolutions in eight bits: a prior's file is half as large as in half precision."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 STEPS: Final = ".steps"
-"""What the names end with that tell how far apart the values of an eight-bit weight are."""
+"""Suffix of the name of an eight-bit weight's steps, the distances between its values."""
 MOST: Final = 127
 
 
 def packed(weights: Mapping[str, Tensor], *, rows: bool = False) -> dict[str, Tensor]:
-    """Return weights with those of convolutions in eight bits, the others in half precision.
+    """Return the weights of convolutions in eight bits, and all other weights in half precision.
 
-    Each kernel, the weights between one channel and another, has a step of its own, in half precision: the results
-    of the networks that make starts differ by 63 dB or more, by a whole row's step they would by 50.
+    Each kernel, the weights between two channels, has a step of its own, in half precision. The results of the starter
+    networks then differ by 63 dB or more; with a step per row they would differ by 50 dB.
 
     Args:
-        weights: By name.
-        rows: All kernels that make a channel share a step, which saves a fifth: residual networks do not mind, their
-            results differ by 60 dB.
+        weights: Weights by name.
+        rows: Share a step between all kernels of an output channel, which saves a fifth. Suits residual networks:
+            their results differ by 60 dB.
     """
     together = (1, 2, 3) if rows else (2, 3)
     found = dict[str, Tensor]()
@@ -38,7 +38,7 @@ def packed(weights: Mapping[str, Tensor], *, rows: bool = False) -> dict[str, Te
 
 
 def unpacked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights as numbers, whether they were packed or not.
+    """Return weights as floating-point numbers; weights not packed are returned unchanged.
 
     Raises:
         RuntimeError: Steps are missing, or do not fit their weight.
@@ -50,7 +50,7 @@ def unpacked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         steps = weights.get(name + STEPS)
         if weight.dtype == torch.int8:
             if steps is None or steps.ndim != weight.ndim:
-                raise RuntimeError(f"{name} is in eight bits, but {name + STEPS} does not tell how far apart they are")
+                raise RuntimeError(f"{name} is in eight bits, but {name + STEPS} is missing or does not fit it")
             weight = weight.float() * steps.float()
         found[name] = weight
     return found

@@ -1,4 +1,4 @@
-"""Networks that enlarge, which a prior may come with: chains of super-resolution start from what they make."""
+"""Starter networks for super-resolution: chains start from their enlarged images."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from deqir.protocols import LinearOperator
 from deqir.shapes import Float
 
 KERNELS: Final = ("average", "bicubic")
-"""The filters that they know, in the order of `Enlarger.kernels`."""
+"""The filters in their training, in the order of `Enlarger.kernels`."""
 CODE: Final = 15
-"""Numbers that tell of a filter."""
+"""Numbers in the code of a filter."""
 MOST_NOISE: Final = 25 / 255
-"""Strongest noise of y that they know, as a standard deviation of images in [0, 1]; stronger is told as this."""
+"""Strongest noise of y in their training, a standard deviation of images in [0, 1]; stronger noise is given as this."""
 SIDE: Final = 256
-"""Side in pixels of the parts of y that they see at once, dense ones `TILE`."""
+"""Side in pixels of the parts of y given to an `Enlarger` at once; `TILE` for a `DenseEnlarger`."""
 
 
 class Enlargement(NamedTuple):
-    """What made an image small."""
+    """The scale and the filter (place in `KERNELS`) of a shrunk image."""
 
     scale: int
     kernel: int
 
 
 class Enlarger(nn.Module):
-    """`depth` 3 x 3 convolutions on y, then as many channels as the pixels that each of y's becomes.
+    """`depth` 3 x 3 convolutions on y, with scale x scale output pixels for each pixel of y.
 
-    Beside y it is given planes that tell of the filter that made y small and of the noise in y, as in the network of
-    Zhang et al., "Learning a Single Convolutional Super-Resolution Network for Multiple Degradations" (2018),
+    Beside y it reads planes with a code of the filter of y and with the noise of y, as the network of Zhang et al.,
+    "Learning a Single Convolutional Super-Resolution Network for Multiple Degradations" (2018),
     https://arxiv.org/abs/1712.06116.
 
     Args:
-        scale: How many times as high and wide its images are.
+        scale: Ratio of the sides of its images and y.
         width, depth: 128 and 12 in the published network.
     """
 
@@ -53,12 +53,12 @@ class Enlarger(nn.Module):
         self.kernels = nn.Parameter(torch.zeros(len(KERNELS), CODE))
 
     def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
-        """Return images in about [-1, 1] of images in [-1, 1].
+        """Return the enlarged images, in about [-1, 1].
 
         Args:
-            y: Small images.
-            kernel: Place in `KERNELS` of the filter that made them.
-            noise: In each, as a standard deviation of images in [0, 1].
+            y: Small images in [-1, 1].
+            kernel: Place of their filter in `KERNELS`.
+            noise: Noise of each image, as a standard deviation of images in [0, 1].
         """
         code = torch.cat([self.kernels[kernel].expand(len(y), -1), noise[:, None]], 1)
         h = torch.cat([(y + 1) / 2, code[:, :, None, None].expand(-1, -1, *y.shape[-2:])], 1)
@@ -66,12 +66,12 @@ class Enlarger(nn.Module):
 
 
 class DenseEnlarger(Rrdb):
-    """An `Rrdb` that is told what an `Enlarger` is told: ten times as many weights.
+    """An `Rrdb` with the inputs of an `Enlarger` and ten times as many weights.
 
-    Beside y it reads a plane for each of `KERNELS`, 1 for that which made y and 0 for the others, and one of noise.
+    Beside y it reads a plane for each of `KERNELS`, 1 for y's filter and 0 for the others, and a plane of noise.
 
     Args:
-        scale: How many times as high and wide its images are: `SCALE`, or twice that.
+        scale: Ratio of the sides of its images and y: `SCALE` or 2 `SCALE`.
         width, growth, blocks: 64, 32 and 23 in the published network.
     """
 
@@ -81,20 +81,20 @@ class DenseEnlarger(Rrdb):
         self.scale = scale
 
     def forward(self, y: Float[Tensor, "B 3 h w"], kernel: int, noise: Float[Tensor, " B"]) -> Float[Tensor, "B 3 H W"]:
-        """Return images in about [-1, 1] of images in [-1, 1], see `Enlarger.forward`."""
-        told = torch.zeros(len(KERNELS), device=y.device)
-        told[kernel : kernel + 1] = 1  # a slice is filled; a number put at one place would be sent
-        code = torch.cat([told.expand(len(y), -1), noise[:, None]], 1)[:, :, None, None]
+        """Return the enlarged images, in about [-1, 1], see `Enlarger.forward`."""
+        chosen = torch.zeros(len(KERNELS), device=y.device)
+        chosen[kernel : kernel + 1] = 1  # a slice is filled on the device; a single number would be copied to it
+        code = torch.cat([chosen.expand(len(y), -1), noise[:, None]], 1)[:, :, None, None]
         planes = torch.cat([(y + 1) / 2, code.expand(-1, -1, *y.shape[-2:])], 1)
         return functional.pixel_shuffle(self.through(planes), self.scale // SCALE) * 2 - 1
 
 
 class Enlargers(nn.Module):
-    """One network a scale.
+    """A network for each scale.
 
     Args:
-        scales: Of the networks.
-        dense: Scales of those that are a `DenseEnlarger`; the others are an `Enlarger` each.
+        scales: Scales of the networks.
+        dense: Scales with a `DenseEnlarger`; the others have an `Enlarger`.
     """
 
     def __init__(self, scales: Iterable[int], *, dense: Iterable[int] = ()) -> None:
@@ -104,31 +104,31 @@ class Enlargers(nn.Module):
         self.networks = nn.ModuleDict({str(scale): kind(scale=scale) for scale, kind in kinds.items()})
 
     def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
-        """Return y enlarged, where y is.
+        """Return y enlarged, on y's device.
 
         Args:
-            A: What made it small; an enlargement of one of the scales.
-            y: In [-1, 1]; grey or in colour.
-            sigma_y: Standard deviation of its noise, images in [-1, 1].
+            A: Degradation of y; its scale is one of the networks'.
+            y: Images in [-1, 1], grey or in colour.
+            sigma_y: Standard deviation of y's noise, images in [-1, 1].
         """
-        made = enlargement_of(A)
-        assert made is not None
-        network = self.networks[str(made.scale)]
+        shrunk = enlargement_of(A)
+        assert shrunk is not None
+        network = self.networks[str(shrunk.scale)]
         assert isinstance(network, Enlarger | DenseEnlarger)
         home = next(network.parameters()).device
         side, margin = (TILE, MARGIN) if isinstance(network, DenseEnlarger) else (SIDE, len(network.layers))
 
         def enlarge(part: Tensor) -> Tensor:
             noise = torch.full((len(part),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=home)
-            image: Tensor = network(part.to(home, torch.float32).expand(-1, 3, -1, -1), made.kernel, noise)
+            image: Tensor = network(part.to(home, torch.float32).expand(-1, 3, -1, -1), shrunk.kernel, noise)
             return image
 
-        image = in_parts(enlarge, y, scale=made.scale, side=side, margin=margin)
+        image = in_parts(enlarge, y, scale=shrunk.scale, side=side, margin=margin)
         return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
 
 
 def enlargement_of(A: LinearOperator) -> Enlargement | None:
-    """Return what the networks take A for; None where it is nothing that they know."""
+    """Return the scale and filter of A; None if the networks were not trained for A."""
     if isinstance(A, SuperResolution):
         kernel = "average"
     elif isinstance(A, KernelSuperResolution) and isinstance(A.kernel, str):

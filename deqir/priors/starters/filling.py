@@ -1,4 +1,4 @@
-"""The network that fills gaps, which a prior may come with: chains of inpainting start from what it makes."""
+"""The starter network for inpainting: chains start from its filled images."""
 
 from __future__ import annotations
 
@@ -17,25 +17,22 @@ from deqir.operators.inpainting import diffused_fill, grown, halved, in_batch
 from deqir.shapes import Bool, Float
 
 MOST_NOISE: Final = 50 / 255
-"""Strongest noise of y that it knows, as a standard deviation of images in [0, 1]; stronger is told as this."""
+"""Strongest noise of y in its training, a standard deviation of images in [0, 1]; stronger noise is given as this."""
 SIZES: Final = 2
-"""Sizes at which it fills; what is wider than they bridge, it is given as a smooth fill.
-
-At a quarter and below it does worse than that.
-"""
+"""Sizes of the image at which it fills: full and half. At a quarter and below, a smooth fill is better."""
 SIDE: Final = 512
-"""Side in pixels of the parts that the network sees at once."""
+"""Side in pixels of the parts given to the network at once."""
 MARGIN: Final = 64
-"""What it sees of an image beyond a part on each side, in pixels: as far as it looks; a multiple of 4."""
+"""Pixels given to the network beyond each side of a part: as far as it looks; a multiple of 4."""
 
 
 class Beyond(nn.Module):
-    """Planes, and what a residual network at half their size adds to them, which sees twice as far.
+    """A residual network at half the size of its planes, where it sees twice as far; its output is added to them.
 
     Args:
-        width: Of the planes.
-        inner: Planes at half the size.
-        blocks: Pairs of convolutions there; each pair adds to what it is given.
+        width: Number of planes.
+        inner: Number of planes at half the size.
+        blocks: Pairs of convolutions at half the size; the output of a pair is added to its input.
     """
 
     def __init__(self, width: int, inner: int, blocks: int) -> None:
@@ -55,15 +52,15 @@ class Beyond(nn.Module):
 
 
 class Filler(nn.Module):
-    """FFDNet's layers on an image with a guess in its gaps, and on planes that tell where they are.
+    """FFDNet's layers on an image with a guess in its gaps and on planes marking the gaps.
 
-    Here and there it looks further. The means of the known pixels of 2 x 2 blocks have smaller gaps; what it
-    makes of those is its guess at full size. Their guess is `diffused_fill`.
+    Some layers are followed by a `Beyond`, to look further. The image is filled at half size first, as its gaps are
+    smaller there, with `diffused_fill` as the guess; the result is the guess at full size.
 
     Args:
         width, depth: FFDNet's are 96 and 12.
-        every: Of so many layers the last one's planes go through a `Beyond`, but for the last layer's of all.
-        inner, blocks: Of `Beyond`.
+        every: A `Beyond` follows each layer whose number is a multiple of this, except the last layer.
+        inner, blocks: Size of `Beyond`.
     """
 
     def __init__(self, *, width: int = 96, depth: int = 12, every: int = 4, inner: int = 128, blocks: int = 2) -> None:
@@ -79,9 +76,9 @@ class Filler(nn.Module):
         """Return images without gaps and without noise, in about [-1, 1].
 
         Args:
-            guess: Images in [-1, 1]; sides even.
+            guess: Images in [-1, 1] with even sides.
             lost: 1 in the gaps, 0 elsewhere.
-            noise: In each, as a standard deviation of images in [0, 1].
+            noise: Noise of each image, as a standard deviation of images in [0, 1].
         """
         h = torch.cat([functional.pixel_unshuffle((guess + 1) / 2, 2), functional.pixel_unshuffle(lost, 2)], 1)
         h = torch.cat([h, noise[:, None, None, None].expand(-1, 1, *h.shape[-2:])], 1)
@@ -95,12 +92,12 @@ class Filler(nn.Module):
     def fill(
         self, y: Float[Tensor, "B 3 H W"], keep: Bool[Tensor, "#B #C H W"], noise: Float[Tensor, " B"]
     ) -> list[Float[Tensor, "B 3 _ _"]]:
-        """Return the images filled at each size, the full one first; what is known without noise stays as it is.
+        """Return the images filled at each size, full size first; pixels known without noise are unchanged.
 
         Args:
-            y: Images in [-1, 1]; what they hold in the gaps does not matter.
-            keep: Which pixels are known.
-            noise: In each, as a standard deviation of images in [0, 1].
+            y: Images in [-1, 1]; their values in the gaps do not matter.
+            keep: True where a pixel is known.
+            noise: Noise of each image, as a standard deviation of images in [0, 1].
         """
         sizes = [(y, keep)]
         while len(sizes) < SIZES and not bool(sizes[-1][1].all()):
@@ -109,19 +106,19 @@ class Filler(nn.Module):
         filled = list[Tensor]()
         for level, (known, kept) in reversed(list(enumerate(sizes))):
             guess = grown(filled[-1].detach(), known, kept, sweeps=2) if filled else diffused_fill(known, kept)
-            made = self._whole(guess, kept, noise / 2**level)
-            filled.append(torch.where(kept & clean, known, made.to(known)))
+            image = self._whole(guess, kept, noise / 2**level)
+            filled.append(torch.where(kept & clean, known, image.to(known)))
         return filled[::-1]
 
     def start(
         self, y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], sigma_y: float
     ) -> Float[Tensor, "B C H W"]:
-        """Return y filled, where y is.
+        """Return y filled, on y's device.
 
         Args:
-            y: In [-1, 1]; grey or in colour.
-            keep: Which pixels are known, in every channel or in each.
-            sigma_y: Standard deviation of the noise of y, images in [-1, 1].
+            y: Images in [-1, 1], grey or in colour.
+            keep: True where a pixel is known: a mask for all channels or for each channel.
+            sigma_y: Standard deviation of y's noise, images in [-1, 1].
         """
         colour = y.float().expand(-1, 3, -1, -1)
         noise = torch.full((len(y),), min(sigma_y / 2, MOST_NOISE), dtype=torch.float32, device=y.device)
@@ -129,7 +126,7 @@ class Filler(nn.Module):
         return image if y.shape[1] == 3 else image.mean(1, keepdim=True)
 
     def _whole(self, guess: Tensor, kept: Tensor, noise: Tensor) -> Tensor:
-        """Return what the network makes of images of any size, part by part where they are large."""
+        """Return the network's output for images of any size, part by part if they are large."""
         height, width = guess.shape[-2:]
         home = next(self.parameters()).device
         planes = torch.cat([guess, (~kept).to(guess).expand_as(guess)], 1)

@@ -1,4 +1,4 @@
-"""Networks that a prior may come with, from whose pictures chains start: they enlarge, fill gaps and colour."""
+"""The starter networks of a prior: they enlarge, fill gaps and colour, and chains start from their images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .enlarging import MOST_NOISE, Enlargers, enlargement_of
 from .filling import Filler
 
 NAMES: Final = ("enlargers", "filler", "colorizer")
-"""What the names of their weights begin with in a prior's file."""
+"""First parts of the names of their weights in a prior's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skills:
-    """What a prior's networks make starts for.
+    """The tasks of a prior's starter networks.
 
     Attributes:
         enlarges: Scales of super-resolution.
-        dense: Those of them whose network is a dense one, larger and better.
+        dense: Scales among them with a `DenseEnlarger`, which is larger and better.
         fills: Inpainting.
         colorizes: Colorization.
     """
@@ -41,14 +41,14 @@ class Skills:
     colorizes: bool = False
 
     def starts(self, A: LinearOperator) -> bool:
-        """Return whether networks make what chains for A start from."""
+        """Return True if the networks make starts for A."""
         return bool(self.undone(A))
 
     def undone(self, A: LinearOperator) -> Sequence[LinearOperator]:
-        """Return the parts of A in the order in which they are undone, the last one first; none where one is unknown.
+        """Return the parts of A in the order of undoing them, last to first; an empty list if a part is unknown.
 
-        A mask has to be undone before anything else: what was pooled or greyed with gaps in it, or masked once more,
-        is not mended here.
+        A mask has to be undone before all other parts: images pooled or greyed with gaps in them, or masked twice,
+        are not handled.
         """
         parts = in_order(A.parts)[::-1] if isinstance(A, Composition) else [A]
         masks = len(masks_in(A))
@@ -60,15 +60,15 @@ class Skills:
             return self.fills and part.keep.ndim == 2
         if isinstance(part, Colorization):
             return self.colorizes
-        made = enlargement_of(part)
-        return made is not None and made.scale in self.enlarges
+        shrunk = enlargement_of(part)
+        return shrunk is not None and shrunk.scale in self.enlarges
 
 
 class Starters(nn.Module):
-    """The networks of a prior that make starts, each where there is one.
+    """The starter networks of a prior.
 
     Args:
-        skills: What there is one for.
+        skills: Tasks with a network.
     """
 
     def __init__(self, skills: Skills) -> None:
@@ -79,19 +79,19 @@ class Starters(nn.Module):
         self.colorizer = Colorizer() if skills.colorizes else None
 
     def start(self, A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"] | None:
-        """Return what they make of y, where y is; None where A does something else.
+        """Return the networks' start for y, on y's device; None if no network is for A.
 
         Args:
             A: The degradation.
-            y: In [-1, 1]; grey or in colour.
-            sigma_y: Standard deviation of its noise, images in [-1, 1]; of white noise, different in each channel.
+            y: Images in [-1, 1], grey or in colour.
+            sigma_y: Standard deviation of y's noise, images in [-1, 1]; white and different in each channel.
 
         Raises:
             ValueError: y has neither one channel nor three.
         """
         parts = self.skills.undone(A)
         if parts and y.shape[1] not in (1, 3):
-            raise ValueError(f"the networks that make starts take images in grey or colour, got {y.shape[1]} channels")
+            raise ValueError(f"the starter networks take images in grey or colour, got {y.shape[1]} channels")
         x, noise = y, sigma_y * (GREY if y.shape[1] == 1 else 1)
         for part in parts:
             if isinstance(part, Inpainting) and self.filler is not None:
@@ -99,32 +99,32 @@ class Starters(nn.Module):
             elif isinstance(part, Colorization) and self.colorizer is not None:
                 x, noise = self.colorizer.start(self._without(noise, x), part.weights), 0.0
             elif self.enlargers is not None:
-                if noise / 2 > MOST_NOISE and self.filler is not None:  # more than it knows: half is taken out
+                if noise / 2 > MOST_NOISE and self.filler is not None:  # more than in its training: halve the noise
                     x, noise = (x + self._without(noise, x)) / 2, noise / 2
                 x, noise = self.enlargers.start(part, x, noise), 0.0
         return x if parts else None
 
     def _without(self, noise: float, x: Tensor) -> Tensor:
-        """Return an image without its noise, where there is a network that takes it out."""
+        """Return an image denoised by the filler, or unchanged if there is none."""
         if not noise or self.filler is None:
             return x
         return self.filler.start(x, x.new_ones(x.shape[-2:], dtype=torch.bool), noise)
 
 
 def take_starters(weights: MutableMapping[str, Tensor], skills: Skills) -> Starters | None:
-    """Return a prior's networks that make starts, if it comes with any.
+    """Return a prior's starter networks; None if it has none.
 
     Args:
-        weights: Of the prior; those of the networks are taken out of them.
-        skills: What its card says.
+        weights: Weights of the prior; the networks' weights are removed from it.
+        skills: Tasks named on its card.
 
     Raises:
-        RuntimeError: The weights are of other networks.
+        RuntimeError: The weights belong to other networks.
     """
     own = {name: weights.pop(name) for name in list(weights) if name.partition(".")[0] in NAMES}
     if not own and skills == Skills():
         return None
-    with torch.device("meta"):  # initial weights take longer than reading them
+    with torch.device("meta"):  # drawing initial weights takes longer than reading the file
         networks = Starters(skills)
     networks.load_state_dict({name: weight.float() for name, weight in unpacked(own).items()}, assign=True)
     networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""When hints that wait become a batch."""
+"""Decide when waiting hints become a batch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ class BatchRule:
 
     Attributes:
         size: Most hints in a batch.
-        seconds: Longest that a hint waits for company.
+        seconds: Longest time for a hint to wait for others.
     """
 
     size: int
     seconds: float
 
     def due(self, *, waiting: int, oldest: float) -> int:
-        """Return how many hints the batch to be closed now takes, the oldest first; 0: none is due.
+        """Return the number of hints to put into a batch now, the oldest first; 0 if no batch is due.
 
         Args:
-            waiting: Hints that are in no batch.
+            waiting: Number of hints in no batch.
             oldest: Seconds since the first of them came in.
         """
         if waiting >= self.size:

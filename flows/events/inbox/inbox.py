@@ -1,10 +1,10 @@
-"""The durable inbox: every hint at a version of an object once, and the batch that it went into last.
+"""The durable inbox: each hint at a version of an object once, with its last batch.
 
-One SQLite file, written by the threads of one process at a time or by several processes in turn. Whatever is told
-to it is on disk when the call returns, so the process may be killed at any moment. A hint waits until a batch is
-closed; a batch's id is on disk before anything is started for it, so that whoever comes after a kill starts the same
-batch under the same name. The id is random: the same hints in another inbox, or once again in this one, are another
-batch with a run of its own.
+The inbox is an SQLite file, written by the threads of a single process at a time, or by several processes in turn.
+Each change is on disk when its call returns, so the process may be killed at any moment. A hint waits until a batch
+is closed. A batch's id is on disk before its run is started, so that after a kill the next process starts the same
+batch under the same id. The id is random: the same hints in another inbox, or a second time in this inbox, are
+another batch with its own run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNFINISHED: Final = "SELECT state, sum(size) FROM batches WHERE state != 'ended
 
 
 class Inbox:
-    """What is known of the new objects of one source, for one deployment.
+    """The hints at new objects of a source, for a deployment.
 
     Attributes:
         source: The source, as the deployment names it.
@@ -47,10 +47,10 @@ class Inbox:
 
     @classmethod
     def open(cls, path: Path, /, *, source: str, deployment: str) -> Inbox:
-        """Return the inbox in a file, which is made if it is not there.
+        """Return the inbox in a file, which is created if missing.
 
         Raises:
-            ConfigurationError: The file cannot be used, or is the inbox of something else.
+            ConfigurationError: The file cannot be used, or is the inbox of another source or deployment.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,14 +58,14 @@ class Inbox:
             with ExitStack() as stack:
                 inbox = cls(stack.enter_context(closing(connection)), source=source)
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")  # what leaves a queue must be on disk here
+                connection.execute("PRAGMA synchronous = FULL")  # a message that leaves a queue must be on disk here
                 connection.execute(LISTED)
                 with inbox._writing() as db:
                     prepare(db, path, source=source, deployment=deployment)
                 stack.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
-                f"{path} cannot be the inbox: {error}; give --inbox a file on a local disk that we may write to"
+                f"{path} cannot be the inbox: {error}; give --inbox a writable file on a local disk"
             ) from error
         return inbox
 
@@ -75,10 +75,10 @@ class Inbox:
             self._connection.close()
 
     def add(self, entries: Iterable[Entry], /) -> int:
-        """Keep hints, those that are new; return how many that were.
+        """Add the new hints, and return their number.
 
-        New is a version that the inbox does not know, or that an event tells of which happened later than what is
-        known, if its batch has ended; if not, it is new when that ends.
+        A hint is new if the inbox does not know its version, or if its event happened later than the known event of
+        this version and the known hint's batch has ended. If the batch has not ended, the hint waits for its end.
         """
         now, new, rest = time.time(), 0, iter(entries)
         while some := list(itertools.islice(rest, ADDED_AT_ONCE)):
@@ -95,14 +95,14 @@ class Inbox:
         return new
 
     def begin_listing(self) -> None:
-        """Begin a listing of the source, whose parts `unseen` is told; one that did not come to its end is void."""
+        """Begin a listing of the source; pass its parts to `unseen`. An earlier unfinished listing is discarded."""
         with self._lock:
             self._connection.execute("DELETE FROM listed")
 
     def unseen(self, listed: Iterable[Entry], /) -> list[Entry]:
-        """Return those of a part of a listing that the inbox does not know."""
+        """Return the entries in a part of a listing unknown to the inbox."""
         known, ids, new = "SELECT id FROM hints WHERE key = ? AND version = ?", [], []
-        with self._writing("BEGIN") as db:  # nothing to the file itself
+        with self._writing("BEGIN") as db:  # writes the temporary table only, not the file
             for entry in listed:
                 if found := db.execute(known, _names(entry)).fetchone():
                     ids.append(found)
@@ -112,16 +112,16 @@ class Inbox:
         return new
 
     def end_listing(self, *, began: float) -> int:
-        """Forget what a listing that came to its end has not shown, if its batch has ended; return how much that was.
+        """Delete the hints of ended batches missing in the complete listing, and return their number.
 
         Args:
-            began: When the listing began, in seconds of Unix time; what came in since then is kept.
+            began: Start of the listing in seconds of Unix time; newer hints are kept.
         """
         with self._writing() as db:
             return forget_unlisted(db, before=began)
 
     def bury(self, body: bytes, /, *, origin: str, reason: str) -> None:
-        """Keep a message that nobody could read, its first 64 KiB; one that comes again is counted."""
+        """Keep the first 64 KiB of an unreadable message; repeated messages are counted."""
         now = time.time()
         row = (hashlib.sha256(body).digest(), origin, reason, body[:LONGEST_LETTER], now, now)
         with self._writing() as db:
@@ -132,12 +132,12 @@ class Inbox:
             )
 
     def waiting(self) -> tuple[int, float]:
-        """Return how many hints are in no batch, and for how many seconds the first of them has been."""
+        """Return the number of hints in no batch, and the age of the first of them in seconds."""
         with self._lock:
             return self._waiting()
 
     def close_batch(self, size: int, /) -> Batch | None:
-        """Put the `size` hints that have waited longest into a batch, and return it; None if none waits any more."""
+        """Put the `size` oldest waiting hints into a batch, and return it; None if no hint waits."""
         with self._writing() as db:
             rows = db.execute("SELECT id FROM hints WHERE batch IS NULL ORDER BY id LIMIT ?", (size,)).fetchall()
             if not rows:
@@ -158,7 +158,7 @@ class Inbox:
             return tuple(sorted(json.loads(key) for (key,) in rows))
 
     def happened(self, batch: Batch, /) -> float | None:
-        """Return when the first event of a batch happened, in seconds of Unix time; None if no sender said."""
+        """Return the time of a batch's first event in seconds of Unix time; None if no event has a time."""
         with self._lock:
             (first,) = self._connection.execute(
                 "SELECT min(happened_at) FROM hints WHERE batch = ?", (batch.id,)
@@ -166,31 +166,31 @@ class Inbox:
         return None if first is None else float(first)
 
     def to_start(self) -> tuple[Batch, ...]:
-        """Return the batches that have no run and are due, the first closed first."""
+        """Return the due batches without a run, in the order of their closing."""
         return self._batches("state = 'batched' AND not_before <= ?", time.time())
 
     def running(self) -> tuple[Batch, ...]:
-        """Return the batches whose run is not known to have ended."""
+        """Return the batches whose run is not yet recorded as ended."""
         return self._batches("state = 'started'")
 
     def started(self, batch: Batch, run: str, /) -> None:
-        """Keep that a batch has a run."""
+        """Record the run of a batch."""
         self._update(batch, "state = 'started', run = ?", run)
 
     def ended(self, batch: Batch, outcome: str, /) -> None:
-        """Keep that a batch's run has ended, for good; what came again in the meantime waits for another batch."""
+        """Record the final end of a batch's run. Hints that came again meanwhile wait for another batch."""
         with self._writing() as db:
             _change(db, batch, "state = 'ended', outcome = ?", outcome)
             release(db, batch.id)
 
     def try_again(self, batch: Batch, /, *, seconds: float) -> None:
-        """Keep that a batch needs another run, `seconds` from now."""
+        """Let a batch wait for another run, `seconds` from now."""
         self._update(
             batch, "state = 'batched', run = NULL, attempt = attempt + 1, not_before = ?", time.time() + seconds
         )
 
     def counts(self) -> Counts:
-        """Return where everything stands."""
+        """Return the number of hints in each state."""
         with self._lock:
             states = dict(self._connection.execute(_UNFINISHED).fetchall())
             (batched,) = self._connection.execute("SELECT count(*) FROM hints WHERE batch IS NOT NULL").fetchone()
@@ -225,7 +225,7 @@ class Inbox:
 
     @contextmanager
     def _writing(self, begin: str = "BEGIN IMMEDIATE", /) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction, on disk when the block ends."""
+        """Give the connection for a transaction, on disk when the block ends."""
         with self._lock:
             self._connection.execute(begin)
             try:

@@ -1,8 +1,8 @@
-"""Hints that come again: what was done for an object before it was gone tells nothing of it once it is back.
+"""Put a version into another batch if its object was deleted and has come back.
 
-A run plans what there is. An object that is gone by then and comes back later, the same bytes under the same key,
-is a version that the inbox knows and no run has seen; it has to go into another batch. Where it was seen after all
-that does no harm, as the plan has it already.
+A run plans the objects that exist at its start. If an object is gone by then and the same bytes come back later
+under the same key, the inbox knows this version but no run has seen it: it must go into another batch. This does no
+harm if a run has seen it, as the plan contains it already.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-LISTED: Final = "CREATE TEMP TABLE listed (hint INTEGER PRIMARY KEY)"  # what a listing shows, for one connection alone
+LISTED: Final = "CREATE TEMP TABLE listed (hint INTEGER PRIMARY KEY)"  # hints in a listing; seen by its connection only
 _ENDED: Final = "EXISTS (SELECT 1 FROM batches WHERE batches.id = hints.batch AND state = 'ended')"
 
 
 def take_later(db: sqlite3.Connection, rows: Iterable[tuple[str, str, float | None, float]]) -> None:
-    """Make way for hints whose events happened later than what is known of the same versions.
+    """Prepare for hints with later events of versions known to the inbox.
 
-    Those in a batch that has ended are forgotten, so that they can be added; those in one that has not are marked
-    by their time and wait for its end. What a sender gives no time to is never later.
+    If the known hint's batch has ended, the hint is deleted, so that it can be added again. Else it gets the later
+    time and waits for the end of the batch. An event without a time is never later.
 
     Args:
-        db: In an open transaction.
-        rows: Key, version, when the event happened and when it came in, in seconds of Unix time.
+        db: Connection in an open transaction.
+        rows: Key, version, time of the event and time of arrival, in seconds of Unix time.
     """
     later = [(key, version, at, now) for key, version, at, now in rows if at is not None]
     known = "key = ? AND version = ? AND batch IS NOT NULL AND coalesce(happened_at, received_at) < ?"
@@ -37,7 +37,7 @@ def take_later(db: sqlite3.Connection, rows: Iterable[tuple[str, str, float | No
 
 
 def release(db: sqlite3.Connection, batch: str) -> None:
-    """Let the hints of a batch that has ended wait again, those that came again after it was closed."""
+    """Let the hints of an ended batch wait again if they came again after the batch was closed."""
     db.execute(
         "INSERT OR REPLACE INTO hints (key, version, happened_at, received_at) "
         "SELECT key, version, happened_at, received_at FROM hints "
@@ -48,10 +48,10 @@ def release(db: sqlite3.Connection, batch: str) -> None:
 
 
 def forget_unlisted(db: sqlite3.Connection, *, before: float) -> int:
-    """Forget the hints that a whole listing did not show; return how many that were.
+    """Delete the hints missing in a complete listing, and return their number.
 
-    Only those whose batch has ended and that came in `before` the listing began, in seconds of Unix time. A listing
-    that shows nothing known is taken for that of a disk that is not mounted, and nothing is forgotten.
+    Only hints of an ended batch are deleted, and only if they came in `before` the listing began (seconds of Unix
+    time). If the listing shows no known hint, nothing is deleted: a disk may not be mounted.
     """
     return db.execute(
         "DELETE FROM hints WHERE batch IS NOT NULL AND received_at < ? AND id NOT IN (SELECT hint FROM listed) "

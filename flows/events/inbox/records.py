@@ -1,4 +1,4 @@
-"""What the inbox tells and is told."""
+"""The records of the inbox: its entries, batches and counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A hint as the inbox keeps it.
+    """A hint in the inbox.
 
     Attributes:
         key: Key below the source.
-        version: What tells two contents of the key apart.
-        at: When it happened, as far as known.
+        version: Tag of the content; two contents of a key have different tags.
+        at: Time of the event; None if unknown.
     """
 
     key: str
@@ -23,13 +23,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Hints that go into one run.
+    """A group of hints for the same run.
 
     Attributes:
-        id: Random, so that no other batch has it in any inbox.
-        size: How many those are.
-        attempt: Which run of it this is to be, from 1.
-        run: The id of that run, once it is started.
+        id: Random, so unique in all inboxes.
+        size: Number of hints.
+        attempt: Number of the run for this batch, from 1.
+        run: Id of the run; None before it is started.
     """
 
     id: str
@@ -40,13 +40,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Where everything in an inbox stands.
+    """Number of hints of an inbox in each state.
 
     Attributes:
-        waiting, batched, started, ended: Hints in no batch; in one that has no run; in one whose run has not
-            ended, or has.
-        dead_letters: Different messages that nobody could read.
-        oldest_seconds: How long the oldest waiting hint has waited; 0 without one.
+        waiting: Hints in no batch.
+        batched: Hints in a batch without a run.
+        started: Hints in a batch whose run has not ended.
+        ended: Hints in a batch with an ended run.
+        dead_letters: Different unreadable messages.
+        oldest_seconds: Age of the oldest waiting hint in seconds; 0 if no hint waits.
     """
 
     waiting: int

@@ -1,4 +1,4 @@
-"""The tables of the inbox, and whose inbox a file is."""
+"""Create the tables of the inbox, and check the source and deployment of an existing file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import ConfigurationError
 
 SCHEMA_VERSION: Final = 1
 
-# Keys and versions are kept as JSON strings: a key may hold what no SQLite text can (half of a surrogate pair).
+# Keys and versions are kept as JSON strings: a key may hold half of a surrogate pair, which no SQLite text can.
 _SCHEMA: Final = f"""
 CREATE TABLE inbox (source TEXT NOT NULL, deployment TEXT NOT NULL);
 CREATE TABLE batches (
@@ -49,10 +49,10 @@ PRAGMA user_version = {SCHEMA_VERSION};
 
 
 def prepare(db: sqlite3.Connection, path: Path, *, source: str, deployment: str) -> None:
-    """Make the tables in an open transaction, or make sure that they are those of this source and deployment.
+    """Create the tables in an open transaction, or check that the file belongs to this source and deployment.
 
     Raises:
-        ConfigurationError: The file is the inbox of something else, or of another version of this program.
+        ConfigurationError: The file is the inbox of another source or deployment, or of another version of deqir.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
@@ -61,7 +61,7 @@ def prepare(db: sqlite3.Connection, path: Path, *, source: str, deployment: str)
         db.execute("INSERT INTO inbox VALUES (?, ?)", (source, deployment))
     elif version != SCHEMA_VERSION:
         raise ConfigurationError(
-            f"{path} is an inbox of version {version}, and this program reads {SCHEMA_VERSION}; "
+            f"{path} is an inbox of version {version}, but this program reads version {SCHEMA_VERSION}; "
             "give --inbox another file"
         )
     of = db.execute("SELECT source, deployment FROM inbox").fetchone()

@@ -1,4 +1,4 @@
-"""What becomes of the runs that were started."""
+"""Follow the started runs to their end, and repeat a batch if its run failed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ logger = logging.getLogger("deqir.events")
 
 
 def follow(inbox: Inbox, runs: Runs) -> None:
-    """Find out which batches' runs have ended, and put back those that another run may do.
+    """Record the ends of runs, and put back the batches that need another run.
 
-    A run that failed or crashed is followed by another one after 1, 2, 4, 8 minutes; the fifth is the last. One that
-    somebody cancelled is not.
+    After a failed or crashed run the next run of the batch starts in 1, 2, 4, 8 minutes; the fifth run is the last.
+    A run cancelled by a user is not repeated.
 
     Raises:
         TryLaterError: The server does not answer.
@@ -52,7 +52,7 @@ def follow(inbox: Inbox, runs: Runs) -> None:
 
 
 def put_back(inbox: Inbox, batch: Batch, end: End, *, seconds: float) -> None:
-    """Have a batch started again in a while."""
+    """Mark a batch to be started again in `seconds`."""
     inbox.try_again(batch, seconds=seconds)
     logger.warning(
         "batch to be started again batch=%s attempt=%d run=%s end=%s seconds=%.0f",

@@ -1,4 +1,4 @@
-"""The runs of one deployment on a Prefect server: how many there are, a new one, how they ended."""
+"""Count, create and check the runs of a deployment on a Prefect server."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ SERVER_PAGE: Final = 200
 
 
 class End(StrEnum):
-    """How a run ended."""
+    """The ways in which a run can end."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    """By somebody, on purpose."""
+    """A user cancelled it."""
     FAILED = "failed"
-    """Or crashed: another run may do better."""
+    """It failed or crashed; another run may succeed."""
     REFUSED = "refused"
     """It never began, as the deployment's concurrency limit was reached."""
     LOST = "lost"
@@ -59,8 +59,8 @@ class Deployment:
     """A deployment of the restoration flow.
 
     Attributes:
-        id: The server's.
-        job: The job that its runs have by default, as the server keeps it.
+        id: Its id on the server.
+        job: The default job of its runs, as the server keeps it.
     """
 
     id: UUID
@@ -77,10 +77,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """The runs of one deployment.
+    """The runs of a deployment.
 
     Attributes:
-        client: Of the server.
+        client: Client of the server.
         name: "flow/deployment".
     """
 
@@ -91,7 +91,7 @@ class Runs:
         """Return the deployment as it is now.
 
         Raises:
-            ConfigurationError: There is none of that name, or it is not one of ours, or it names no places.
+            ConfigurationError: The name is unknown, or the deployment's job has no valid source and destination.
             TryLaterError: The server does not answer.
         """
         try:
@@ -114,7 +114,7 @@ class Runs:
                 )
 
     def active(self, deployment: Deployment) -> int:
-        """Return how many runs are due or under way; those that a schedule has planned for later are neither.
+        """Return the number of runs due or under way, without the runs planned by a schedule for later.
 
         Raises:
             TryLaterError: The server does not answer.
@@ -131,10 +131,10 @@ class Runs:
             return count - self.client.count_flow_runs(deployment_filter=of, flow_run_filter=planned)
 
     def create(self, deployment: Deployment, job: Mapping[str, Any], /, *, key: str) -> str:
-        """Return the id of the run with an idempotency key: a new one, or the one that has it already.
+        """Create a run with an idempotency key, unless a run has this key already; return the run's id.
 
         Raises:
-            TryLaterError: The server does not answer; the run may exist, and the same call will return it.
+            TryLaterError: The server does not answer. The run may exist; the same call will return it.
         """
         with answering():
             run = self.client.create_flow_run_from_deployment(
@@ -143,7 +143,7 @@ class Runs:
         return str(run.id)
 
     def ends(self, ids: Sequence[str], /) -> dict[str, End]:
-        """Return how runs ended; those that have not are left out.
+        """Return the ends of the ended runs, by id.
 
         Raises:
             TryLaterError: The server does not answer.
@@ -160,7 +160,7 @@ class Runs:
 
 
 def end_of(run: FlowRun) -> End | None:
-    """Return how a run ended; None if it has not."""
+    """Return the end of a run; None if it has not ended."""
     state = run.state
     match state and state.type:
         case StateType.COMPLETED:
@@ -176,10 +176,10 @@ def end_of(run: FlowRun) -> End | None:
 
 @contextmanager
 def open_runs(name: str) -> Iterator[Runs]:
-    """Give the runs of a deployment, "flow/deployment", on the server that Prefect's settings name.
+    """Give the runs of a deployment, "flow/deployment", on the server named in Prefect's settings.
 
     Raises:
-        ConfigurationError: They name none: one would be started that ends with this process.
+        ConfigurationError: The settings name no server; Prefect would start a temporary server.
     """
     if name.count("/") != 1:
         raise ConfigurationError(f"a deployment's name is restore-archive/NAME, got {name!r}")
@@ -190,7 +190,7 @@ def open_runs(name: str) -> Iterator[Runs]:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn a server's silence or refusal into a TryLaterError; that something is not there stays as it is."""
+    """Turn a server's silence or refusal into a TryLaterError; ObjectNotFound passes unchanged."""
     try:
         yield
     except ObjectNotFound:

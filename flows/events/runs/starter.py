@@ -1,4 +1,4 @@
-"""From hints that wait to runs: batches are closed, and each is started exactly once."""
+"""Close batches of waiting hints, and start a run for each batch exactly once."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ logger = logging.getLogger("deqir.events")
 
 @dataclass(slots=True, kw_only=True)
 class Starter:
-    """Starts runs of one deployment for what is in an inbox. Calling it does what is due now.
+    """Starts runs of a deployment for the hints in an inbox. A call starts all due batches.
 
-    A batch is on disk before its key list is written, and its key list before its run is created, under an
-    idempotency key made of deployment, batch and attempt. Whoever is killed between two of these steps is
-    followed by somebody who does them again, to the same effect.
+    A batch is on disk before its key list is written. The key list is written before the run is created, under an
+    idempotency key made of deployment, batch and attempt. If the process is killed between these steps, the next
+    process repeats them with the same result.
 
     Attributes:
-        inbox: Where the hints are.
-        runs: The deployment's.
-        destination: Where key lists go.
+        inbox: Inbox with the hints.
+        runs: Runs of the deployment.
+        destination: Store for the key lists.
         rule: When a batch is closed.
-        most_runs: While as many runs of the deployment are due or under way no other is started, whoever
-            started them; hints go on waiting, so that the next batch is larger.
+        most_runs: Most runs of the deployment, due or under way, started by anybody. At this number no run is
+            started: hints wait longer, and the next batch is larger.
     """
 
     inbox: Inbox
@@ -50,7 +50,7 @@ class Starter:
     _held_back: bool = field(default=False, init=False)
 
     def __call__(self) -> float:
-        """Do what is due; return the seconds to wait before the next call."""
+        """Follow runs and start due batches; return the seconds to wait before the next call."""
         if time.monotonic() >= self._follow_at:
             follow(self.inbox, self.runs)
             self._follow_at = time.monotonic() + FOLLOW_SECONDS
@@ -91,7 +91,7 @@ class Starter:
         """Return the deployment as it is now.
 
         Raises:
-            ConfigurationError: Its places are not those that the inbox and its hints are about.
+            ConfigurationError: Its source is not the source of the inbox and its hints.
         """
         deployment = self.runs.deployment()
         if deployment.source != self.inbox.source:
@@ -102,7 +102,7 @@ class Starter:
         return deployment
 
     def _full(self, deployment: Deployment, waiting: int) -> bool:
-        """Return whether enough runs are under way, and say so once."""
+        """True if `most_runs` runs are due or under way; logged when it becomes true."""
         active = self.runs.active(deployment)
         full = active >= self.most_runs
         if full and not self._held_back:

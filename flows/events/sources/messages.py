@@ -1,4 +1,4 @@
-"""From the body of a storage event, whoever sent it, to hints at objects that were created."""
+"""Read storage events of all known senders, and return hints at created objects."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-WRAPPINGS: Final = 2  # EventBridge through SNS is one; nobody wraps more
-REASONS: Final = 8  # of records that cannot be read, told of one message
+WRAPPINGS: Final = 2  # EventBridge through SNS is a single wrapping; nobody wraps more
+REASONS: Final = 8  # most unreadable records of a message listed in its error
 BUCKETS: Final = "/buckets/"  # the folder of SeaweedFS's filer that holds its buckets
-VERSIONS: Final = ".versions"  # what SeaweedFS adds to a versioned object's key, for the folder of its versions
+VERSIONS: Final = ".versions"  # SeaweedFS adds it to a versioned object's key for the folder of its versions
 LATEST: Final = "Seaweed-X-Amz-Latest-Version-ETag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """Word that an object may be new. It may come twice, late, out of order, or be outdated.
+    """A notice that an object may be new. It may come twice, late, out of order, or be outdated.
 
     Attributes:
-        bucket, key: Where the object is, the key as it is stored.
-        version: What tells two contents of one key apart: the ETag, else the sender's sequence, else the time.
-        at: When the sender says that it happened; None if it does not.
+        bucket, key: The object's bucket, and its key as stored.
+        version: Tag of the key's content: the ETag, else the sender's sequence, else the time.
+        at: Time of the event by the sender; None if the sender gives no time.
     """
 
     bucket: str
@@ -34,10 +34,10 @@ class Hint:
 
 
 class UnknownMessageError(ValueError):
-    """The body, or a record in it, is not a storage event of a kind that we read; it belongs to the dead letters.
+    """The body, or a record in it, is not a known storage event; it belongs to the dead letters.
 
     Attributes:
-        hints: What its other records hint at, to be kept nevertheless.
+        hints: Hints of its other records, to be kept.
     """
 
     def __init__(self, reason: str, /, *, hints: tuple[Hint, ...] = ()) -> None:
@@ -46,13 +46,13 @@ class UnknownMessageError(ValueError):
 
 
 def hints_of(body: bytes | str, /) -> tuple[Hint, ...]:
-    """Return what a body hints at: nothing where it is about something else than a new object.
+    """Return the hints in a body; () if its events are not about new objects.
 
-    Read are S3's own records, alone or wrapped by SNS; S3's events by way of EventBridge; MinIO's records; the
-    filer events of SeaweedFS; and the test message that S3 sends to a new queue.
+    It reads S3's own records, plain or wrapped by SNS; S3's events by way of EventBridge; MinIO's records; the filer
+    events of SeaweedFS; and S3's test message to a new queue.
 
     Raises:
-        UnknownMessageError: The body or one of its records is something else.
+        UnknownMessageError: The body or a record in it is something else.
     """
     message = _parsed(body)
     for _ in range(WRAPPINGS):
@@ -76,7 +76,7 @@ def hints_of(body: bytes | str, /) -> tuple[Hint, ...]:
             )
         case dict():
             names = ", ".join(sorted(map(repr, message))[:8])
-            raise UnknownMessageError(f"not a storage event that is known: a JSON object with {names or 'nothing'}")
+            raise UnknownMessageError(f"not a known storage event: a JSON object with {names or 'nothing'}")
         case _:
             raise UnknownMessageError(f"not a storage event: JSON, but a {type(message).__name__} and not an object")
 
@@ -106,7 +106,7 @@ def _of_records(records: list[Any]) -> tuple[Hint, ...]:
 
 
 def _of_record(record: Any) -> Hint | None:
-    """Return the hint of one record of S3's or MinIO's; the key is URL-encoded there, a space as "+"."""
+    """Return the hint in a record of S3 or MinIO. Its key is URL-encoded, a space as "+"."""
     match record:
         case {
             "eventName": str(name),
@@ -125,7 +125,7 @@ def _of_record(record: Any) -> Hint | None:
 
 
 def _of_event_bridge(message: dict[str, Any]) -> tuple[Hint, ...]:
-    """Return the hint of one event of EventBridge's, whose key is not encoded; tags and the like are none."""
+    """Return the hint in an event of EventBridge, whose key is not encoded; () for tags and the like."""
     if message["detail-type"] != "Object Created":
         return ()
     match message["detail"]:
@@ -137,10 +137,10 @@ def _of_event_bridge(message: dict[str, Any]) -> tuple[Hint, ...]:
 
 
 def _of_seaweedfs(message: dict[str, Any]) -> tuple[Hint, ...]:
-    """Return the hint of one filer event: folders, uploads under way and files outside of buckets are none.
+    """Return the hint in a filer event; () for folders, uploads under way and files outside of buckets.
 
-    A rename's `key` is the old one, so the new parent and name are read. A versioned object is a folder
-    beside which its key does not appear; what its newest version is, that folder says.
+    A rename's `key` is the old key, so the new parent and name are read. A versioned object is a folder, without an
+    entry under its own key; the folder names the newest version.
     """
     if message["event_type"] == "delete":
         return ()
@@ -165,7 +165,7 @@ def _of_seaweedfs(message: dict[str, Any]) -> tuple[Hint, ...]:
 
 
 def _seaweedfs_etag(entry: dict[str, Any], extended: dict[str, Any]) -> str:
-    """Return what a listing will call the ETag: the one that S3 was told, else the MD5 of the filer."""
+    """Return the ETag as a listing will show it: the ETag given to S3, else the filer's MD5."""
     match extended.get("Seaweed-X-Amz-ETag"), entry.get("attributes"):
         case str(etag), _:
             return _decoded(etag).strip('"')
@@ -184,7 +184,7 @@ def _seaweedfs_time(entry: dict[str, Any]) -> datetime | None:
 
 
 def _version(item: dict[str, Any], at: datetime | None) -> str:
-    """Return what tells this content of a key from another one, by S3's names in any spelling."""
+    """Return the tag of a key's content: ETag or sequencer, in any spelling of S3's names, else the time."""
     for name in ("eTag", "etag", "sequencer"):
         match item.get(name):
             case str(value) if value:
@@ -193,7 +193,7 @@ def _version(item: dict[str, Any], at: datetime | None) -> str:
 
 
 def _time(text: object) -> datetime | None:
-    """Return the time of an event; what cannot be read is unknown, as nothing but a display rests on it."""
+    """Return the time of an event; None if it cannot be read."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:

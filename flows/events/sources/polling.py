@@ -1,4 +1,4 @@
-"""New objects by listing: for stores that tell nobody, and for what events have missed."""
+"""Find new objects by listing the source: for stores without events, and for missed events."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ AT_ONCE: Final = 1000
 
 @dataclass(slots=True, kw_only=True)
 class Poller:
-    """Lists a source and hints at what the inbox does not know. Calling it does that once.
+    """Lists a source and adds hints at new objects to the inbox. A call does a single listing.
 
-    What a whole listing no longer shows, and a batch has been through, the inbox forgets: it may come back.
+    The inbox forgets an object of an ended batch if a complete listing does not show it: it may come back.
 
     Attributes:
-        source: What is listed.
-        inbox: Where hints go.
-        seconds: From the end of one listing to the next.
-        settle: Hint at an object only when two listings in a row saw the same version of it. For folders,
-            where a file can be seen while it is written.
+        source: Store to list.
+        inbox: Inbox for the hints.
+        seconds: Seconds from the end of a listing to the next.
+        settle: Add a hint only when two listings in a row show the same version. For folders, where a listing can
+            show a file while it is written.
     """
 
     source: Store
@@ -36,7 +36,7 @@ class Poller:
     _unsettled: set[Entry] = field(default_factory=set, init=False)
 
     def __call__(self) -> float:
-        """List once; return the seconds until the next time.
+        """List the source, and return the seconds until the next listing.
 
         Raises:
             JobError: The source cannot be listed.

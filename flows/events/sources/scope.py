@@ -1,4 +1,4 @@
-"""Which hints concern a job: those at objects below its source, and nothing that it wrote itself."""
+"""Select the hints that concern a job: at objects below its source, without files written by deqir."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .messages import Hint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """A bucket's prefix. A job's results never lie below its source, so events of its own are outside.
+    """A bucket's prefix. A job's results never lie below its source, so events about them are outside.
 
-    The source may be another job's destination: that job's records, below .deqir/, are outside, too.
+    The source may be another job's destination; the other job's records, below .deqir/, are outside, too.
 
     Attributes:
-        bucket: Its name.
-        prefix: "", or what every key of the source starts with, up to and with its last "/".
+        bucket: Name of the bucket.
+        prefix: "", or the common start of all keys of the source, up to and with its last "/".
     """
 
     bucket: str
@@ -31,7 +31,7 @@ class Scope:
         """Return the scope of a job's source.
 
         Raises:
-            ConfigurationError: The source is a folder, whose changes nobody tells.
+            ConfigurationError: The source is a folder, which sends no events.
         """
         if not source.startswith("s3://"):
             raise ConfigurationError(
@@ -43,7 +43,7 @@ class Scope:
         return cls(bucket=bucket, prefix=f"{prefix}/" if prefix else "")
 
     def entries(self, hints: Iterable[Hint], /) -> list[Entry]:
-        """Return the hints at objects of the source, by their keys below it."""
+        """Return an entry for each hint at an object of the source, with its key below the source."""
         return [
             Entry(key=hint.key.removeprefix(self.prefix), version=hint.version, at=hint.at)
             for hint in hints

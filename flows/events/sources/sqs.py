@@ -1,4 +1,4 @@
-"""Events from an SQS queue: a message is deleted when what it says is on disk here, and not before."""
+"""Receive events from an SQS queue: a message is deleted only when its hints are on disk here."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .messages import UnknownMessageError, hints_of
 from .scope import Scope
 
 AT_ONCE: Final = 10  # SQS gives no more
-WAIT_SECONDS: Final = 5  # of a long poll; the longest, too, that a stop has to wait for it
+WAIT_SECONDS: Final = 5  # length of a long poll, and so the longest delay of a stop
 REGION: Final = re.compile(r"(?:^|\.)sqs(?:-fips)?[.-]([a-z0-9-]+)\.amazonaws\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """One SQS queue. Calling it takes what there is, at most ten messages, into an inbox.
+    """An SQS queue. A call moves up to ten messages from the queue into an inbox.
 
-    A message that is taken twice, because its deletion failed or took longer than the queue's visibility
-    time-out, is known to the inbox by then.
+    A message may be received twice, if its deletion failed or took longer than the queue's visibility time-out. The
+    inbox knows it by then.
 
     Attributes:
-        client: boto3's.
-        url: The queue's.
-        inbox, scope: Where hints go, and which.
+        client: Client of boto3.
+        url: URL of the queue.
+        inbox, scope: The inbox for hints, and the filter of hints.
     """
 
     client: Any
@@ -43,20 +43,20 @@ class Queue:
 
     @classmethod
     def open(cls, url: str, /, *, inbox: Inbox, scope: Scope) -> Self:
-        """Return a queue, after making sure that it is there, at the server that its URL names.
+        """Return a queue after a first request to it, at the server in its URL.
 
         Raises:
-            ConfigurationError: There is none, or it refuses us, or the URL holds credentials, which would be told
-                wherever the queue is named.
+            ConfigurationError: The queue does not exist or refuses us, or the URL holds credentials, which would be
+                shown wherever the queue is named.
         """
         if "@" in url:
             raise ConfigurationError(
-                "the queue's URL holds a user name or password before an @; leave them out: credentials come from "
-                "where boto3 looks for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                "the queue's URL holds a user name or password before an @; leave them out, and give credentials to "
+                "boto3 in its own way, for example by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         if not _names_a_queue(url):
             raise ConfigurationError(
-                f"{url!r} is not a queue's URL, which is like https://sqs.eu-west-1.amazonaws.com/123456789012/name"
+                f"{url!r} is not a queue's URL; it should be like https://sqs.eu-west-1.amazonaws.com/123456789012/name"
             )
         try:
             queue = cls(client=connect(url), url=url, inbox=inbox, scope=scope)
@@ -69,7 +69,7 @@ class Queue:
         return queue
 
     def __call__(self) -> float:
-        """Take messages into the inbox, waiting for them for up to 5 s; return at once for the next.
+        """Move messages into the inbox, waiting for them for up to 5 s; return 0, the seconds to the next call.
 
         Raises:
             TryLaterError: The queue does not answer, or refuses us.
@@ -98,12 +98,12 @@ class Queue:
         entries = [
             {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]} for index, message in enumerate(messages)
         ]
-        if entries:  # those that SQS fails to delete come again
+        if entries:  # SQS delivers a message again if its deletion fails
             self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
 
 def connect(url: str) -> Any:
-    """Return a client of the server in a queue's URL, with the credentials of boto3's own chain."""
+    """Return a client for the server in a queue's URL, with the credentials found by boto3."""
     parts = urlsplit(url)
     session = boto3.session.Session()
     in_url = REGION.search(parts.hostname or "")
@@ -121,5 +121,5 @@ def _names_a_queue(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and bool(parts.path.strip("/"))
-    except ValueError:  # brackets or a port that are none
+    except ValueError:  # invalid brackets or port
         return False

@@ -1,4 +1,4 @@
-"""Events by HTTP: POST /events takes one message, GET /healthz says where things stand."""
+"""Receive events by HTTP: POST /events takes a message, GET /healthz returns counts and problems."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIGNATURE: Final = "x-hub-signature-256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """Who may send events: whoever shows the token, or has signed the body with the secret.
+    """Accepts a sender if it shows the token, or signs the body with the secret.
 
     Attributes:
         token: For "Authorization: Bearer TOKEN"; None: no token is accepted.
@@ -45,10 +45,10 @@ class Guard:
     secret: str | None
 
     def __post_init__(self) -> None:
-        """Refuse to guard nothing.
+        """Require a token or a secret, each too long to be guessed.
 
         Raises:
-            ConfigurationError: Neither is set, or one is short enough to be guessed.
+            ConfigurationError: Neither is set, or a value is too short.
         """
         given = [each for each in (self.token, self.secret) if each is not None]
         if not given or min(map(len, given)) < SHORTEST_SECRET:
@@ -58,12 +58,12 @@ class Guard:
             )
 
     def knows(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request may send events, whatever its body."""
+        """True if a request shows the token."""
         shown = headers.get("authorization", "").removeprefix("Bearer ")
         return self.token is not None and same(shown, self.token)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Return whether a body is signed as it has to be."""
+        """True if a body has a valid signature."""
         if self.secret is None:
             return False
         expected = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
@@ -71,19 +71,19 @@ class Guard:
 
 
 def same(one: str, other: str) -> bool:
-    """Compare in a time that does not depend on where they differ."""
+    """True if two texts are equal. The time does not depend on the place of a difference."""
     return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """The two endpoints.
+    """The endpoints /events and /healthz.
 
     Attributes:
-        inbox, scope: Where hints go, and which.
-        guard: Who may send them.
-        problems: What does not work at the moment, for /healthz.
-        body_seconds: Longest that a sender may take for a body.
+        inbox, scope: The inbox for hints, and the filter of hints.
+        guard: Check of the senders.
+        problems: Errors at the moment, for /healthz.
+        body_seconds: Longest time for a sender to send a body.
     """
 
     inbox: Inbox
@@ -93,7 +93,7 @@ class Receiver:
     body_seconds: float = 10.0
 
     def app(self) -> Starlette:
-        """Return them as an ASGI application."""
+        """Return the ASGI application of both endpoints."""
         return Starlette(
             routes=[
                 Route("/events", self.events, methods=["POST"]),
@@ -102,10 +102,10 @@ class Receiver:
         )
 
     async def events(self, request: Request) -> JSONResponse:
-        """Keep what a message hints at: 202 when it is on disk.
+        """Keep the hints of a message, and answer 202 when they are on disk.
 
-        400: not a storage event, or not all of it, kept among the dead letters. 401: neither token nor signature.
-        408, 413: too slow, too large. 503: it cannot be kept now; send it again.
+        400: the message, or a part of it, is not a storage event; it is kept among the dead letters. 401: neither
+        token nor signature. 408, 413: too slow, too large. 503: it cannot be kept now; send it again.
         """
         known = self.guard.knows(request.headers)
         if not known and SIGNATURE not in request.headers:
@@ -123,9 +123,9 @@ class Receiver:
             raise refusal(503, f"the inbox cannot take it now: {error}") from error
 
     async def healthz(self, request: Request) -> JSONResponse:
-        """Say how many hints are in each state, and what does not work at the moment.
+        """Answer with the number of hints in each state and the problems at the moment.
 
-        503 if the inbox cannot be read, the one thing that a restart may cure.
+        503 if the inbox cannot be read: only then may a restart help.
         """
         try:
             counts = await run_in_threadpool(self.inbox.counts)
@@ -149,7 +149,7 @@ async def bounded_body(request: Request) -> bytes:
     """Return a request's body.
 
     Raises:
-        HTTPException: It is larger than it may be (413), or its sender went away (400).
+        HTTPException: The body is too large (413), or its sender went away (400).
     """
     body = bytearray()
     try:
@@ -167,16 +167,16 @@ def unknown_sender() -> HTTPException:
 
 
 def refusal(status: int, why: str) -> HTTPException:
-    """Return an answer that ends the connection, so that what is left of a body is not waited for."""
+    """Return an answer that ends the connection, so that nobody waits for the rest of a body."""
     headers = {"Connection": "close"} | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
     return HTTPException(status, why, headers=headers)
 
 
 def listen(address: str) -> socket.socket:
-    """Return a socket that listens at HOST:PORT, or [HOST]:PORT.
+    """Return a socket listening at HOST:PORT, or [HOST]:PORT.
 
     Raises:
-        ConfigurationError: There is no such address, or it is taken.
+        ConfigurationError: The address is invalid or taken.
     """
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -191,7 +191,7 @@ def listen(address: str) -> socket.socket:
 
 
 def serve(app: Starlette, listener: socket.socket, stop: Event) -> None:
-    """Serve an application at a socket until `stop` is set; requests under way are then finished."""
+    """Serve an application at a socket until `stop` is set, then finish the requests under way."""
     config = uvicorn.Config(
         app,
         http="h11",

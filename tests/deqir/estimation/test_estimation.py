@@ -1,4 +1,4 @@
-"""Estimates against what was done to photographs, and the misfit check against operators that are right and wrong."""
+"""Estimates against known degradations of photographs, and the misfit check against right and wrong operators."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def photograph(name: str) -> Tensor:
 
 @cache
 def shrunk(name: str) -> Tensor:
-    """A photograph of half the size, in which little is left of its own noise, blur and compression."""
+    """A photograph at half its size, with little of its own noise, blur and compression left."""
     return functional.avg_pool2d(photograph(name), 2)
 
 
@@ -63,7 +63,7 @@ def with_noise(levels: Tensor, sigma: float) -> Tensor:
 
 
 def compressed(image: Tensor, quality: int) -> Tensor:
-    """What an encoder and decoder of JPEG make of an image in [-1, 1]."""
+    """An image in [-1, 1] after encoding and decoding as JPEG."""
     values = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "JPEG", quality=quality)
@@ -181,7 +181,7 @@ def test_scratches_are_marked_and_little_else() -> None:
 
 @dataclass(frozen=True)
 class Wrong:
-    """How an image came about, and what is told of it."""
+    """The true degradation of an image, and the one assumed for it."""
 
     made: str
     told: str
@@ -241,7 +241,7 @@ def test_noise_that_was_told_is_no_misfit() -> None:
 
 @pytest.mark.parametrize("contrast", [15.0, 40.0])
 def test_fine_grey_texture_that_fills_the_picture_is_no_noise_but_noise_on_it_is(contrast: float) -> None:
-    """As of grass shrunk: it falls off towards the highest frequencies, where white noise does not."""
+    """Texture like shrunk grass falls off towards the highest frequencies, unlike white noise."""
     grains = torch.randn(1, 192, 192, generator=torch.Generator().manual_seed(0))
     grass = blurred(grains, 0.5)
     grass = (128 + contrast * grass / grass.std()).expand(3, -1, -1)

@@ -1,4 +1,4 @@
-"""What is recorded as CUDA graphs, as far as a CPU can tell; tests/cuda has the rest."""
+"""The choice of calls for CUDA graphs, as far as a CPU can show it; tests/cuda has the rest."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""All of `deqir` on a device that is not the CPU: the CPU's images, nothing in two places, one wait a round.
+"""All of `deqir` on a device other than the CPU: the CPU's images, nothing in two places, one wait a round.
 
-See `tests.other_device` for what stands in for CUDA and what it cannot show. What is found here: a round waits once,
-for the residuals of all its images, and sends nothing. An image waits once more at its end, for A x_0 - y (by the
-published algorithm three times), and at its start as often as its operator's start asks the device something
-(`ASKED_AT_START`); it sends y and a given start, each once and from pinned memory, and its noise is drawn there. A run
-sends its levels and weights once. A solve by `Picard` or `Anderson` waits once a round, a search for noise twice an
-iterate and once a round of its solves. `MatrixFree` and `FramedDeblurring` wait inside of each A^+, every eighth
-iteration.
+See `tests.other_device` for CUDA's stand-in and its limits. The tests show: a round waits once, for the residuals of
+all its images, and sends nothing. An image waits once more at its end, for A x_0 - y (by the published algorithm three
+times), and at its start as often as its operator's start asks the device something (`ASKED_AT_START`); it sends y and a
+given start, each once and from pinned memory, and its noise is drawn there. A run sends its levels and weights once. A
+solve by `Picard` or `Anderson` waits once a round, a search for noise twice an iterate and once a round of its solves.
+`MatrixFree` and `FramedDeblurring` wait inside of each A^+, every eighth iteration.
 
 `from_deepinv` needs a library that is not here; it makes a `MatrixFree`. Half precision is the device's own.
 """
@@ -98,7 +97,7 @@ def priors(tiny_prior: str) -> dict[torch.device, Prior]:
 
 
 def run(requests: list[Request[int]], settings: Settings, device: torch.device) -> tuple[list[Tensor], int, Traffic]:
-    """The images, where they are made, the rounds that they took, and what was asked of the device."""
+    """The images on their device, their number of rounds, and the requests to the device."""
     tally, images = Tally(), dict[int, Tensor]()
     with traffic() as counted:
         for result in Engine(toy_denoiser, replace(settings, device=device)).run(requests, tally=tally):
@@ -188,7 +187,7 @@ def test_a_loaded_prior_restores_where_it_is_and_answers_where_y_was(
     assert found.images.device == found.start.device == y.device
     torch.testing.assert_close(found.images.cpu(), expected.images, rtol=0, atol=1e-5)
     assert not counted.uploads
-    questions = [wait for wait in counted.waits if "rounds.py" not in wait]
+    questions = [wait for wait in counted.waits if " round.py:" not in wait]
     # y is finite, each image's content for its seed, each misfit; or each misfit, images and starts brought back
     assert len(questions) == (1 + 2 * images if y_there else images + 2)
 

@@ -1,4 +1,4 @@
-"""The pyramid before training: FFDNet where FFDNet knows the noise, sound beyond it, and whole from disk."""
+"""The pyramid before training: equal to FFDNet for its range of noise, sound beyond it, and whole from disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ fetched = pytest.mark.skipif(
 
 
 def pyramid(seed: int = 0, *, trained: bool = False) -> PyramidDenoiser:
-    """A small one; `trained` gives its correctors something to say."""
+    """A small pyramid; with `trained` its correctors are not 0."""
     torch.manual_seed(seed)
     network = PyramidDenoiser(**SHAPE)
     if trained:
@@ -111,7 +111,7 @@ def test_beyond_the_noise_that_ffdnet_knows_it_denoises_far_better_without_train
 
 @pytest.mark.parametrize("noise", [0.05, 0.4, 1.5])
 def test_each_scale_denoises_the_pooled_image_with_the_noise_that_pooling_leaves(noise: float) -> None:
-    """What the scales below the first find is what the network without the first finds of the pooled image."""
+    """The scales below the first have the output of the network without its first scale for the pooled image."""
     network = pyramid(trained=True)
     smaller = pyramid(trained=True)
     smaller.correctors = network.correctors[1:]
@@ -132,7 +132,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
 
 
 def test_strong_noise_reaches_no_trunk_stronger_than_ffdnet_knows() -> None:
-    """The finest FFDNet sees an image whose distance from the estimate is scaled to the noise it knows."""
+    """The finest FFDNet sees an image with its distance from the estimate scaled to FFDNet's noise."""
     network, seen = pyramid(), list[Tensor]()
     network.ffdnet.model[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     noise = 1.0

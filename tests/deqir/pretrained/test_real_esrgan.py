@@ -25,7 +25,7 @@ here = pytest.mark.skipif(
 
 
 def small() -> RealEsrgan:
-    """One block of four channels, so that no pixel sees further than 20 pixels of y."""
+    """A network of one block of four channels: no pixel sees further than 20 pixels of y."""
     torch.manual_seed(0)
     return RealEsrgan(width=4, growth=2, blocks=1).requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""A Gaussian prior makes everything known in closed form: the chain is affine, the posterior Gaussian."""
+"""A Gaussian prior, with everything known in closed form: the chain is affine, the posterior Gaussian."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how:
 
 
 def independent_halves() -> GaussianPrior:
-    """A covariance that keeps what SuperResolution(2) sees and what it does not independent of each other.
+    """A prior whose parts seen and unseen by SuperResolution(2) are independent of each other.
 
-    There the null-space step is exact, and the chain must sample the true posterior.
+    The null-space step is then exact, and the chain must sample the true posterior.
     """
     matrix = dense(OPERATORS["sr2"])
     seen = torch.linalg.pinv(matrix) @ matrix
@@ -110,10 +110,10 @@ def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior
 
 
 def test_the_spread_of_a_long_deterministic_chain_is_the_posterior_covariance() -> None:
-    """eta = 0 follows the probability-flow equation: x_0 is affine in the first noise, and its spread that map's.
+    """eta = 0 follows the probability-flow equation: x_0 is affine in the first noise, which gives its spread.
 
     Steps of ratio r in sigma shrink each direction by a factor off by O(log r): with 400 steps from 30 to
-    0.001 that is below 3 %.
+    0.001 the error is below 3 %.
     """
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7)).expand(SIZE + 1, -1, -1, -1)

@@ -17,7 +17,7 @@ MODES = ("throughput", "latency")
 def test_a_network_in_half_precision_restores_nearly_the_same_and_still_agrees_with_y(
     dtype: torch.dtype, grey_levels: float, mode: str, tiny_prior: str
 ) -> None:
-    """bfloat16 rounds to parts in 256, which is a grey level; float16 to an eighth of that."""
+    """bfloat16 rounds to parts in 256, a grey level; float16 rounds to an eighth of a grey level."""
     prior, A = load_prior(tiny_prior, device="cpu"), SuperResolution(scale=2)
     y = A(rand(2, 3, 16, 16).clamp(-1, 1).float())
     single = Restorer(prior, steps=6, mode=mode)(y, A)  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ def test_a_pinned_name_does_not_load_other_weights_even_with_a_fitting_card(
         load_prior("ffdnet")
     write_prior(prior_directory("ffdnet"), replace(CARD, name="ffdnet"), network().state_dict())
     for refuses in (load_prior, prior_digest, fetch_prior, fetch_model, describe_model):
-        with pytest.raises(PriorError, match=r"other weights than 'ffdnet' is known for"):
+        with pytest.raises(PriorError, match=r"other weights than the published 'ffdnet'"):
             refuses("ffdnet")
 
 
@@ -106,11 +106,11 @@ def test_a_directory_without_a_card_is_no_prior(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("{", "not a prior's card"),
-        ("[1, 2]", "no object"),
+        ("[1, 2]", "no JSON object"),
         ('{"name": "mine", "kind": "denoiser"}', "sha256"),
         ('{"name": "mine"}', "kind None"),
-        ('{"kind": "denoiser", "sha256": 1}', "sha256 is 1, which is no str"),
-        ('{"kind": "denoiser", "max_noise": "loud"}', "max_noise is 'loud', which is no float"),
+        ('{"kind": "denoiser", "sha256": 1}', "sha256 must be of type str, got 1"),
+        ('{"kind": "denoiser", "max_noise": "loud"}', "max_noise must be of type float, got 'loud'"),
     ],
 )
 def test_a_card_that_is_none_is_refused_with_the_fields_it_needs(directory: Path, text: str, says: str) -> None:
@@ -155,7 +155,7 @@ def test_an_architecture_with_unknown_parameters_is_refused(tmp_path: Path) -> N
 
 
 def test_odd_sides_are_padded_for_the_network_and_leave_no_trace(directory: Path) -> None:
-    """A pixel farther from the border than the network sees is what it is in a larger picture."""
+    """A pixel farther from the border than the network sees has the same value as in a larger picture."""
     seen = list[torch.Size]()
     inner = network().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""Several copies of the network do the work of one: same answers, each its share, at the same time."""
+"""Several copies of a network share its work: same results, equal shares, at the same time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 class Recording:
-    """The toy denoiser, with the rows it was asked for and the thread that asked."""
+    """The toy denoiser, with a record of the rows and the thread of each call."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []

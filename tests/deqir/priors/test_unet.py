@@ -21,7 +21,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def tiny(channels: int) -> UNet2DModel:
-    """A seeded UNet of three channels in, `channels` out, that halves the image once."""
+    """A seeded UNet with three input and `channels` output channels, with one halving."""
     torch.manual_seed(0)
     return UNet2DModel(
         sample_size=8,
@@ -60,7 +60,7 @@ def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(
 
 @pytest.mark.parametrize("t", [0, 1, 250, 998, 999])
 def test_the_timestep_counts_from_the_first_noisy_level(t: int) -> None:
-    """diffusers computes its levels in float32, which moves a timestep by less than a fiftieth."""
+    """diffusers computes its levels in float32, which moves a timestep by less than 0.02."""
     seen = list[Tensor]()
 
     class Watched(nn.Module):

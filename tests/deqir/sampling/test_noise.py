@@ -66,7 +66,7 @@ def test_numbers_are_the_same_however_many_are_drawn_at_once() -> None:
     count = 2 * AT_ONCE + 12345
     whole = standard_normal(1, count, device=CPU)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normal, "AT_ONCE", AT_ONCE // 4)
+        patch.setattr(counter_normal, "AT_ONCE", AT_ONCE // 4)
         assert torch.equal(standard_normal(1, count, device=CPU), whole)
 
 

@@ -92,7 +92,7 @@ def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> No
 
     plain = api.url
     with temporary_settings({PREFECT_API_URL: with_password(plain)}), server() as client:
-        assert check_api(client).what == f"server {plain}/"
+        assert check_api(client).subject == f"server {plain}/"
         assert page("runs") == f"{plain.removesuffix('/api')}/runs"
 
 

@@ -123,7 +123,7 @@ def test_a_work_pool_without_a_limit_is_refused_and_one_with_a_limit_is_left_alo
 
 def test_a_pool_that_is_made_does_one_run_at_a_time_unless_told_otherwise(api, deploy) -> None:
     one, two = (f"pool-{uuid4().hex[:6]}" for _ in range(2))
-    assert "1 at a time, made now" in deploy("one", pool=one)
+    assert "1 at a time, created now" in deploy("one", pool=one)
     deploy("two", pool=two, pool_limit=2)
     assert [api.call("GET", f"/work_pools/{each}")["concurrency_limit"] for each in (one, two)] == [1, 2]
 

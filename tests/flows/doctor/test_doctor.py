@@ -1,4 +1,4 @@
-"""What `deqir doctor` says of real servers, pools, workers, stores and clusters, well and not well."""
+"""`deqir doctor` checks real servers, pools, workers, stores and clusters, both working and faulty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job(tmp_path: Path, tiny_prior: str) -> RestoreJob:
 
 @pytest.fixture
 def name(api: Api, job: RestoreJob) -> str:
-    """A deployment with a pool of its own, of the same name."""
+    """A deployment with its own pool of the same name."""
     name = f"checked-{uuid4().hex[:6]}"
     register(name, job)
     return name
@@ -39,19 +39,19 @@ def register(name: str, job: RestoreJob, **options: Any) -> None:
 
 
 def look(name: str | None) -> dict[str, Finding]:
-    """What the doctor finds, by what it is about."""
+    """Return the doctor's findings by subject."""
     from flows.doctor.doctor import findings
 
-    return {each.what: each for each in findings(name)}
+    return {each.subject: each for each in findings(name)}
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, Finding]:
-    return {what: each for what, each in found.items() if each.health is Health.WRONG}
+    return {subject: each for subject, each in found.items() if each.health is Health.WRONG}
 
 
 @pytest.fixture
 def at_work(prefect_environment: dict[str, str], name: str, api: Api, tmp_path: Path) -> Iterator[None]:
-    """A worker of the deployment's pool, which the server knows to be online."""
+    """A worker of the deployment's pool, online by the server's knowledge."""
     with worker(prefect_environment, name, tmp_path):
         within(60, lambda: api.call("POST", f"/work_pools/{name}/workers/filter", {}), "the worker")
         yield
@@ -61,7 +61,7 @@ def test_where_all_is_well_everything_is_ok_and_the_exit_status_is_0(name, at_wo
     run = deqir("doctor", "--deployment", f"restore-archive/{name}")
     assert run.returncode == 0, run.stdout
     assert all(line.startswith("ok ") for line in run.stdout.splitlines())
-    for what in (
+    for line in (
         "packages here: prefect 3.8",
         "server http://",
         "automation 'deqir: end runs whose process is gone': is on",
@@ -72,7 +72,7 @@ def test_where_all_is_well_everything_is_ok_and_the_exit_status_is_0(name, at_wo
         f"destination {tmp_path}/out: can be written to",
         "prior ",
     ):
-        assert what in run.stdout
+        assert line in run.stdout
 
 
 def test_without_a_server_it_says_so_and_the_exit_status_is_2(deqir) -> None:
@@ -98,7 +98,7 @@ def test_runs_that_nobody_takes_are_found(api, name) -> None:
     run = api.call("POST", f"/deployments/{api.deployment(name)['id']}/create_flow_run", {"state": state})
     late = look(name)[f"runs of {name}"]
     assert late.health is Health.WRONG
-    assert "1 should have started, the first 10 minutes ago" in late.says
+    assert "1 run should have started, the first 10 minutes ago" in late.says
     api.call("DELETE", f"/flow_runs/{run['id']}")
     assert look(name)[f"runs of {name}"].health is Health.OK
 
@@ -107,13 +107,13 @@ def test_a_watchdog_that_is_gone_off_or_another_is_found(api, name) -> None:
     (there,) = [
         each for each in api.call("POST", "/automations/filter", {}) if each["name"].startswith("deqir: end runs")
     ]
-    what = f"automation {there['name']!r}"
+    subject = f"automation {there['name']!r}"
     api.call("PATCH", f"/automations/{there['id']}", {"enabled": False})
-    assert "switched off" in wrong(look(name))[what].says
+    assert "switched off" in wrong(look(name))[subject].says
     api.call("PATCH", f"/automations/{there['id']}", {"enabled": True})
-    assert look(name)[what].health is Health.OK
+    assert look(name)[subject].health is Health.OK
     api.call("DELETE", f"/automations/{there['id']}")
-    assert "stays Running for ever" in wrong(look(name))[what].says
+    assert "stays Running for ever" in wrong(look(name))[subject].says
 
 
 def test_places_networks_and_clusters_that_a_run_could_not_use_are_found(api, job, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of the events' tests: the Prefect server's API, real queues, and `deqir watch` as a process."""
+"""Fixtures for tests of events: the Prefect server's API, real queues, and `deqir watch` as a process."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def open_inbox(folder: Path) -> Inbox:
 
 
 def closed(inbox: Inbox, size: int = 100) -> Batch:
-    """A new batch of what waits."""
+    """Close a batch of waiting hints, and return it."""
     batch = inbox.close_batch(size)
     assert batch is not None
     return batch
@@ -55,14 +55,14 @@ def closed(inbox: Inbox, size: int = 100) -> Batch:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[S3Server]:
-    """Moto: S3 that sends its events to SQS."""
+    """Moto's S3, which sends its events to SQS."""
     with moto() as server:
         yield server
 
 
 @dataclass
 class Notified:
-    """A bucket whose prefix in/ sends events to a queue."""
+    """A bucket with a queue for the events below its prefix in/."""
 
     server: S3Server
     bucket: str
@@ -77,7 +77,7 @@ class Notified:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=data)
 
     def left(self) -> int:
-        """Messages in the queue, seen by somebody or not."""
+        """Return the number of messages in the queue, received or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
@@ -85,7 +85,7 @@ class Notified:
 
 @pytest.fixture
 def notified(aws: S3Server, monkeypatch: pytest.MonkeyPatch) -> Notified:
-    """A new bucket and queue; the environment's credentials are those of their server."""
+    """A new bucket and its queue; the credentials of their server are in the environment."""
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     sqs = boto3.client("sqs", endpoint_url=aws.endpoint, region_name="us-east-1")
@@ -111,7 +111,7 @@ class Watcher:
         return [line for line in self.log.read_text().splitlines() if re.search(pattern, line)]
 
     def until(self, true: Callable[[], Any], seconds: float = 30) -> Any:
-        """Return what `true` returns once that is true; fails when the process ends or takes too long."""
+        """Call `true` until its result is true, and return the result; fail if the process ends or at a time-out."""
         deadline = time.monotonic() + seconds
         while not (value := true()):
             assert self.process.poll() is None, self.log.read_text()
@@ -124,7 +124,7 @@ class Watcher:
         return found
 
     def stop(self) -> int:
-        """Return the exit status after SIGTERM."""
+        """Send SIGTERM, and return the exit status."""
         self.process.terminate()
         return self.process.wait(30)
 
@@ -135,14 +135,14 @@ class Watcher:
 
 @dataclass
 class Watchers:
-    """Starts watchers; all are gone at the end of the test."""
+    """Starts watchers, which all end with the test."""
 
     environment: dict[str, str]
     folder: Path
     started: list[Watcher] = field(default_factory=list)
 
     def __call__(self, deployment: str, *options: str, webhook: bool = False) -> Watcher:
-        """Start one, with the inbox in the test's folder; returns when it watches."""
+        """Start a watcher with its inbox in the test's folder; return when it watches."""
         address = None
         if webhook:
             with socket.socket() as probe:
@@ -164,7 +164,7 @@ class Watchers:
 
 @pytest.fixture
 def watch(prefect_environment: dict[str, str], tmp_path: Path) -> Iterator[Watchers]:
-    """Starts `deqir watch` as a process of its own: watch(deployment, "--poll", "1")."""
+    """Starts `deqir watch` as a process: watch(deployment, "--poll", "1")."""
     secrets = {"DEQIR_WEBHOOK_TOKEN": TOKEN, "DEQIR_WEBHOOK_SECRET": SECRET}
     watchers = Watchers(environment=prefect_environment | secrets, folder=tmp_path)
     yield watchers

@@ -1,11 +1,11 @@
-"""Lives of a watcher, each killed at another line of the code; run by test_watch.py.
+"""Run a watcher again and again, and kill it at another line of its code each time; run by test_watch.py.
 
     python crash_walk.py DEPLOYMENT FOLDER
 
-Every life is a process that finds the inbox as the one before has left it, is told of one more key (again and again
-until that is on disk, as a queue does it), starts what is due and is killed by SIGKILL when it comes to the line that
-is its own: the first life at the first line of the watcher's code that a whole life runs, the second at the second, ...
-The last one is left alone. Prints how many were killed, and the keys that were told.
+Each life is a process. It finds the inbox as the life before has left it, receives another key (again and again
+until the key is on disk, as from a queue), and starts all due batches. The first life is killed by SIGKILL at the
+first line of the watcher's code, the second life at the second line, and so on, through all lines of a whole life;
+the last life is not killed. Prints the number of killed lives and the received keys.
 """
 
 from __future__ import annotations
@@ -21,28 +21,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from flows.events.inbox import inbox as inbox_module
+from flows.events.inbox import reappeared, schema
 from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
 from flows.events.inbox.records import Entry
+from flows.events.runs import starter
 from flows.events.runs.runs import Runs, open_runs
 from flows.events.runs.starter import Starter
+from pipeline.planning import key_list
 from pipeline.store import open_store
 
-WATCHED = (
-    "events/inbox.py",
-    "events/again.py",
-    "events/schema.py",
-    "events/starting.py",
-    "pipeline/planning/key_list.py",
-)
+WATCHED = {module.__file__ for module in (inbox_module, reappeared, schema, starter, key_list)}
 Line = tuple[str, int]
 
 
 def life(runs: Runs, folder: Path, key: str) -> None:
-    """Do what a watcher does for one message."""
+    """Do the work of a watcher for a single message."""
     inbox = Inbox.open(folder / "inbox.sqlite3", source="s3://archive/in", deployment=runs.name)
     with closing(inbox):
-        for batch in inbox.running():  # what earlier lives started is done by now
+        for batch in inbox.running():  # runs started by earlier lives are done by now
             inbox.ended(batch, "completed")
         inbox.add([Entry(key=key, version="1")])
         start = Starter(
@@ -56,11 +54,11 @@ def life(runs: Runs, folder: Path, key: str) -> None:
 
 
 def tracing(at_line: Callable[[Line], None]) -> Callable[[FrameType, str, Any], Any]:
-    """Return a trace function that reports every line of the watcher's code."""
+    """Return a trace function, which reports every line of the watcher's code."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         name = frame.f_code.co_filename
-        if not any(part in name for part in WATCHED):
+        if name not in WATCHED:
             return None
         if event == "line":
             at_line((name, frame.f_lineno))
@@ -70,7 +68,7 @@ def tracing(at_line: Callable[[Line], None]) -> Callable[[FrameType, str, Any], 
 
 
 def in_a_process(work: Callable[[], None]) -> bool:
-    """Return whether a forked process did its work; False if it was killed."""
+    """Do some work in a forked process; True if the process finished, False if it was killed."""
     if (child := os.fork()) == 0:
         work()
         os._exit(0)
@@ -83,7 +81,7 @@ def in_a_process(work: Callable[[], None]) -> bool:
 
 
 def lines_of_a_life(work: Callable[[], None], record: Path) -> list[Line]:
-    """Return the lines that a life runs, each once, in the order in which it comes to them."""
+    """Return the lines of a whole life, each once, in the order of their first execution."""
 
     def recorded() -> None:
         lines: dict[Line, None] = {}
@@ -97,7 +95,7 @@ def lines_of_a_life(work: Callable[[], None], record: Path) -> list[Line]:
 
 
 def killed_at(mine: Line, work: Callable[[], None]) -> Callable[[], None]:
-    """Return the work of a process that is killed when it comes to a line."""
+    """Return the same work with a kill of its process at a line."""
 
     def at_line(line: Line) -> None:
         if line == mine:
@@ -126,7 +124,7 @@ def main(runs: Runs, folder: Path) -> None:
 
 
 def untold(folder: Path, key: str) -> bool:
-    """Return whether a key is not in the inbox yet."""
+    """True if a key is not in the inbox yet."""
     inbox_file = folder / "inbox.sqlite3"
     with closing(sqlite3.connect(inbox_file)) as reader:
         found = reader.execute("SELECT 1 FROM hints WHERE key = ?", (json.dumps(key),)).fetchone()

@@ -99,7 +99,7 @@ def test_what_a_real_seaweedfs_posts_becomes_runs(watch: Watchers, api: PrefectA
         s3.delete_object(Bucket="archive", Key="out/x.png")
         expected = sorted(key.removeprefix("in/") for key in [*put, "in/parts.png"] if key.startswith("in/"))
         watcher.until(lambda: keys_of(api.runs(deployment)) == expected)
-        time.sleep(1.5)  # whatever else it has to say
+        time.sleep(1.5)  # time for any further event
         listed = s3.list_objects_v2(Bucket="archive", Prefix="in/")["Contents"]
     assert sorted(item["Key"].removeprefix("in/") for item in listed) == expected
     assert keys_of(api.runs(deployment)) == expected
@@ -149,7 +149,7 @@ def test_killed_between_any_two_lines_every_key_is_in_one_run(
 
 
 def test_the_watcher_leaves_torch_and_ray_alone() -> None:
-    """It is to run beside a queue, in a small container."""
+    """The watcher must fit into a small container."""
     look = "import sys, flows.events.watch, flows.events.sources.sqs, flows.events.sources.webhook; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "ray", "pyarrow", "PIL", "diffusers"} & set(modules.stdout.split())

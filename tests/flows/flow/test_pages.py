@@ -161,9 +161,7 @@ def test_a_page_without_failures_or_pictures_has_no_empty_section() -> None:
 
 @pytest.mark.parametrize("held", [None, "not JSON", {}, {"PATH": "/bin"}, {"AWS_REGION": 1}, '["AWS_REGION"]'])
 def test_a_block_that_holds_no_credentials_is_refused_without_showing_what_it_holds(held: object) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"archive: the block has to hold a JSON object of AWS_\.\.\. variables"
-    ):
+    with pytest.raises(ConfigurationError, match=r"archive: the block must hold a JSON object of AWS_\.\.\. variables"):
         variables_of("archive", held)
 
 

@@ -171,7 +171,7 @@ def test_credentials_come_out_of_a_block_that_the_environment_names(job, monkeyp
         monkeypatch.setenv("DEQIR_CREDENTIALS_BLOCK", "archive")
         assert run(job.model_copy(update={"source": "s3://archive/in"})).result().restored == 1
     monkeypatch.setenv("DEQIR_CREDENTIALS_BLOCK", "no-such")
-    assert "has no Secret block of that name" in str(run(job).message)
+    assert "has no Secret block of this name" in str(run(job).message)
 
 
 def test_a_job_that_cannot_run_fails_with_the_reason(job, tmp_path) -> None:

@@ -101,14 +101,14 @@ def test_an_ffdnet_checkpoint_computes_what_its_architecture_computes(
 
 @pytest.mark.parametrize("wrong", [Facts(num_head_channels=16, use_new_attention_order=True), Facts(num_heads=1)])
 def test_wrong_facts_of_the_attention_give_other_numbers(imported: Importer, wrong: Facts) -> None:
-    """So the tests above would see them."""
+    """So the tests above would fail with wrong facts."""
     reference = drawn(Adm())
     with pytest.raises(AssertionError):
         assert_same(imported(reference, facts=wrong).directory, reference, TIMES)
 
 
 def test_eps_is_the_first_half_of_the_channels_at_the_timestep_of_the_level(imported: Importer) -> None:
-    """And timesteps of a training with 4000 of them are told as if there were 1000."""
+    """The timesteps of a training with 4000 are also given to the network as if there were 1000."""
     reference = drawn(Adm())
     facts = Facts(num_head_channels=16, noise_schedule="cosine", diffusion_steps=4000, image_size=64)
     found = imported(reference, facts=facts, licence="MIT")
@@ -216,8 +216,8 @@ def test_a_grey_prior_sees_each_channel_by_itself(imported: Importer) -> None:
 
 
 def test_the_noise_a_network_leaves_tells_a_denoiser_from_another(imported: Importer) -> None:
-    """A network that always answers grey leaves the picture, which is larger than the noise; the noise itself it
-    would leave wholly if it answered what it is given."""
+    """A network with a grey output leaves the picture, which is larger than the noise; the identity leaves all of
+    the noise."""
     network = drawn(ffdnet(channels=3, width=8, depth=3))
     for parameter in network.parameters():
         parameter.data = torch.zeros_like(parameter)

@@ -1,4 +1,4 @@
-"""Directories that diffusers wrote as priors: whole pipelines, old names, other schedules and predictions."""
+"""Directories written by diffusers as priors: whole pipelines, old names, other schedules and predictions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path
         ({"time_embedding_type": "fourier"}, "takes noise levels"),
         ({"_class_name": "UNet2DConditionModel"}, "describes a UNet2DConditionModel"),
         ({"in_channels": 4, "out_channels": 4}, "priors work on pixels"),
-        ({"down_block_types": ["NoSuchBlock", "DownBlock2D"]}, "no network that this version of diffusers can build"),
+        ({"down_block_types": ["NoSuchBlock", "DownBlock2D"]}, "this version of diffusers cannot build the network"),
         ({"layers_per_block": 2}, r"not a whole diffusers network: it lacks \S+, \S+, \S+ and \d+ more"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str
 
 
 def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Its levels do not meet again: what it halves and doubles is larger than before."""
+    """Its scales do not fit: an image halved and doubled is larger than before."""
     tiny().save_pretrained(tmp_path / "theirs")
     path = tmp_path / "theirs" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"downsample_padding": 2}))
@@ -122,10 +122,10 @@ def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scheduler", "says"),
     [
-        ({"_class_name": "ScoreSdeVeScheduler"}, r"\(ScoreSdeVeScheduler\) has another noise schedule"),
-        ({"beta_schedule": "sigmoid"}, "another noise schedule"),
-        ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "another noise schedule"),
-        ({"beta_schedule": "linear", "prediction_type": "score"}, "'score' is none of"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, r"\(ScoreSdeVeScheduler\) has a noise schedule unknown to deqir"),
+        ({"beta_schedule": "sigmoid"}, "a noise schedule unknown"),
+        ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "a noise schedule unknown"),
+        ({"beta_schedule": "linear", "prediction_type": "score"}, "or v_prediction, got 'score'"),
     ],
 )
 def test_a_schedule_that_is_not_known_is_refused(tmp_path: Path, scheduler: dict[str, Any], says: str) -> None:
@@ -149,7 +149,7 @@ def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [10, 1000])
 def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
-    """Which computes them in float32: the last levels, products of all, agree to four digits."""
+    """diffusers computes them in float32: the last levels, products of all, agree to four digits."""
     ours = {
         "linear": NoiseSchedule.linear(steps, beta_start=0.001, beta_end=0.01),
         "scaled_linear": NoiseSchedule.scaled_linear(steps, beta_start=0.001, beta_end=0.01),

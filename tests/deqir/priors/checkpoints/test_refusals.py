@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, incomplete, dangerous or no priors: refused, with what is wrong and what to do."""
+"""Damaged, incomplete and dangerous checkpoints, and networks other than priors: refused, with fault and remedy."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_key_that_is_missing_misshapen_left_over_or_not_finite_is_named(
         imported(whole | {f"{key}.extra": torch.zeros(1)}, facts=facts)
     with pytest.raises(PriorError, match=f"not finite are {key}"):
         imported(whole | {key: torch.full_like(whole[key], torch.nan)}, facts=facts)
-    if not key.endswith("0.weight") and key != "conv_in.weight":  # those tell the architecture
+    if not key.endswith("0.weight") and key != "conv_in.weight":  # needed for the architecture
         with pytest.raises(PriorError, match=f"of another shape are {key} .*instead of"):
             imported(whole | {key: torch.zeros(5, 5)}, facts=facts)
 

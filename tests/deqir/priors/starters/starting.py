@@ -1,4 +1,4 @@
-"""Small networks that make starts, and a prior that comes with them."""
+"""Small starter networks, and a prior with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def enlarger(scale: int, *, width: int = 8, depth: int = 3) -> Enlarger:
 
 
 def dense_enlarger(scale: int) -> DenseEnlarger:
-    """One block of four channels, so that no pixel sees further than 20 pixels of y."""
+    """A network of one block of four channels: no pixel sees further than 20 pixels of y."""
     return DenseEnlarger(scale=scale, width=4, growth=2, blocks=1)
 
 
@@ -38,13 +38,13 @@ def enlargers(*scales: int, dense: Sequence[int] = ()) -> Enlargers:
 
 
 def filler(*, width: int = 8, depth: int = 3) -> Filler:
-    """One that looks further after its second layer."""
+    """A filler with a `Beyond` after its second layer."""
     torch.manual_seed(2)
     return Filler(width=width, depth=depth, every=2, inner=6, blocks=1).eval().requires_grad_(False)
 
 
 def colorizer(*, width: int = 8) -> Colorizer:
-    """One whose colours are not grey."""
+    """A colorizer with colours other than grey."""
     torch.manual_seed(3)
     network = Colorizer(width=width).eval().requires_grad_(False)
     torch.nn.init.normal_(network.last.weight, std=0.05)
@@ -65,7 +65,7 @@ def starters(skills: Skills) -> Starters:
 
 
 def prior_with(networks: Starters | None) -> Prior:
-    """A small random denoiser, and networks beside it."""
+    """A prior of a small random denoiser and starter networks."""
     torch.manual_seed(1)
     denoiser = DenoiserPrior(FFDNet(**SHAPE).eval().requires_grad_(False), max_noise=0.3)
     home = torch.device("cpu")

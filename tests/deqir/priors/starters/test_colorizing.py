@@ -1,4 +1,4 @@
-"""The network that colours: y stays the grey of its images, and colours keep to the edges of large ones."""
+"""The colorizer: y stays the grey of its images, and colours keep to the edges of large images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.deqir.problems import rand
 Weights = tuple[float, float, float]
 
 SIZES = [(64, 64), (96, 128), (70, 90), (5, 7), (1, 1), (20, 150), (150, 20), (270, 300)]
-"""As the network sees them, near that, tiny, elongated, larger."""
+"""Sizes of the network's input, near to it, tiny, elongated, larger."""
 
 
 def greys(*shape: int, seed: int = 0) -> Tensor:
@@ -45,7 +45,7 @@ def test_the_weighted_sum_of_what_it_colours_is_y(network: Colorizer, size: tupl
 @settings(deadline=None)
 @given(st.floats(-1, 2), st.floats(-1, 2))
 def test_colours_leave_the_weighted_sum_whatever_the_weights(red: float, blue: float) -> None:
-    """Also where green has none, and where it is all that is seen."""
+    """Also with a weight of 0 for green, and of 1."""
     weights = (red, 1 - red - blue, blue)
     above = rand(2, 2, 3, 4)
     added = coloured(above, weights)
@@ -95,7 +95,7 @@ def test_images_are_coloured_in_a_batch_as_alone_and_every_time_the_same(network
 def test_it_sees_images_at_a_size_that_it_knows(
     network: Colorizer, size: tuple[int, int], seen: tuple[int, int]
 ) -> None:
-    """The shorter side between the limits, both divisible, and the shape kept as far as that lets it."""
+    """The shorter side is between the limits, both sides are divisible, and the shape is kept as far as possible."""
     asked = list[tuple[int, ...]]()
     with network.register_forward_pre_hook(lambda _, given: asked.append(tuple(given[0].shape[-2:]))):
         network.start(greys(1, 1, *size))
@@ -105,7 +105,7 @@ def test_it_sees_images_at_a_size_that_it_knows(
 
 
 def ridge(grey: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """The guided filter of one size, window by window: the line that fits best, its slope held back."""
+    """The guided filter at one size, window by window: the best line, with a reduced slope."""
     lines = np.zeros((2, *grey.shape))
     for i, j in np.ndindex(*grey.shape):
         window = (slice(max(0, i - RADIUS), i + RADIUS + 1), slice(max(0, j - RADIUS), j + RADIUS + 1))
@@ -134,14 +134,14 @@ def test_colours_are_guided_by_the_best_lines_of_windows() -> None:
 def test_planes_that_are_a_line_over_the_grey_values_stay_one(
     slope: float, offset: float, size: tuple[int, int]
 ) -> None:
-    """Whatever the large image shows: the line is all that is taken from the small one."""
+    """For any large image: only the line is taken from the small image."""
     small, grey = torch.tanh(rand(1, 1, 32, 48)), torch.tanh(rand(1, 1, *size, seed=1))
     found = guided(grey, small, slope * small + offset)
     torch.testing.assert_close(found, slope * grey + offset, atol=12 * SOFTNESS, rtol=0)
 
 
 def test_an_edge_of_the_large_image_is_an_edge_of_its_colours() -> None:
-    """Dark and red on the left, light and blue on the right: no pixel lies between, as interpolation has them."""
+    """Dark and red on the left, light and blue on the right, without the pixels in between of an interpolation."""
     grey = torch.full((1, 1, 64, 96), -0.5, dtype=torch.float64)
     grey[..., 52:] = 0.5  # amid a pixel of the small image
     small = nn.functional.interpolate(grey, scale_factor=0.125, mode="bilinear", antialias=True)

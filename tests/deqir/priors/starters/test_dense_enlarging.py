@@ -1,4 +1,4 @@
-"""Dense networks that enlarge: the published computation on what they are told, and their place among the others."""
+"""Dense enlargers: the published computation on their inputs, and their place among the other enlargers."""
 
 from __future__ import annotations
 

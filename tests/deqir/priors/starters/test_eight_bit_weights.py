@@ -1,4 +1,4 @@
-"""Weights in eight bits: what is lost, what is kept, and what is refused."""
+"""Weights in eight bits: their error, unchanged weights, and refused files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.deqir.problems import rand
 
 
 def test_a_weight_is_off_by_half_a_step_of_its_own_kernel_at_most() -> None:
-    """Kernels of very different strength, and one that is all zeros."""
+    """Kernels of very different strength, and a kernel of zeros."""
     weight = (rand(6, 4, 3, 3) * 10 ** rand(6, 4, 1, 1, seed=1).clamp(-1, 1)).float()
     weight[2, 3] = 0
     found = unpacked(packed({"a.weight": weight}))
@@ -73,7 +73,7 @@ def test_a_network_of_packed_weights_makes_nearly_the_same_images() -> None:
 @pytest.mark.parametrize("steps", [{}, {"a.weight" + STEPS: torch.ones(2)}], ids=["none", "not a kernel's each"])
 def test_eight_bits_without_steps_that_fit_are_refused(steps: dict[str, Tensor]) -> None:
     weights = {"a.weight": torch.ones(2, 2, 3, 3, dtype=torch.int8), **steps}
-    with pytest.raises(RuntimeError, match=r"a.weight is in eight bits, but a.weight.steps does not tell"):
+    with pytest.raises(RuntimeError, match=r"a.weight is in eight bits, but a.weight.steps is missing or does not fit"):
         unpacked(weights)
 
 

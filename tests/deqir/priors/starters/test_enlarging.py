@@ -1,4 +1,4 @@
-"""Networks that enlarge: what they make of y, and that chains start from it."""
+"""Enlargers: their output for y, and chains started from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that fills gaps: coarse to fine, keeping what is known, whatever the size and the mask."""
+"""The filler: coarse to fine, with known pixels kept, for any size and mask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pictures(*shape: int, seed: int = 0) -> Tensor:
 
 
 def one_that_returns_its_guess() -> Filler:
-    """Its layers hand on the first twelve planes, which are the guess's; they are not negative where it is in range."""
+    """A filler whose layers pass on the first twelve planes, the guess; a guess in range is not negative."""
     network = filler(width=12)
     for layer in network.layers:
         assert isinstance(layer, nn.Conv2d)
@@ -38,7 +38,7 @@ def one_that_returns_its_guess() -> Filler:
 
 
 def halved_in_loops(y: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A plane and what is known of it, block by block."""
+    """Return a halved plane and its halved mask, block by block."""
     size = tuple(-(-side // 2) for side in y.shape)
     means, some = np.zeros(size), np.zeros(size, dtype=bool)
     for i, j in np.ndindex(*size):
@@ -50,7 +50,7 @@ def halved_in_loops(y: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def relaxed_in_loops(x: np.ndarray, keep: np.ndarray, sweeps: int) -> np.ndarray:
-    """A plane whose gaps take the mean of their neighbours; beyond the edge lies the edge."""
+    """Return a plane with the mean of their neighbours in the gaps; beyond the edge lies the edge."""
     for _ in range(sweeps):
         wide = np.pad(x, 1, mode="edge")
         x = np.where(keep, x, (wide[2:, 1:-1] + wide[:-2, 1:-1] + wide[1:-1, 2:] + wide[1:-1, :-2]) / 4)
@@ -58,7 +58,7 @@ def relaxed_in_loops(x: np.ndarray, keep: np.ndarray, sweeps: int) -> np.ndarray
 
 
 def enlarged_in_loops(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """A plane between whose pixels' centres, each that of two new ones, straight lines are drawn, down and across."""
+    """Return a plane enlarged by two by linear interpolation between pixel centres, down and across."""
     for axis, side in enumerate(size):
         old = x.shape[axis]
         places = np.clip((np.arange(side) + 0.5) / 2 - 0.5, 0, old - 1)
@@ -68,7 +68,7 @@ def enlarged_in_loops(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def diffused_in_loops(y: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """A plane whose gaps are guessed from ever larger blocks, and smoothed at each size."""
+    """Return a plane with its gaps guessed from ever larger blocks, and smoothed at each size."""
     if min(y.shape) > 1 and not keep.all():
         fine = enlarged_in_loops(diffused_in_loops(*halved_in_loops(y, keep)), y.shape)
     else:
@@ -77,7 +77,7 @@ def diffused_in_loops(y: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 def filled_in_loops(y: np.ndarray, keep: np.ndarray, sizes: int) -> np.ndarray:
-    """A plane filled at its size by what it is at half of that, and at the smallest by diffusion."""
+    """Return a plane filled from its filled half, and at the smallest size by diffusion."""
     if sizes == 1 or keep.all():
         return diffused_in_loops(y, keep)
     coarse = filled_in_loops(*halved_in_loops(y, keep), sizes - 1)
@@ -119,7 +119,7 @@ def test_relaxation_ends_in_a_plane_where_the_border_lies_in_one() -> None:
 
 
 def looked_further(further: nn.Module, h: Tensor) -> Tensor:
-    """Planes and what their halves add, of which four planes hold the four pixels of each block."""
+    """Return planes plus the output of `further`, computed at half size."""
     own = dict(further.named_parameters())
 
     def layer(name: str, g: Tensor, *, stride: int = 1, padding: int = 1) -> Tensor:
@@ -189,7 +189,7 @@ def test_what_stands_in_the_gaps_does_not_matter() -> None:
 
 
 def asked_of(network: Filler, y: Tensor, keep: Tensor, sigma_y: float) -> list[tuple[tuple[int, int], float]]:
-    """Sizes that the network sees, with the noise that it is told of."""
+    """Sizes of the network's inputs, each with the noise given to it."""
     asked = list[tuple[tuple[int, int], float]]()
 
     def note(asked_one: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -202,7 +202,7 @@ def asked_of(network: Filler, y: Tensor, keep: Tensor, sigma_y: float) -> list[t
 
 
 def test_each_size_is_told_half_the_noise_of_the_one_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hole that no halving mends, in images whose sides are made even for the network."""
+    """A hole too large for halving to close, in images padded to even sides for the network."""
     monkeypatch.setattr(filling, "SIZES", 4)
     keep = torch.ones(70, 130, dtype=torch.bool)
     keep[5:65, 5:125] = False

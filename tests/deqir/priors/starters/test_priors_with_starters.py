@@ -1,4 +1,4 @@
-"""Networks that make starts in a prior's file: read, told of by its card, and refused where the two differ."""
+"""Starter networks in a prior's file: read, named on its card, and refused if the two differ."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def test_a_file_that_holds_other_networks_than_the_card_says_is_refused(
 ) -> None:
     own = {name: weight for name, weight in full_size.items() if name.startswith(held)}
     directory = written(tmp_path / "mine", said, own)
-    with pytest.raises(PriorError, match="are not of the networks for starts that its card tells of"):
+    with pytest.raises(PriorError, match="do not fit the starter networks named on its card"):
         load_prior(str(directory), device="cpu")
 
 
 def test_networks_of_another_size_are_refused(tmp_path: Path) -> None:
     small = {f"filler.{name}": weight for name, weight in Filler(width=8, depth=3).state_dict().items()}
     directory = written(tmp_path / "mine", Skills(fills=True), small)
-    with pytest.raises(PriorError, match="are not of the networks for starts that its card tells of"):
+    with pytest.raises(PriorError, match="do not fit the starter networks named on its card"):
         load_prior(str(directory), device="cpu")
 
 
@@ -127,14 +127,14 @@ def test_a_card_tells_of_its_networks_after_it_was_written(skills: Skills, tmp_p
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"fills": 1}, "fills is 1, which is no bool"),
-        ({"fills": "yes"}, "fills is 'yes', which is no bool"),
-        ({"colorizes": None}, "colorizes is None, which is no bool"),
-        ({"enlarges": [2, "4"]}, r"enlarges \[2, '4'\] is no list of whole numbers above 1"),
-        ({"enlarges": True}, r"enlarges is True, which is no Sequence\[int\]"),
-        ({"enlarges": [2], "dense": [2]}, r"dense \[2\] is no list of 4 or 8 that are among enlarges"),
-        ({"enlarges": [4], "dense": [8]}, r"dense \[8\] is no list of 4 or 8 that are among enlarges"),
-        ({"enlarges": [4], "dense": 4}, r"dense is 4, which is no Sequence\[int\]"),
+        ({"fills": 1}, "fills must be of type bool, got 1"),
+        ({"fills": "yes"}, "fills must be of type bool, got 'yes'"),
+        ({"colorizes": None}, "colorizes must be of type bool, got None"),
+        ({"enlarges": [2, "4"]}, r"enlarges must be a list of whole numbers above 1, got \[2, '4'\]"),
+        ({"enlarges": True}, r"enlarges must be of type Sequence\[int\], got True"),
+        ({"enlarges": [2], "dense": [2]}, r"dense must be a list of 4 or 8, each also in enlarges, got \[2\]"),
+        ({"enlarges": [4], "dense": [8]}, r"dense must be a list of 4 or 8, each also in enlarges, got \[8\]"),
+        ({"enlarges": [4], "dense": 4}, r"dense must be of type Sequence\[int\], got 4"),
     ],
 )
 def test_cards_that_tell_of_networks_in_other_words_are_refused(

@@ -1,4 +1,4 @@
-"""Networks that make starts: for what they are used, and in which order."""
+"""Starter networks: their tasks and their order."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_card_tells_of_starts_as_its_prior_does(name: str) -> None:
 
 
 def parts_of(networks: Starters) -> tuple[Filler, Enlarger, Colorizer]:
-    """Those of `ALL`, the one that enlarges twice."""
+    """The networks of `ALL`, with the enlarger for scale 2."""
     assert networks.filler is not None
     assert networks.enlargers is not None
     assert networks.colorizer is not None
@@ -161,7 +161,7 @@ def test_an_old_photograph_is_filled_then_enlarged_then_coloured(
 def test_only_the_first_is_told_of_noise_for_then_there_is_none_left(
     name: str, first: type[nn.Module], then: list[type[nn.Module]]
 ) -> None:
-    """The network that fills is asked at several sizes; the last one is the image's."""
+    """The filler is called at several sizes; the last is the image's own."""
     _, A, _ = KNOWN[name]
     networks, asked = starters(ALL), list[tuple[type[nn.Module], float]]()
 
@@ -260,7 +260,7 @@ def test_chains_are_short_but_where_gaps_are_wide(A: LinearOperator, wide: bool)
 
 
 def test_images_neither_grey_nor_in_colour_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"take images in grey or colour, got 2 channels"):
+    with pytest.raises(ValueError, match=r"starter networks take images in grey or colour, got 2 channels"):
         starters(ALL).start(GAPS, torch.zeros(1, 2, 12, 12), 0.0)
 
 

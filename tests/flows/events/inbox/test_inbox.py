@@ -1,4 +1,4 @@
-"""The inbox on a real disk: each hint once, in one batch, whatever happens to the process."""
+"""The inbox on a real disk: each hint is in a single batch, even if the process is killed."""
 
 from __future__ import annotations
 

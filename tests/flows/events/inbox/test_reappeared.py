@@ -1,4 +1,4 @@
-"""What comes back after its batch has ended is done again; what only is told of twice is not."""
+"""An object that comes back after its batch has ended is restored again; a repeated event alone starts nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOON = datetime.now(UTC)
 
 
 def told(key: str, *, hours: float | None) -> list[Entry]:
-    """An event of something that happened so many hours after noon; None: its sender does not say."""
+    """An event some hours after noon; None: an event without a time."""
     return [Entry(key=key, version="1", at=None if hours is None else NOON + timedelta(hours=hours))]
 
 
@@ -41,7 +41,7 @@ def waiting_keys(inbox: Inbox) -> list[str]:
 
 
 def ended(inbox: Inbox) -> Batch:
-    """The batch of what waits, after its run."""
+    """Put the waiting hints into a batch, and end its run; return the batch."""
     batch = closed(inbox)
     inbox.started(batch, "run")
     inbox.ended(batch, "completed")
@@ -209,13 +209,13 @@ def test_what_came_in_since_a_listing_began_is_not_forgotten_by_it(inbox: Inbox)
 
 @pytest.fixture
 def server(prefect_environment: dict[str, str]) -> Iterator[None]:
-    """Prefect's settings lead to the tests' server."""
+    """Point Prefect's settings to the tests' server."""
     with temporary_settings({PREFECT_API_URL: prefect_environment["PREFECT_API_URL"]}):
         yield
 
 
 def start(inbox: Inbox, name: str, destination: Path) -> None:
-    """Do once what a watcher does with what waits."""
+    """Start the due batches once, as a watcher does."""
     with open_runs(name) as runs:
         starter = Starter(
             inbox=inbox,

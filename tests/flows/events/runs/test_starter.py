@@ -1,4 +1,4 @@
-"""From hints to runs on a real Prefect server, asked over its own API what it was told."""
+"""The starter turns hints into runs on a real Prefect server; the runs are read over the server's API."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ SOURCE = "s3://archive/in"
 
 @pytest.fixture
 def server(prefect_environment: dict[str, str]) -> Iterator[None]:
-    """Prefect's settings lead to the tests' server."""
+    """Point Prefect's settings to the tests' server."""
     with temporary_settings({PREFECT_API_URL: prefect_environment["PREFECT_API_URL"]}):
         yield
 
 
 @pytest.fixture
 def begin(server: None, inbox: Inbox, tmp_path: Path) -> Iterator[Callable[..., Starter]]:
-    """Makes a starter of a deployment: begin(name, most_runs=2)."""
+    """Makes a starter for a deployment: begin(name, most_runs=2)."""
     opened = []
 
     def make(name: str, *, size: int = 100, seconds: float = 0.0, most_runs: int = 100) -> Starter:
@@ -149,14 +149,14 @@ def test_racing_watchers_of_one_inbox_start_one_run_a_batch(
 
 
 def end(api: PrefectApi, deployment: str, kind: str, **state: Any) -> None:
-    """End the run that was started last."""
+    """End the newest run."""
     last = max(api.runs(deployment), key=lambda run: run["created"])
     api.set_state(last["id"], kind, **state)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch to be started again need not wait."""
+    """Let a batch be started again at once."""
     monkeypatch.setattr("flows.events.runs.follower.FIRST_RETRY_SECONDS", -1.0)
 
 

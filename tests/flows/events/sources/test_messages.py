@@ -1,4 +1,4 @@
-"""What is read out of the bodies that stores and message services send, recorded from real ones where we have them."""
+"""Hints are read from the messages of stores and message services, recorded from real services where we have them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MD5 = "5d41402abc4b2a76b9719d911017c592"
 
 
 def s3_event(key: str, *, name: str = "ObjectCreated:Put", **item: Any) -> dict[str, Any]:
-    """As in Amazon's documentation of the message structure, shortened."""
+    """An event of S3, shortened from Amazon's documentation of the message structure."""
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

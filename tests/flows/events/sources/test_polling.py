@@ -1,4 +1,4 @@
-"""Listing a folder and a bucket for what no event told of."""
+"""A listing of a folder or bucket finds the objects without an event."""
 
 from __future__ import annotations
 

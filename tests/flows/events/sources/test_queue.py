@@ -1,4 +1,4 @@
-"""The queue's side, against moto: a bucket that tells a queue, as AWS does it."""
+"""Events by SQS, against moto: a bucket sends them to a queue as AWS does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ODD_KEY = "in/a b+c/ü%20#1 é.png"
 
 
 def waiting_keys(inbox: Inbox) -> list[str]:
-    """Every key that waits; takes them out."""
+    """Put all waiting hints into batches, and return their sorted keys."""
     keys: list[str] = []
     while inbox.waiting()[0]:
         keys += inbox.keys_of(closed(inbox))

@@ -1,4 +1,4 @@
-"""The receiver at a real socket, spoken to over real connections."""
+"""The webhook's receiver at a real socket, over real connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def signature(body: bytes, secret: str = SECRET) -> dict[str, str]:
 
 @dataclass
 class Endpoint:
-    """A receiver and who speaks to it."""
+    """A receiver's address and a client for it."""
 
     address: tuple[str, int]
     client: httpx.Client
