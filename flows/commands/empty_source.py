@@ -60,6 +60,6 @@ def no_image_in(source: str, endings: Mapping[str, int]) -> ConfigurationError:
         endings: The most frequent endings of its names, with their counts.
     """
     return ConfigurationError(
-        f"the source {source} holds no image (.jpg, .jpeg, .jpe, .jfif, .png or .webp), but "
+        f"the source {source} holds no image, no name that ends in .jpg, .jpeg, .jpe, .jfif, .png or .webp, but "
         f"{endings_in_words(endings)}; convert these files, or correct the source"
     )
