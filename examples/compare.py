@@ -1,9 +1,9 @@
-"""Compare restored images with their originals, beside bicubic interpolation, and draw a few of them.
+"""Compare restored images and bicubic interpolation with the originals, and draw a few of them.
 
     python examples/compare.py DEGRADED RESTORED ORIGINALS --scale 4 --picture before-after.png
 
-The three folders hold the same tree. PSNR is of the files' 8-bit values; LPIPS is added once
-`deqir models fetch lpips` has run.
+The three folders hold the same tree. PSNR is of the files' 8-bit values. LPIPS is
+added after `deqir models fetch lpips`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read(path: Path) -> Image.Image:
 
 
 def values(image: Image.Image) -> Tensor:
-    """Return the pixels as a batch of one in [-1, 1]."""
+    """Return the pixels as a batch of one image in [-1, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
@@ -66,7 +66,7 @@ def main() -> None:
         table.add_row(str(key.with_suffix("")), *map(shown, row))
         strips.append(side_by_side([bicubic, restored, original]))
     if not rows:
-        raise SystemExit(f"{options.restored} holds no PNG that {options.originals} has too")
+        raise SystemExit(f"no PNG in {options.restored} has the name of an image in {options.originals}")
     means = torch.tensor(rows).mean(0).tolist()
     table.add_section()
     table.add_row("mean", *map(shown, means))
@@ -77,12 +77,12 @@ def main() -> None:
 
 
 def shown(value: float) -> str:
-    """Return a PSNR with two decimals, an LPIPS, which is below 1, with three."""
+    """Return a PSNR with two decimals, or an LPIPS, which is below 1, with three."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}"
 
 
 def side_by_side(images: list[Image.Image]) -> Image.Image:
-    """Return one row of pictures."""
+    """Return one picture with the images side by side."""
     strip = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
     left = 0
     for image in images:
@@ -92,7 +92,7 @@ def side_by_side(images: list[Image.Image]) -> Image.Image:
 
 
 def stacked(strips: list[Image.Image]) -> Image.Image:
-    """Return rows below each other."""
+    """Return one picture with the strips below each other."""
     sheet = Image.new("RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)))
     top = 0
     for strip in strips:

@@ -1,7 +1,7 @@
-"""Be told how runs of a deployment end: python examples/notify.py SRC DST.
+"""Print how runs of a deployment end: python examples/notify.py SRC DST.
 
-Registers a Webhook block, has a deployment tell it of its runs, and prints what comes. In earnest the block's URL is
-that of a chat or a pager; this one is a receiver of our own, so that the example needs nothing but a Prefect server
+Registers a Webhook block and a deployment that notifies it, and prints the messages. In earnest the block has the URL
+of a chat or a pager. Here it is a receiver of our own, so the example needs only a Prefect server
 (PREFECT_API_URL) on this machine. Start a run from Prefect's pages, or in another terminal:
 
     prefect deployment run restore-archive/notified
@@ -21,7 +21,7 @@ from pipeline.config import RestoreJob
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Prints each message: the run's name, how it ended, why, and the page that tells more."""
+    """Prints each message: the run's final state, its name, the reason, and its page."""
 
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -30,7 +30,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing of requests."""
+        """Write no log of requests."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("destination")
     arguments = parser.parse_args()
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        # a server refuses to call private addresses unless the block says that it is meant
+        # a server calls private addresses only if the block allows it
         block = Webhook(url=f"http://127.0.0.1:{server.server_port}/", allow_private_urls=True)
         block.save("notify-example", overwrite=True)
         job = RestoreJob(source=location(arguments.source), destination=location(arguments.destination))

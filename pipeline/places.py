@@ -1,4 +1,4 @@
-"""Give each place of a job (a folder or a bucket's prefix) a canonical name, and refuse places that overlap."""
+"""Give each place of a job (a folder or a bucket's prefix) a canonical name, and refuse overlapping places."""
 
 from __future__ import annotations
 
