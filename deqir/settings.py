@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 
+from .defaults import Defaults, Mode, SurrogateName, check_overlap
 from .fixed_point.surrogates import FrozenData, FrozenEps, Secant, Wiener
 from .protocols import Surrogate
 
-Mode = Literal["auto", "throughput", "latency", "paper"]
-SurrogateName = Literal["eps", "data", "wiener", "secant"]
+__all__ = ["SURROGATES", "Defaults", "Mode", "Settings", "SurrogateName"]
+
 SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
     "eps": FrozenEps(),
     "data": FrozenData(),
     "wiener": Wiener(),
     "secant": Secant(),
 }
-
-
-class Defaults:
-    """Default settings, chosen from docs/convergence.md; settings of given or made starts from docs/starts.md."""
-
-    STEPS: Final = 20
-    ETA: Final = 0.95
-    END_NOISE: Final = 6 / 255
-    GIVEN_NOISE: Final = 16 / 255
-    MADE_NOISE: Final = 5 / 255
-    MADE_END: Final = 1 / 255
-    MADE_STEPS: Final = 3
-    TOLERANCE: Final = 5e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +83,3 @@ class Settings:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
         check_overlap(self.tile, self.overlap)
-
-
-def check_overlap(tile: int | None, overlap: int | None) -> None:
-    """Raise ValueError if the overlap is impossible, for this tile or for any tile."""
-    if overlap is not None and not 0 <= overlap <= (math.inf if tile is None else tile / 2):
-        most = "0 or more" if tile is None else f"0 to {tile // 2}, half of a tile of {tile} pixels"
-        raise ValueError(f"overlap must be {most}, got {overlap}")

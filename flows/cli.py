@@ -1,6 +1,6 @@
 """The command line: `deqir restore`, `retry`, `degrade`, `estimate`, `status`, `deploy`, `doctor`, `watch`, `models`.
 
-Nothing heavy is imported before a command runs, so that help comes at once.
+Nothing heavy is imported before a command runs: help comes at once.
 """
 
 from __future__ import annotations
@@ -8,30 +8,30 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
+
+from pipeline.config import RestoreJob, RuntimeConfig
+from pipeline.degradation import Degradation
+from pipeline.fault_text import in_words
 
 from .commands.models import models
 from .commands.operate import deploy, doctor
 from .display.exit_status import exit_status
-from .options import degradation as what
 from .options import options as o
-from .options import result as how
-from .options import runtime as run
 from .options import watch as w
+from .options.request import degradation_of, restore_job
+from .options.signature import Given, takes
 
 
 class Commands(TyperGroup):
-    """All commands; a value of another kind than its option's is refused in our words."""
+    """All commands; a value of the wrong kind is refused in plain words."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            from pydantic import ValidationError
-
-            from pipeline.fault_text import in_words
-
             if isinstance(error.__cause__, ValidationError):
                 error.message = in_words(error.__cause__)
             raise
@@ -44,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 all restored, 3 some images failed (they are listed), 2 bad usage or configuration, "
+    epilog="Exit status: 0 all restored, 3 some images failed (the list is printed), 2 bad usage or configuration, "
     "1 the job failed, 130 or 143 interrupted.",
 )
 app.command()(deploy)
@@ -54,7 +54,7 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line; the console script `deqir`."""
-    app(prog_name="deqir")  # what shells ask for completions by, too
+    app(prog_name="deqir")  # shells ask for completions by this name, too
 
 
 def version(wanted: bool) -> None:
@@ -76,122 +76,53 @@ def root(
 
 
 @app.command()
-def restore(
-    context: typer.Context,
-    source: o.Source,
-    destination: o.Destination,
-    task: what.TaskOption = None,
-    scale: what.Scale = None,
-    kernel: what.KernelOption = None,
-    blur: what.BlurOption = None,
-    width: what.Width = None,
-    angle: what.Angle = None,
-    kernel_file: what.KernelFile = None,
-    mask: what.Mask = None,
-    masks: what.Masks = None,
-    grey: what.Grey = None,
-    noise: how.Noise = None,
-    prior: how.Prior = None,
-    steps: how.Steps = None,
-    eta: how.Eta = None,
-    start_noise: how.StartNoise = None,
-    mode: how.ModeOption = None,
-    surrogate: how.SurrogateOption = None,
-    tolerance: how.Tolerance = None,
-    tile: how.Tile = None,
-    overlap: how.Overlap = None,
-    seed: how.Seed = None,
-    optimise: how.Optimise = None,
-    guide: how.Guide = None,
-    guide_by: how.GuideByOption = None,
-    samples: how.SamplesOption = None,
-    output_format: how.FormatOption = None,
-    quality: how.Quality = None,
-    reference: how.Reference = None,
-    executor: run.ExecutorOption = None,
-    actors: run.Actors = None,
-    ray_address: run.RayAddress = None,
-    shard_size: run.ShardSize = None,
-    batch_size: run.BatchSize = None,
-    device: run.Device = None,
-    max_pixels: run.MaxPixels = None,
-    max_minutes: run.MaxMinutes = None,
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
-    verbose: o.Verbose = False,
-) -> None:
+@takes(RestoreJob)
+def restore(given: Given, dry_run: o.DryRun = False, as_json: o.Json = False, verbose: o.Verbose = False) -> None:
     """Restore every image below SRC into DST. Running the same command again resumes."""
     with exit_status(Console(stderr=True)):
         from .commands.dry_run import run_preview
         from .commands.restore import run_restore
-        from .options.request import restore_job
 
-        job = restore_job(
-            source=source,
-            destination=destination,
-            reference=reference,
-            degradation=o.chosen(what.DEGRADATION, context),
-            result=o.chosen(how.RESULT, context),
-            runtime=o.chosen(run.RUNTIME, context),
-        )
-        (run_preview if dry_run else run_restore)(job, as_json=as_json, verbose=verbose)
+        (run_preview if dry_run else run_restore)(restore_job(given), as_json=as_json, verbose=verbose)
 
 
 @app.command()
+@takes(RuntimeConfig)
 def retry(
-    context: typer.Context,
     archive: o.RestoredArchive,
+    given: Given,
     job: o.JobToRetry = None,
-    executor: run.ExecutorOption = None,
-    actors: run.Actors = None,
-    ray_address: run.RayAddress = None,
-    shard_size: run.ShardSize = None,
-    batch_size: run.BatchSize = None,
-    device: run.Device = None,
-    max_pixels: run.MaxPixels = None,
-    max_minutes: run.MaxMinutes = None,
     as_json: o.Json = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Try again, with a job's settings, what it could not restore, and what is gone from DST though it was restored."""
+    """Retry a job's failures, and restore again the images that are gone from DST since, with the job's settings."""
     with exit_status(Console(stderr=True)):
         from .commands.restore import run_retry
 
-        run_retry(archive, job_id=job, runtime=o.chosen(run.RUNTIME, context), as_json=as_json, verbose=verbose)
+        run_retry(archive, job_id=job, runtime=given, as_json=as_json, verbose=verbose)
 
 
 @app.command()
+@takes(Degradation)
 def degrade(
-    context: typer.Context,
     source: o.CleanSource,
-    destination: o.Destination,
-    task: what.TaskOption = None,
-    scale: what.Scale = None,
-    kernel: what.KernelOption = None,
-    blur: what.BlurOption = None,
-    width: what.Width = None,
-    angle: what.Angle = None,
-    kernel_file: what.KernelFile = None,
-    mask: what.Mask = None,
-    masks: what.Masks = None,
-    grey: what.Grey = None,
-    noise: what.AddedNoise = 0.0,
-    max_pixels: run.MaxPixels = None,
+    destination: o.TestArchive,
+    given: Given,
+    noise: o.AddedNoise = 0.0,
+    max_pixels: o.MaxPixels = None,
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     with exit_status(Console(stderr=True)):
         from .commands.degrade import run_degrade
-        from .options.request import degradation_of
 
-        degradation = degradation_of(o.chosen(what.DEGRADATION, context))
-        run_degrade(source, destination, degradation, noise=noise, max_pixels=max_pixels)
+        run_degrade(source, destination, degradation_of(given), noise=noise, max_pixels=max_pixels)
 
 
 @app.command()
 def estimate(
-    source: o.Source, masks: o.MasksTo = None, max_pixels: run.MaxPixels = None, as_json: o.Json = False
+    source: o.Source, masks: o.MasksTo = None, max_pixels: o.MaxPixels = None, as_json: o.Json = False
 ) -> None:
-    """Show what the images below SRC tell of what was done to them: noise, blur, enlarging, JPEG, scratches."""
+    """Estimate how the images below SRC were degraded: noise, blur, enlarging, JPEG, scratches."""
     with exit_status(Console(stderr=True)):
         from .commands.estimate import run_estimate
 
@@ -200,7 +131,7 @@ def estimate(
 
 @app.command()
 def status(archive: o.RestoredArchive, job: o.JobOption = None, as_json: o.Json = False) -> None:
-    """Show where the jobs of an archive stand, from their plans and manifests alone."""
+    """Show the progress of the jobs of an archive, from their plans and manifests alone."""
     with exit_status(Console(stderr=True)):
         from .commands.status import show_status
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
+from pydantic import BaseModel
+
 from infra.browser import NotShownError, Sight
-from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
+from pipeline.config import RestoreJob
 
 RAW: Final = ("data:image", "| ---", "<svg", "<table", "<img", "](", "undefined", "NaN")
 STANDING: Final = re.compile(r"(\d+) of (\d+) images, (\d+) failed, ETA \d+ (?:s|min|h \d\d min), [\d.]+/min")
@@ -69,11 +71,15 @@ def form(sight: Sight, deployment: dict[str, Any], picture: Path) -> None:
 
 def expected_labels() -> list[str]:
     """Return the expected labels of the form, from the models of the job."""
-    groups = {"result": ResultConfig.model_fields, "runtime": RuntimeConfig.model_fields}
-    labels = ["job"]
-    for name in RestoreJob.model_fields:
-        labels += [label(name), *(label(each) for each in groups.get(name, {}))]
-    return labels
+    return ["job", *labels(RestoreJob)]
+
+
+def labels(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the labels of a model's fields, each model's own label before those of its fields."""
+    for name, field in model.model_fields.items():
+        yield label(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from labels(field.annotation)
 
 
 def label(field: str) -> str:

@@ -1,4 +1,8 @@
-"""What a user asks for: a RestoreJob, made of what decides the pixels and what does not."""
+"""Settings of a restoration: a RestoreJob, made of a ResultConfig, which decides the pixels, and a RuntimeConfig.
+
+Each option is declared here, once: the command line, the form of a deployment, docs/options.md and the words of errors
+are made of the fields. The first paragraph of a field's text is its help on the command line.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,21 @@ import json
 import math
 import re
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS
-from deqir.priors import BUNDLED
-from deqir.restore import Defaults
-from deqir.settings import check_overlap
+from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
+from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
 
-from .degradation import Degradation, Denoising, Model, Place, SuperResolution, is_framed, usual_noise
+from .degradation import DEGRADED, Degradation, is_framed, usual_noise
+from .fields import Model, Option, Place, identity_of_settings
 
-UPSCALER: Final = REAL_ESRGAN_WEIGHTS.name
+UPSCALER: Final = REAL_ESRGAN
 """The guide that is made, not read."""
+RESTORED: Final = "How they are restored (decides the pixels)"
+WRITTEN: Final = "Output files"
+RUN: Final = "How the work is done (changes no pixel)"
 
 
 class OutputFormat(StrEnum):
@@ -31,85 +37,124 @@ class OutputFormat(StrEnum):
 
 
 class ResultConfig(Model):
-    """Everything that decides the pixels. Other values make another job, for which what earlier ones have written is in
-    conflict: nothing is overwritten, so choose another destination, too."""
+    """Settings that decide the pixels. Other values make another job, which overwrites no result of an earlier one: it
+    needs another destination."""
 
-    degradation: Degradation = Field(default_factory=SuperResolution)
-    """What was done to the images."""
-    noise: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
-    """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image. Empty: none,
-    but for denoising (auto) and deblurring: that of 8-bit pixels, with some loss by compression where the blur is of
-    kind motion or file. Of these, nothing is assumed of what lies beyond an image's frame up to a noise of 0.01."""
-    prior: str = BUNDLED
-    """bundled or bundled-large, which come with deqir, the name of another prior that is here, or the path of a prior's
-    directory."""
+    section: ClassVar[str] = RESTORED
+
+    degradation: Degradation = Field(default_factory=Degradation)
+    """How the images were degraded."""
+    noise: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None,
+        Option(
+            metavar="NUMBER|auto", default="none; auto for denoise; rounding to 8 bits for deblur", section=DEGRADED
+        ),
+    ] = None
+    """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image.
+
+    Without a value, some loss by compression is allowed for where the blur is of kind motion or file. Up to a noise of
+    0.01 these blurs are undone without an assumption about the scene beyond an image's frame."""
+    prior: Annotated[str, Option(metavar="NAME|DIR")] = BUNDLED
+    """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
+
+    Both of these come with deqir; `deqir models list` shows others."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
-    """Sampling steps T; the time an image takes grows with them. Where a prior makes the start, as bundled does for
-    most tasks, no more than 3 are taken, unless `start_noise` is set or a gap is wide: more would smooth what it
-    made."""
-    eta: float = Field(Defaults.ETA, ge=0, le=1)
-    """Share of fresh noise in each step: 0 none, 1 all."""
-    start_noise: float | None = Field(None, gt=0, le=10)
-    """Noise added to the start, as a standard deviation of images in [0, 1]; empty: the task's default, 0.024 for a
-    start that the prior makes, or 0.063 for one with a wide gap and for a guide that is one by its pixels. Less noise
-    keeps more of a guide; several steps need more than `end_noise`."""
-    end_noise: float = Field(Defaults.END_NOISE, gt=0, le=1)
-    """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039. Where
-    no more than 3 steps are taken from a start that the prior makes it is 0.0078, whatever is said here."""
-    mode: Literal["auto", "throughput", "latency", "paper"] = "auto"
-    """auto: as fast as the device allows. throughput: one step after another, batched over images. latency: all
-    steps at once. paper: the published algorithm, for comparison."""
-    surrogate: Literal["eps", "data", "wiener", "secant"] = "secant"
-    """How all steps at once are solved in latency mode; secant needs the fewest rounds."""
-    tolerance: float = Field(Defaults.TOLERANCE, ge=0, lt=1)
-    """Relative residual at which the parallel solve of an image stops."""
-    max_rounds: int | None = Field(None, ge=1)
-    """Rounds of the parallel solve before an image is finished step by step; empty: as many as steps."""
-    tile: int | None = Field(None, ge=16)
-    """Side of the tiles in which the network sees an image, in pixels; their answers are blended at every step.
-    Empty: the size that the prior is bound to, if any; else whole images, and tiles only where memory runs out."""
-    overlap: int | None = Field(None, ge=0)
-    """Pixels that neighbouring tiles share, at most half a tile; empty: a quarter of it, at most 64."""
+    """Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or `start_noise` is
+    set.
+
+    The time for an image grows with them. The prior bundled makes the start for most tasks; more steps would smooth
+    it."""
+    guide: Annotated[Place | None, Option(metavar="DIR")] = None
+    """Images to start from: another program's results under the source's keys, in a folder or s3://bucket/prefix, or
+    real-esrgan, for super-resolution; with `optimise` restorations also come nearer to them.
+
+    Restorations agree with the source images nevertheless. A guide may have any image extension. real-esrgan enlarges
+    each source image by that network, fetched with `deqir models fetch real-esrgan`. Never give the originals:
+    results are measured against them."""
+    guide_by: Annotated[Literal["pixels", "colour", "lpips"], Option(needs=("guide", ()))] = "pixels"
+    """Nearness to a guide: by pixels, by colour alone, or, with `optimise`, as eyes see it (lpips).
+
+    For colours alone a guide may be small and blurred. LPIPS is fetched with `deqir models fetch lpips`."""
+    optimise: int = Field(0, ge=0, le=1000)
+    """Steps to optimise the noise of each restoration, for nearness to its guide or, without a guide, for agreement
+    with a noisy image.
+
+    Each step costs about three restorations. 0: none."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the noise, together with each image's own content."""
-    optimise: int = Field(0, ge=0, le=1000)
-    """Steps in which the noise of each restoration is optimised: for closeness to its guide, or, without guides, for
-    agreement with a noisy image. Each step costs about three restorations. 0: not at all."""
-    guide: Place | None = None
-    """What restorations start from, and agree with the sources nevertheless; with `optimise` they are brought nearer to
-    it. Another program's results: a folder or s3://bucket/prefix with an image for each source under its own key,
-    whatever the extension; or real-esrgan, for super-resolution: what that network makes of each source (fetched with
-    deqir models fetch real-esrgan). Never the originals to measure against."""
-    guide_by: Literal["pixels", "colour", "lpips"] = "pixels"
-    """In what a restoration is to be close to its guide: every pixel; colours alone, for which a guide may be small and
-    blurred; or as eyes see it (LPIPS, fetched with deqir models fetch lpips; with `optimise` alone)."""
-    samples: int = Field(1, ge=1, le=64)
-    """Restorations of each image. Further ones show what is certain: they are kept with their mean and their spread in
-    the destination, below .deqir/<job>/samples/, and cost as much as the first."""
-    output_format: OutputFormat = OutputFormat.PNG
-    """PNG loses nothing; JPEG and WebP are written at `quality`."""
-    quality: int = Field(95, ge=1, le=100)
-    """Quality of JPEG and WebP, 1 to 100."""
+    samples: Annotated[int, Option(section=WRITTEN)] = Field(1, ge=1, le=64)
+    """Restorations of each image; further ones show which details are certain.
+
+    They are kept with their mean and their spread in the destination, below .deqir/<job>/samples/, and cost as much as
+    the first."""
+    output_format: Annotated[OutputFormat, Option(name="--format", section=WRITTEN)] = OutputFormat.PNG
+    """File format of the restored images. PNG loses nothing; JPEG and WebP are written at `quality`."""
+    quality: Annotated[int, Option(section=WRITTEN, needs=("output_format", ("jpeg", "webp")))] = Field(
+        95, ge=1, le=100
+    )
+    """Quality of JPEG and WebP."""
+    tile: Annotated[
+        int | None,
+        Option(advanced=True, default="the prior's own size, if any; else whole images while memory lasts"),
+    ] = Field(None, ge=16)
+    """Side in pixels of the tiles in which the network sees an image.
+
+    Its answers for tiles are blended at every step."""
+    overlap: Annotated[int | None, Option(advanced=True, default="a quarter of a tile, at most 64")] = Field(None, ge=0)
+    """Pixels that neighbouring tiles share, at most half a tile."""
+    start_noise: Annotated[
+        float | None,
+        Option(
+            advanced=True,
+            default=f"the task's; {Defaults.MADE_NOISE:.2g} where the prior makes the start, "
+            f"{Defaults.GIVEN_NOISE:.2g} with a guide",
+        ),
+    ] = Field(None, gt=0, le=10)
+    """Noise added to the start, as a standard deviation of images in [0, 1].
+
+    Less noise keeps more of a guide. Several steps need more than `end_noise`. Where a gap is wide, the start by the
+    prior gets as much noise as a guide. A guide for its colour alone does not count as a guide here."""
+    end_noise: Annotated[
+        float,
+        Option(
+            advanced=True,
+            default=f"{Defaults.END_NOISE:.3g}; always {Defaults.MADE_END:.2g} where the prior makes the start and at "
+            f"most {Defaults.MADE_STEPS} steps are taken",
+        ),
+    ] = Field(Defaults.END_NOISE, gt=0, le=1)
+    """Noise of the last step, as a standard deviation of images in [0, 1]; a grey level of 8 bits is 0.0039."""
+    eta: Annotated[float, Option(advanced=True)] = Field(Defaults.ETA, ge=0, le=1)
+    """Share of fresh noise in each step. 0: none. 1: all."""
+    mode: Annotated[Mode, Option(advanced=True)] = "auto"
+    """Order of the steps. auto: as fast as the device allows. throughput: one step after another, batched over images.
+    latency: all steps at once. paper: the published algorithm, for comparison."""
+    surrogate: Annotated[SurrogateName, Option(advanced=True)] = "secant"
+    """Stand-in for the Jacobian where steps are solved at once, as in latency mode; secant needs the fewest rounds."""
+    tolerance: Annotated[float, Option(advanced=True)] = Field(Defaults.TOLERANCE, ge=0, lt=1)
+    """Relative residual at which the parallel solve of an image stops."""
+    max_rounds: Annotated[int | None, Option(advanced=True, default="as many as steps")] = Field(None, ge=1)
+    """Rounds of the parallel solve before an image is finished step by step."""
 
     @model_validator(mode="after")
     def _check_aim(self) -> Self:
-        if isinstance(self.degradation, Denoising) and self.noise == 0:
+        task = self.degradation.task
+        if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
-        if self.guide == UPSCALER and not isinstance(self.degradation, SuperResolution):
+        if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
-            raise ValueError(
-                f"`guide_by` colour is for pictures of other origin: what {UPSCALER} makes has the colours"
-            )
+            raise ValueError(f"`guide_by` colour is for pictures of other origin: {UPSCALER} keeps the colours")
         if self.guide is not None and not self.optimise and self.guide_by == "lpips":
             raise ValueError("`guide_by` lpips needs `optimise`, the number of steps, such as 10")
         if self.optimise and is_framed(self.degradation, noise=self.noise):
             raise ValueError(
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
-                "`optimise` out, or say that `noise` is auto or above 0.01"
+                "`optimise` out, or set `noise` to auto or above 0.01"
             )
         if self.optimise and self.guide is None and self.noise_taken == 0:
-            raise ValueError("`optimise` needs a `guide`, or `noise` in the images: exact ones are agreed with already")
+            raise ValueError(
+                "`optimise` needs a `guide`, or `noise` in the images: restorations agree with exact images already"
+            )
         return self
 
     @model_validator(mode="after")
@@ -124,22 +169,22 @@ class ResultConfig(Model):
 
     @property
     def noise_taken(self) -> float | Literal["auto"]:
-        """What the images are taken to have: `noise`, or what is usual for the task."""
+        """Assumed noise of the images: `noise`, or the task's usual noise."""
         return usual_noise(self.degradation) if self.noise is None else self.noise
 
     @property
     def upscaler_sha256(self) -> str | None:
-        """Digest of the network that makes the guides, if one does."""
-        return REAL_ESRGAN_WEIGHTS.sha256 if self.guide == UPSCALER else None
+        """Digest of the network for the guides; None if no network makes them."""
+        return REAL_ESRGAN_SHA256 if self.guide == UPSCALER else None
 
     @property
     def looks(self) -> bool:
-        """Whether LPIPS measures how near restorations are to their guides."""
+        """True if LPIPS measures how near restorations are to their guides."""
         return self.optimise > 0 and self.guide is not None and self.guide_by == "lpips"
 
     @property
     def guide_place(self) -> str | None:
-        """Where guides are read, if they are."""
+        """Folder or prefix of the guides; None if there are none to read."""
         return None if self.guide == UPSCALER else self.guide
 
     @field_validator("overlap")
@@ -150,35 +195,47 @@ class ResultConfig(Model):
 
 
 class RuntimeConfig(Model):
-    """How the work is done; changes no pixel beyond the stated tolerance."""
+    """Settings of the work itself; they change no pixel beyond the stated tolerance."""
+
+    section: ClassVar[str] = RUN
 
     executor: Literal["ray", "local"] = "ray"
-    """ray: one actor for each GPU (or several on the CPU). local: in this process."""
-    actors: int | None = Field(None, ge=1)
-    """Ray actors; empty: one for each GPU, or one where there is none."""
-    gpus_per_actor: float = Field(1.0, gt=0)
-    """GPU share of an actor, where there are GPUs."""
-    cpus_per_actor: float | None = Field(None, gt=0)
-    """CPU share of an actor; empty: an equal share of the machine."""
-    ray_address: str | None = None
-    """An existing Ray cluster (host:port or "auto"); empty: a local one for this job."""
+    """ray: one actor for each GPU, or several on the CPU. local: all in this process."""
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N")] = "auto"
+    """Device of the network; auto: a GPU where there is one, else the CPU."""
+    actors: Annotated[
+        int | None, Option(default="one for each GPU, or one without GPUs", needs=("executor", ("ray",)))
+    ] = Field(None, ge=1)
+    """Number of Ray actors, the processes that restore images."""
+    batch_size: Annotated[int | None, Option(default="1 on a CPU, measured on a GPU")] = Field(None, ge=1)
+    """Images of one size in one call of the network."""
     shard_size: int = Field(64, ge=1, le=100_000)
     """Images in a shard, the unit of work and of commit."""
-    batch_size: int | None = Field(None, ge=1)
-    """Images of one size in one call of the network; empty: 1 on a CPU, measured on a GPU."""
-    prefetch: int = Field(4, ge=1)
-    """Images read and decoded ahead of the solver."""
-    attempts: int = Field(3, ge=1)
-    """Times a shard is tried before it is left for the next run."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    max_minutes: float | None = Field(None, gt=0)
-    """Longest that a run may take, in minutes; what is done by then stays done, and the next run goes on. Empty: no
-    limit."""
-    max_bytes: int = Field(256 * 2**20, ge=1)
-    """Largest input file, in bytes; larger ones fail."""
+    max_minutes: Annotated[float | None, Option(default="no limit")] = Field(None, gt=0)
+    """Longest time of a run, in minutes; the next run goes on from there."""
     max_pixels: int = Field(64_000_000, ge=1)
-    """Largest restored image, in pixels; larger ones fail."""
+    """Most pixels of an image, read or made; larger ones fail."""
+    max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
+    """Most bytes of an input file; larger ones fail."""
+    ray_address: Annotated[
+        str | None,
+        Option(advanced=True, metavar="HOST:PORT|auto", default="a new one for this job", needs=("executor", ("ray",))),
+    ] = None
+    """Address of an existing Ray cluster."""
+    gpus_per_actor: Annotated[float, Option(advanced=True, needs=("executor", ("ray",)))] = Field(1.0, gt=0)
+    """GPUs of each actor, where there are any; a fraction shares a GPU."""
+    cpus_per_actor: Annotated[
+        float | None, Option(advanced=True, default="an equal share of the machine", needs=("executor", ("ray",)))
+    ] = Field(None, gt=0)
+    """CPUs of each actor."""
+    prefetch: Annotated[int, Option(advanced=True)] = Field(4, ge=1)
+    """Images read and decoded ahead of the network."""
+    writers: Annotated[
+        int | None, Option(advanced=True, default="2 on a CPU, one for each thread of torch on a GPU")
+    ] = Field(None, ge=1)
+    """Threads that encode and write images."""
+    attempts: Annotated[int, Option(advanced=True)] = Field(3, ge=1)
+    """Tries of a shard before it is left for the next run."""
 
     @field_validator("device")
     @classmethod
@@ -199,35 +256,36 @@ class RuntimeConfig(Model):
 class RestoreJob(Model):
     """One restoration of one archive."""
 
-    source: Place
+    source: Annotated[Place, Option(name="SRC")]
     """Degraded images: a folder or s3://bucket/prefix. Never written to."""
-    destination: Place
+    destination: Annotated[Place, Option(name="DST")]
     """Restored images and manifest: a folder or s3://bucket/prefix outside the source."""
-    reference: Place | None = None
-    """Original images to measure against, under the source's keys (any image extension): for tests only, never
-    used to restore."""
-    key_list: Place | None = None
-    """An object that lists keys of the source, one JSON string a line: only these are restored. Empty: everything in
-    the source. A path or an s3:// URL; written by deqir watch for each batch of storage events."""
-    retry: bool = False
-    """Try again the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone, and
-    nothing else."""
     result: ResultConfig = Field(default_factory=ResultConfig)
+    reference: Annotated[Place | None, Option(metavar="DIR", section=WRITTEN)] = None
+    """Original images to measure against, under the source's keys, with any image extension; never used to
+    restore."""
+    retry: bool = False
+    """Retry only: the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone."""
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    key_list: Place | None = None
+    """Restore only the keys of the source listed in this object, one JSON string a line. Empty: all. A path or an
+    s3:// URL; deqir watch writes it for each batch of storage events."""
 
     def job_id(self, *, prior_digest: str, file_digest: str | None = None) -> str:
-        """Digest of source, destination and everything that decides the pixels, 16 hex digits.
+        """Return the digest of source, destination, method and `result`, 16 hex digits.
 
-        Of guides and masks of each image only their place counts: the manifest has the digests of their files.
+        Guides and masks of each image count by their place alone: the manifest has the digests of their files.
         """
-        identity = {
+        identity: dict[str, Any] = {
             "source": self.source,
             "destination": self.destination,
-            "result": self.result.model_dump(mode="json"),
+            "result": identity_of_settings(self.result),
             "prior": prior_digest,
             "file": file_digest,
         }
         if self.result.upscaler_sha256 is not None:
             identity["upscaler"] = self.result.upscaler_sha256
+        if METHOD_VERSION != 1:  # jobs of the first method have ids without it
+            identity["method"] = METHOD_VERSION
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

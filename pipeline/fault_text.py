@@ -70,10 +70,6 @@ def _wrong(fault: ErrorDetails) -> str:
             return "must be text"
         case "literal_error" | "enum":
             return f"must be {known['expected']}"
-        case "union_tag_invalid":
-            return f"must have a task out of {known['expected_tags']}"
-        case "union_tag_not_found":
-            return "must have a task"
         case "model_type" | "dict_type":
             return "must be an object with settings"
         case "missing":
@@ -86,12 +82,10 @@ def _wrong(fault: ErrorDetails) -> str:
 
 
 def _path(fault: ErrorDetails) -> tuple[str, ...]:
-    """Return the names of the fields around a setting and its own, without tasks; () for several settings."""
+    """Return the names of the fields around a setting and its own; () for several settings."""
     if fault["type"] == "value_error" and isinstance(fault["input"], dict):
         return ()
-    names = [str(part) for part in fault["loc"]]
-    after = {n + 1 for n, name in enumerate(names) if name == "degradation"}
-    return tuple(name for n, name in enumerate(names) if name.isidentifier() and n not in after)
+    return tuple(name for part in fault["loc"] if (name := str(part)).isidentifier())
 
 
 def _is_url(value: object) -> bool:

@@ -19,7 +19,7 @@ def with_places(job: RestoreJob) -> RestoreJob:
     told = {
         name: canonical_place(value)
         for name in ("mask", "masks", "kernel_file")
-        if (value := getattr(result.degradation, name, None)) is not None
+        if (value := getattr(result.degradation, name)) is not None
     }
     result = result.model_copy(update={"degradation": result.degradation.model_copy(update=told)})
     if result.guide_place is not None:

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from flows.cli import app
+from flows.options.table import options_page
 from pipeline.manifest.schema import ManifestRow
 
 ROOT = Path(__file__).parents[1]
@@ -55,3 +56,8 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_column_of_the_manifest_is_explained() -> None:
     told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "manifest.md").read_text()))
     assert {column.name for column in fields(ManifestRow)} <= told
+
+
+def test_the_table_of_options_is_made_from_the_fields_of_a_job() -> None:
+    made = "run: python -m flows.options.table > docs/options.md"
+    assert (ROOT / "docs" / "options.md").read_text() == options_page(), made

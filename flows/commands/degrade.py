@@ -1,4 +1,4 @@
-"""`deqir degrade`: a test archive out of good images."""
+"""`deqir degrade`: make a test archive out of good images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def run_degrade(
     source: str, destination: str, degradation: Degradation, *, noise: float, max_pixels: int | None
 ) -> None:
-    """Degrade every image and say how many were, and which were not; with status 3 if any was not.
+    """Degrade every image, print the number of images and name each failure; exit with status 3 if any failed.
 
     Raises:
         ConfigurationError: A place or a file cannot be used, or there is no image.

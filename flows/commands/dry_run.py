@@ -1,4 +1,4 @@
-"""`deqir restore --dry-run`: what a run would do, in one table."""
+"""`deqir restore --dry-run`: a preview of a run in one table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN: Final = 12
 
 
 def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
-    """Print what a run of a job would do; nothing is written, and neither Ray nor a network is started.
+    """Print a preview of a run; write nothing, and start neither Ray nor a network.
 
     Raises:
         ConfigurationError: The job would be refused.
@@ -45,7 +45,7 @@ def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
 
 
 def lines(found: Preview) -> list[tuple[str, str]]:
-    """Return what there is to say of it, as pairs of a name and a value."""
+    """Return the lines of the preview, as pairs of a name and a value."""
     told = [
         ("inputs, in every version", f"{found.inputs:,}"),
         ("done by earlier runs", f"{found.done:,}"),

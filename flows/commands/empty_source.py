@@ -1,4 +1,4 @@
-"""A source without any image: at the command line a mistake, told before anything of the job is written."""
+"""Refuse a source without any image: at the command line a mistake, reported before the job writes anything."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ def refuse_empty(job: CheckedJob) -> None:
 
 
 def nothing_in(source: str) -> ConfigurationError:
-    """Return what to raise for a source that holds nothing."""
+    """Return the error for an empty source."""
     return ConfigurationError(
-        f"the source {source} holds no object, so there is nothing to restore; correct its name, or put the "
-        "images there"
+        f"the source {source} holds no object: there is nothing to restore; correct its name, or put the images there"
     )
 
 
 def no_image_in(source: str, endings: Mapping[str, int]) -> ConfigurationError:
-    """Return what to raise for a source in which nothing is an image by its name.
+    """Return the error for a source in which no file has an image's name.
 
     Args:
-        source: Which.
-        endings: How often the most frequent endings of its names come.
+        source: The source.
+        endings: The most frequent endings of its names, with their counts.
     """
     return ConfigurationError(
         f"the source {source} holds no image, no name that ends in .jpg, .jpeg, .jpe, .jfif, .png or .webp, but "
-        f"{endings_in_words(endings)}; convert what is there, or correct the source"
+        f"{endings_in_words(endings)}; convert these files, or correct the source"
     )

@@ -1,4 +1,4 @@
-"""`deqir estimate`: what the images of an archive tell of what was done to them."""
+"""`deqir estimate`: estimates of how the images of an archive were degraded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEANING: Final = "Noise of 255, blur in pixels, nine in ten in the brackets; ?: 
 
 
 def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_json: bool) -> None:
-    """Print what can be read off each image; with status 3 if any could not be read or its mask not be written.
+    """Print the estimates for each image; exit with status 3 if an image could not be read or its mask not written.
 
     Raises:
         ConfigurationError: A place cannot be used, or there is no image.
@@ -49,15 +49,15 @@ def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_j
 
 
 def table(images: list[Estimated]) -> list[Text]:
-    """Return a heading, a line for each image, in columns, and what they mean; "?" where an image does not tell.
+    """Return a heading, a line for each image in columns, and the meaning of the columns; "?": unknown.
 
-    The name is the last column, so that a long one, which a terminal folds, leaves the others in place.
+    The name is the last column: a terminal may fold a long name, and the other columns stay in place.
     """
     return [*columns([HEADINGS, *map(cells, images)], left=[len(HEADINGS) - 1]), Text(MEANING)]
 
 
 def cells(image: Estimated) -> tuple[str, ...]:
-    """Return what the columns say of an image."""
+    """Return the columns of an image."""
     if image.width is None:
         return ("not read", *[""] * (len(HEADINGS) - 2), image.key)
     return (

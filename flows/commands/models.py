@@ -1,4 +1,4 @@
-"""`deqir models`: the networks at hand, and how to get those that are not."""
+"""`deqir models`: list, show, fetch and import networks."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ if TYPE_CHECKING:
 models = typer.Typer(help="List, show, fetch or import the networks.", no_args_is_help=True)
 
 Name: TypeAlias = Annotated[
-    str, typer.Argument(metavar="NAME", help="As `deqir models list` names it; show also takes a prior's folder.")
+    str, typer.Argument(metavar="NAME", help="A name from `deqir models list`; show also takes a prior's folder.")
 ]
 
 Checkpoint: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A checkpoint, or the directory of a UNet2DModel or its pipeline.")
 ]
 NewName: TypeAlias = Annotated[
-    str, typer.Option("--name", help="What `--prior` is to call it; with a slash, the folder to write instead.")
+    str, typer.Option("--name", help="Name for `--prior`; with a slash, the folder to write instead.")
 ]
 Licence: TypeAlias = Annotated[str, typer.Option("--licence", help="Terms of the weights, in words.")]
-Heads: TypeAlias = Annotated[int | None, typer.Option("--num-heads", help="Of the attention (adm).")]
+Heads: TypeAlias = Annotated[int | None, typer.Option("--num-heads", help="Heads of the attention (adm).")]
 HeadChannels: TypeAlias = Annotated[
-    int | None, typer.Option("--num-head-channels", help="Of the attention (adm); usually 64.")
+    int | None, typer.Option("--num-head-channels", help="Channels of a head of the attention (adm); usually 64.")
 ]
 NewOrder: TypeAlias = Annotated[
-    bool | None, typer.Option("--use-new-attention-order/--use-old-attention-order", help="Of the attention (adm).")
+    bool | None,
+    typer.Option("--use-new-attention-order/--use-old-attention-order", help="Order of the attention (adm)."),
 ]
 Steps: TypeAlias = Annotated[
-    int | None, typer.Option("--diffusion-steps", help="Of the training (not for denoisers); usually 1000.")
+    int | None,
+    typer.Option("--diffusion-steps", help="Diffusion steps of the training (not for denoisers); usually 1000."),
 ]
 ImageSize: TypeAlias = Annotated[
     int | None, typer.Option("--image-size", help="Side of the training images in pixels (not for denoisers).")
@@ -52,7 +54,7 @@ HARDLY_A_DENOISER: Final = 0.7
 
 
 class CheckpointKind(StrEnum):
-    """Who wrote a checkpoint."""
+    """Programs that write checkpoints, and architectures of denoisers."""
 
     ADM = "adm"
     DDPM = "ddpm"
@@ -62,7 +64,7 @@ class CheckpointKind(StrEnum):
 
 
 class NoiseScheduleName(StrEnum):
-    """How the noise of a training grew."""
+    """Growth of the noise in a training."""
 
     LINEAR = "linear"
     SCALED_LINEAR = "scaled_linear"
@@ -70,16 +72,17 @@ class NoiseScheduleName(StrEnum):
 
 
 KindOption: TypeAlias = Annotated[
-    CheckpointKind | None, typer.Option("--kind", help="Of the checkpoint; without it, what its keys tell.")
+    CheckpointKind | None, typer.Option("--kind", help="Kind of the checkpoint; by default its keys show it.")
 ]
 Schedule: TypeAlias = Annotated[
-    NoiseScheduleName | None, typer.Option("--noise-schedule", help="Of the training (not for denoisers).")
+    NoiseScheduleName | None,
+    typer.Option("--noise-schedule", help="Noise schedule of the training (not for denoisers)."),
 ]
 
 
 @models.command("list")
 def list_models() -> None:
-    """List the networks that are known or in the cache."""
+    """List the known networks and the networks in the cache."""
     with exit_status(Console(stderr=True)), model_errors():
         from deqir.models import available_models
 
@@ -92,7 +95,7 @@ def list_models() -> None:
 
 @models.command("show")
 def show_model(name: Name) -> None:
-    """Show what is known of one network, after checking that its weights are whole."""
+    """Check the weights of a network, and show its facts."""
     with exit_status(Console(stderr=True)), model_errors():
         from deqir.models import describe_model
 
@@ -126,7 +129,8 @@ def import_model(
 ) -> None:
     """Make a prior of a checkpoint: guided-diffusion (adm), DDPM, diffusers, FFDNet or DRUNet.
 
-    No code in the file is run. What the file does not say is taken as is usual, and told; the options say otherwise.
+    No code in the file is run. A fact that the file does not hold gets its usual value, which is printed; an option
+    sets another value.
     """
     with exit_status(Console(stderr=True)), model_errors():
         from deqir.priors import Facts, import_prior
@@ -144,22 +148,22 @@ def import_model(
 
 
 def show_imported(imported: Imported) -> None:
-    """Print what a checkpoint became, and whether it works."""
+    """Print the name and place of an imported prior, and a warning if it hardly removes noise."""
     assumed, left = ", ".join(imported.assumed), imported.remaining_noise
     lines = [f"{imported.card.name} ({imported.kind}) is in {imported.directory}"]
     if assumed:
-        lines.append(f"taken for granted, as the file does not say it: {assumed}")
-    lines.append(f"of noise of 0.1 on a drawn test picture it leaves {left:.0%}")
+        lines.append(f"assumed, as the file does not hold it: {assumed}")
+    lines.append(f"it leaves {left:.0%} of a noise of 0.1 on a drawn test picture")
     if not left < HARDLY_A_DENOISER:
-        why = "is all that true which was taken for granted?" if assumed else "is the file what it should be?"
-        lines.append(f"warning: that is hardly a denoiser; {why}")
+        why = "are the assumed values true?" if assumed else "is it the right file?"
+        lines.append(f"warning: it hardly removes noise; {why}")
     for line in lines:
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def model_errors() -> Iterator[None]:
-    """Turn what deqir says of a network or a download into our own errors.
+    """Turn errors of deqir about a network or a download into errors of the pipeline.
 
     Raises:
         ConfigurationError: No such network, or it is not whole.

@@ -1,4 +1,4 @@
-"""What `deqir restore` does around the flow: check first, show where it stands, print the summary."""
+"""`deqir restore`: check the job, run its flow with a display of its progress, print the summary."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     """Run the flow in this process, with a display on standard error and the summary on standard output.
 
-    The process ends with status 3 if some images failed or are in conflict, and neither a retry nor a newer version of
-    the image was restored.
+    Ends the process with status 3 if an image failed, no retry restored it, and no newer version of it was restored.
 
     Raises:
-        ConfigurationError: The user has to correct something, such as a source that holds nothing. This is said before
-            Ray starts, and before Prefect starts unless it holds the credentials.
+        ConfigurationError: The user has to correct something, such as an empty source; raised before Ray starts, and
+            before Prefect starts unless it holds the credentials.
         JobError: The job stopped.
     """
     messages = prepared(verbose=verbose)
@@ -45,7 +44,7 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
 def run_retry(
     destination: str, *, job_id: str | None, runtime: Mapping[str, Any], as_json: bool, verbose: bool
 ) -> None:
-    """Run the job that tries again the images that an earlier job could not restore, as `run_restore` does.
+    """Retry the images that an earlier job could not restore; display and summary are as in `run_restore`.
 
     Args:
         destination, job_id, runtime: As for `retry_job`.
@@ -63,10 +62,10 @@ def run_retry(
 
 
 def prepared(*, verbose: bool) -> Console:
-    """Make ready for the first store that is opened, and return where messages go.
+    """Prepare logs and credentials, before any store is opened, and return the console for messages.
 
     Raises:
-        ConfigurationError: The block that is to hold the credentials is not there or does not, or no server answers.
+        ConfigurationError: The block with the credentials is not there or holds none, or no server answers.
     """
     messages = Console(stderr=True)
     log_to(messages, verbose=verbose)
@@ -76,11 +75,11 @@ def prepared(*, verbose: bool) -> Console:
 
 
 def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_json: bool) -> None:
-    """Run the flow of a job, print its summary and end the process with the status that goes with it."""
+    """Run the flow, print its summary and end the process with the status of its result."""
     output, last = Console(), LastStanding()
     with watching(last):
         summary = restore_with_display(job, checked, messages)
-    if not (last.total or job.retry):  # a job that an earlier run began, with nothing then either
+    if not (last.total or job.retry):  # an earlier run began the job, and its source was empty then, too
         raise nothing_in(job.source)
     if as_json:
         output.out(json.dumps(as_data(summary) | {"done_in_this_run": last.fresh}, indent=2), highlight=False)
@@ -95,12 +94,12 @@ def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_j
 
 
 def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console) -> JobSummary:
-    """Run the flow and show its progress on `console`."""
+    """Run the flow with a display of its progress on `console`."""
     from pipeline.job.job import record_job
 
     refuse_empty(checked)
     opened = record_job(checked)
-    from flows.server import check_server  # imports Prefect, after everything that can be said without it
+    from flows.server import check_server  # imports Prefect, after the checks that need none
 
     check_server()
     with display(console, f"restoring {job.source}") as show, watching(show):
@@ -112,7 +111,7 @@ def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console)
 
 @dataclass(slots=True)
 class LastStanding:
-    """Remembers how many images the job has and the run did."""
+    """Numbers of images of the whole job, and of this run."""
 
     total: int = 0
     fresh: int = 0

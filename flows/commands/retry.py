@@ -1,11 +1,11 @@
-"""`deqir retry`: once more what a job could not restore, with the settings that it recorded."""
+"""`deqir retry`: the images that a job could not restore, once more with its recorded settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flows.options.request import given, location, option_errors
+from flows.options.request import changed, location
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 
 
 def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> CheckedJob:
-    """Return the job that tries again what an earlier one recorded as failed or in conflict.
+    """Return the job that retries the failures and conflicts of an earlier job.
 
     Args:
-        destination: Of the earlier job.
-        job_id: Its id, or that of one of its retries; None: the only one that there is.
-        runtime: How the work is done this time; an option that is None stays as recorded.
+        destination: Destination of the earlier job.
+        job_id: Its id, or the id of one of its retries; None: the only job there.
+        runtime: Settings of the work, this time; an option that is None stays as recorded.
 
     Raises:
-        ConfigurationError: No such job, several to choose from, one of another destination, one that is another by now,
-            or a value out of its range.
+        ConfigurationError: There is no such job, or there are several; the job was recorded for another destination, or
+            has another id by now; a value is out of its range.
     """
-    from pipeline.config import RestoreJob
     from pipeline.errors import ConfigurationError
     from pipeline.job.job import check_job, find_jobs, recorded_job
     from pipeline.planning.retry import base_of
@@ -37,24 +36,23 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     asked = base_of(job_id) if job_id is not None else jobs[0]
     recorded = recorded_job(archive, asked)
     check_destination(archive, asked, recorded)
-    settings = recorded.model_dump() | {"retry": True, "runtime": recorded.runtime.model_dump() | given(runtime)}
-    with option_errors():
-        job = RestoreJob.model_validate(settings)
+    job = recorded.model_copy(update={"retry": True, "runtime": changed(recorded.runtime, runtime)})
     checked = check_job(job)
     if (now := checked.identity.job_id) != asked:
         raise ConfigurationError(
-            f"job {asked} cannot be tried again here, where its settings make another job, {now}: other weights of "
-            f"the prior {job.result.prior}, another mask or picture of a blur, a link that leads elsewhere or another "
-            "version of deqir do that. Retry with what the job was begun with, or restore into another destination"
+            f"job {asked} cannot be tried again here, where its settings make another job, {now}. Possible reasons: "
+            f"other weights of the prior {job.result.prior}, another mask or picture of a blur, a link that leads "
+            "elsewhere, another version of deqir. Retry with the files and the version that the job began with, or "
+            "restore into another destination"
         )
     return checked
 
 
 def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
-    """Raise ConfigurationError where a job was recorded for another place: a retry of it would write there.
+    """Raise ConfigurationError if a job was recorded for another place: its retry would write there.
 
     Args:
-        archive: Where its record was found.
+        archive: Place of its record.
         job_id: Its id.
         recorded: The record.
     """

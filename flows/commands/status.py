@@ -1,4 +1,4 @@
-"""`deqir status`: where the jobs of an archive stand, from their plans and manifests alone."""
+"""`deqir status`: the progress of the jobs of an archive, from their plans and manifests alone."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 HEADINGS: Final = ("job", "last row (UTC)", "images", "to do", "restored", "failed", "skipped", "conflict", "PSNR")
 NAMES: Final = (0, 1)
-"""Columns that are no numbers."""
+"""Columns without numbers."""
 WHERE_ANY: Final = ("to do", "conflict")
-"""Columns that are shown where some job has a number there."""
+"""Columns shown only if some job has a number there."""
 
 
 def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
     """Print a line for each job, or one job with its failures.
 
     Raises:
-        ConfigurationError: No such archive, no job in it, or none of that id; or as for `take_credentials_for`.
+        ConfigurationError: There is no such archive, or no such job in it; or as for `take_credentials_for`.
     """
     from pipeline.errors import ConfigurationError
     from pipeline.job.job import find_jobs, summarise
@@ -64,7 +64,7 @@ def overview(summaries: list[JobSummary]) -> list[Text]:
 
 
 def cells(summary: JobSummary) -> tuple[str, ...]:
-    """Return what the columns say of a job."""
+    """Return the columns of a job."""
     found = summary.counts
     counts = (summary.images, summary.to_do, found.restored, found.failed, found.skipped, found.conflicts)
     return (

@@ -1,4 +1,4 @@
-"""What `deqir watch` does around the watcher: log lines, secrets, the place of the inbox."""
+"""`deqir watch`: set up log lines, secrets and the inbox, then watch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_watch(
 
     Raises:
         ConfigurationError: Something the user has to correct.
-        StoreUnavailableError: A store does not answer to begin with.
+        StoreUnavailableError: A store does not answer at the start.
     """
     log_lines()
     prepare_watch()
@@ -49,6 +49,6 @@ def run_watch(
 
 
 def default_inbox(deployment: str) -> Path:
-    """Return where a deployment's inbox is unless the user says otherwise."""
+    """Return the default file of a deployment's inbox."""
     name = re.sub(r"[^A-Za-z0-9_-]", "-", deployment.rpartition("/")[2])
     return state_folder() / f"inbox-{name}.sqlite3"

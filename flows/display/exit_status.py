@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from rich.console import Console
 
-from flows.options.options import in_options
+from flows.options.fields import in_options
 from pipeline.errors import ConfigurationError, JobError, uncoloured
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.options.options import in_options
+from flows.options.fields import in_options
 
 if TYPE_CHECKING:
     from pipeline.reporting.summary import JobSummary

@@ -1,4 +1,4 @@
-"""The options of `deqir deploy` and `deqir doctor` that `deqir restore` does not have."""
+"""Options of `deqir deploy` and `deqir doctor` besides the fields of a job."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import typer
 WHEN = "When it runs by itself"
 WHERE = "Where it runs"
 
-Name: TypeAlias = Annotated[
-    str, typer.Argument(metavar="NAME", help="Of the deployment, which becomes restore-archive/NAME.")
-]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment: restore-archive/NAME.")]
 Cron: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--cron", metavar="TEXT", help='As cron has it: "0 3 * * *" is every night at three.', rich_help_panel=WHEN
+        "--cron", metavar="TEXT", help='Cron line: "0 3 * * *" is every night at three.', rich_help_panel=WHEN
     ),
 ]
 Interval: TypeAlias = Annotated[
     str | None,
-    typer.Option("--interval", metavar="TIME", help="30m, 6h, 1d, counted from midnight.", rich_help_panel=WHEN),
+    typer.Option(
+        "--interval",
+        metavar="TIME",
+        help="Time between runs, counted from midnight: 30m, 6h, 1d.",
+        rich_help_panel=WHEN,
+    ),
 ]
 RRule: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--rrule", metavar="TEXT", help='As calendars have it: "FREQ=MONTHLY;BYDAY=1SA".', rich_help_panel=WHEN
-    ),
+    typer.Option("--rrule", metavar="TEXT", help='Rule of a calendar: "FREQ=MONTHLY;BYDAY=1SA".', rich_help_panel=WHEN),
 ]
 Timezone: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--timezone",
         metavar="NAME",
-        help="Of the schedule, such as Europe/Vienna.",
+        help="Time zone of the schedule, such as Europe/Vienna.",
         show_default="UTC",
         rich_help_panel=WHEN,
     ),
@@ -42,15 +43,18 @@ Paused: TypeAlias = Annotated[
     bool | None,
     typer.Option(
         "--paused/--resume",
-        help="Register it, but let its schedule start nothing yet; or let it, where somebody paused it.",
-        show_default="as it was, and a new one runs",
+        help="Pause the schedule, or let it run again.",
+        show_default="unchanged; a new schedule runs",
         rich_help_panel=WHEN,
     ),
 ]
 WorkPool: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--work-pool", metavar="NAME", help="Where runs wait for a worker; made if need be.", rich_help_panel=WHERE
+        "--work-pool",
+        metavar="NAME",
+        help="Work pool where runs wait for a worker; made if it is not there.",
+        rich_help_panel=WHERE,
     ),
 ]
 PoolLimit: TypeAlias = Annotated[
@@ -58,8 +62,8 @@ PoolLimit: TypeAlias = Annotated[
     typer.Option(
         "--pool-limit",
         min=1,
-        help="Runs of the pool at a time, of whatever deployment, so that no two jobs share a GPU.",
-        show_default="1 for a pool that is made",
+        help="Runs of the pool at a time, of all deployments: 1 keeps two jobs from sharing a GPU.",
+        show_default="1 for a new pool",
         rich_help_panel=WHERE,
     ),
 ]
@@ -69,14 +73,14 @@ Limit: TypeAlias = Annotated[
 ]
 Tag: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TEXT", help="To find it by; may be given again.", rich_help_panel=WHERE),
+    typer.Option("--tag", metavar="TEXT", help="Tag of the deployment; may be given again.", rich_help_panel=WHERE),
 ]
 Notify: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--notify",
         metavar="BLOCK",
-        help="A block of the server's that is told how runs end, as TYPE/NAME: webhook/operations.",
+        help="Block of the server to notify when runs end, as TYPE/NAME: webhook/operations.",
         rich_help_panel=WHERE,
     ),
 ]
@@ -85,7 +89,7 @@ Deployment: TypeAlias = Annotated[
     typer.Option(
         "--deployment",
         metavar="FLOW/NAME",
-        help="Check this deployment alone, restore-archive/NAME.",
-        show_default="every one of restore-archive",
+        help="Check this deployment alone: restore-archive/NAME.",
+        show_default="all of restore-archive",
     ),
 ]

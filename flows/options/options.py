@@ -1,55 +1,38 @@
-"""The options of the command line: one line of `deqir restore` each, without their defaults' values.
-
-An option that was not given is None and never reaches the configuration, which alone knows the defaults. The
-defaults shown in the help are text here, because importing the configuration would import torch; a test compares
-the two. Those that describe a job have a module for each part of its configuration; here is what else commands take.
-"""
+"""Options of single commands besides the fields of a job."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from .degradation import DEGRADATION
-from .result import OUT, RESULT
-from .runtime import RUNTIME
+from pipeline.config import WRITTEN, RestoreJob, RuntimeConfig
+from pipeline.degradation import DEGRADED
 
-ARGUMENTS = {"source": "SRC", "destination": "DST"}
-FIELD = re.compile(f"`({'|'.join((*DEGRADATION, *RESULT, *RUNTIME))})`")
+from .signature import parameter_info, setting_of
 
+SHOWN: Final = "Output"
 
-def option_name(path: Sequence[str]) -> str:
-    """Return the option, or the argument, that sets a field of the configuration."""
-    field = path[-1]
-    return ARGUMENTS.get(field) or "--" + {"output_format": "format"}.get(field, field).replace("_", "-")
-
-
-def in_options(text: str) -> str:
-    """Return a message with the options of the command line for the fields that it names in backticks."""
-    return FIELD.sub(lambda found: option_name([found[1]]), text)
-
-
-def chosen(names: Sequence[str], context: typer.Context) -> dict[str, Any]:
-    """Return some of the options that a command was called with."""
-    return {name: context.params[name] for name in names}
-
-
-SHOW = "What is shown"
-
-Source: TypeAlias = Annotated[
-    str, typer.Argument(metavar="SRC", help="Degraded images: a folder or s3://bucket/prefix. Never written to.")
-]
-Destination: TypeAlias = Annotated[
-    str, typer.Argument(metavar="DST", help="Where results go: a folder or s3://bucket/prefix outside SRC.")
-]
+Source: TypeAlias = Annotated[str, parameter_info(setting_of(RestoreJob, "source"))]
 CleanSource: TypeAlias = Annotated[
     str, typer.Argument(metavar="SRC", help="Good images: a folder or s3://bucket/prefix. Never written to.")
 ]
+TestArchive: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DST", help="Degraded images: a folder or s3://bucket/prefix outside SRC.")
+]
 RestoredArchive: TypeAlias = Annotated[
     str, typer.Argument(metavar="DST", help="Destination of earlier jobs: a folder or s3://bucket/prefix.")
+]
+MaxPixels: TypeAlias = Annotated[int | None, parameter_info(setting_of(RuntimeConfig, "max_pixels"), least=1)]
+AddedNoise: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--noise",
+        min=0.0,
+        max=1.0,
+        help="Add noise of this standard deviation, for images in [0, 1].",
+        rich_help_panel=DEGRADED,
+    ),
 ]
 MasksTo: TypeAlias = Annotated[
     str | None,
@@ -57,22 +40,22 @@ MasksTo: TypeAlias = Annotated[
         "--masks",
         metavar="DEST",
         help="Write mask proposals there (white: may be damaged): a folder or s3://bucket/prefix outside SRC.",
-        rich_help_panel=OUT,
+        rich_help_panel=WRITTEN,
     ),
 ]
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=SHOW)
+    bool, typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=SHOWN)
 ]
 DryRun: TypeAlias = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Write nothing, and show what a run would do.", rich_help_panel=SHOW),
+    bool, typer.Option("--dry-run", help="Show a preview of the run, and write nothing.", rich_help_panel=SHOWN)
 ]
 Verbose: TypeAlias = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show Prefect's log lines.", rich_help_panel=SHOW)
+    bool, typer.Option("--verbose", "-v", help="Show Prefect's log lines.", rich_help_panel=SHOWN)
 ]
 JobToRetry: TypeAlias = Annotated[
-    str | None, typer.Option("--job", metavar="ID", help="Of several jobs, this one.", show_default="the only one")
+    str | None,
+    typer.Option("--job", metavar="ID", help="The job to retry, where there are several.", show_default="the only one"),
 ]
 JobOption: TypeAlias = Annotated[
-    str | None, typer.Option("--job", metavar="ID", help="This job alone, with its failures.")
+    str | None, typer.Option("--job", metavar="ID", help="Show this job alone, with its failures.")
 ]

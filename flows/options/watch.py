@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-FROM = "Where word of new objects comes from (one or more)"
+FROM = "Sources of events about new objects (one or more)"
 WHEN = "When runs are started"
 
 Deployment: TypeAlias = Annotated[
@@ -15,12 +15,12 @@ Deployment: TypeAlias = Annotated[
     typer.Option(
         "--deployment",
         metavar="FLOW/NAME",
-        help="The deployment to run, restore-archive/NAME; its own job says which source and destination.",
+        help="The deployment to run, restore-archive/NAME; its job has the source and the destination.",
     ),
 ]
 Queue: TypeAlias = Annotated[
     str | None,
-    typer.Option("--queue", metavar="URL", help="An SQS queue that S3 sends events to.", rich_help_panel=FROM),
+    typer.Option("--queue", metavar="URL", help="SQS queue with events of S3.", rich_help_panel=FROM),
 ]
 Webhook: TypeAlias = Annotated[
     str | None,
@@ -28,20 +28,22 @@ Webhook: TypeAlias = Annotated[
         "--webhook",
         metavar="HOST:PORT",
         help="Receive events at http://HOST:PORT/events, with the token in DEQIR_WEBHOOK_TOKEN or signed with "
-        "DEQIR_WEBHOOK_SECRET; /healthz tells how things stand.",
+        "DEQIR_WEBHOOK_SECRET; /healthz reports the state.",
         rich_help_panel=FROM,
     ),
 ]
 Poll: TypeAlias = Annotated[
     float | None,
-    typer.Option("--poll", metavar="SECONDS", min=1, help="List the source that often.", rich_help_panel=FROM),
+    typer.Option(
+        "--poll", metavar="SECONDS", min=1, help="List the source every so many seconds.", rich_help_panel=FROM
+    ),
 ]
 InboxFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--inbox",
         metavar="FILE",
-        help="What is remembered, on a local disk that survives a restart.",
+        help="Memory of the watcher, on a local disk that survives a restart.",
         show_default="~/.local/state/deqir/inbox-NAME.sqlite3",
         rich_help_panel=WHEN,
     ),
@@ -52,14 +54,16 @@ BatchSize: TypeAlias = Annotated[
 ]
 BatchSeconds: TypeAlias = Annotated[
     float,
-    typer.Option("--batch-seconds", min=0, help="Longest that a new object waits for others.", rich_help_panel=WHEN),
+    typer.Option(
+        "--batch-seconds", min=0, help="Longest wait of a new object for others, in seconds.", rich_help_panel=WHEN
+    ),
 ]
 MaxRuns: TypeAlias = Annotated[
     int,
     typer.Option(
         "--max-runs",
         min=1,
-        help="While that many runs of the deployment are due or under way, new objects wait.",
+        help="Most runs of the deployment due or under way; new objects wait meanwhile.",
         rich_help_panel=WHEN,
     ),
 ]

@@ -12,7 +12,6 @@ from torch import Tensor
 from deqir.estimation import estimate_noise
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
-from pipeline import degradation as tasks
 from pipeline.degradation import Degradation
 from pipeline.errors import ImageError, MaskError, OperatorMismatchError
 from pipeline.images.codec import decode_mask
@@ -112,9 +111,8 @@ def open_undoing(
     Raises:
         ConfigurationError: The masks cannot be listed, or the file is no kernel.
     """
-    mask = None if isinstance(degradation, tasks.Deblurring) else file
-    prefix = degradation.masks if isinstance(degradation, tasks.Inpainting | tasks.OldPhotograph) else None
-    if prefix is None:
+    mask = None if degradation.task == "deblur" else file
+    if degradation.masks is None:
         keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
         return Undoing(
             degradation=degradation,
@@ -126,7 +124,7 @@ def open_undoing(
     return Undoing(
         degradation=degradation,
         operator=make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool)),
-        masks=Companions.open(prefix, name="mask", fault=MaskError, max_bytes=max_bytes),
+        masks=Companions.open(degradation.masks, name="mask", fault=MaskError, max_bytes=max_bytes),
         max_pixels=max_pixels,
         noise=noise,
     )

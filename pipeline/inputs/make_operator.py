@@ -21,8 +21,7 @@ from deqir.operators import (
 )
 from deqir.protocols import LinearOperator, SpectralOperator
 from deqir.sampling.noise import GREY
-from pipeline import degradation as tasks
-from pipeline.degradation import Degradation
+from pipeline.degradation import Degradation, is_framed
 from pipeline.errors import ConfigurationError, ImageError, ImageTooLargeError
 from pipeline.images.codec import decode, decode_mask
 from pipeline.store import open_store
@@ -57,32 +56,31 @@ def make_operator(
         ConfigurationError: The file is no kernel.
         ValueError: The mask keeps nothing.
     """
-    match degradation:
-        case tasks.SuperResolution(scale=scale, kernel="average"):
-            return SuperResolution(scale=scale)
-        case tasks.SuperResolution(scale=scale):
-            return KernelSuperResolution(scale=scale)
-        case tasks.Deblurring():
+    match degradation.task:
+        case "sr":
+            enlarging = SuperResolution if degradation.kernel == "average" else KernelSuperResolution
+            return enlarging(scale=degradation.scale)
+        case "deblur":
             return deblurring(degradation, file, noise=noise)
-        case tasks.Colorization():
+        case "colorize":
             return Colorization()
-        case tasks.Denoising():
+        case "denoise":
             covered = Denoising().start_noise
             return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
-        case tasks.Inpainting():
+        case "inpaint":
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
-        case tasks.OldPhotograph(grey=grey, scale=scale):
+        case "old-photo":
             parts: list[SpectralOperator] = []
-            if grey:
+            if degradation.grey:
                 parts.append(Colorization())
-            if scale > 1:
-                parts.append(SuperResolution(scale=scale))
+            if degradation.scale > 1:
+                parts.append(SuperResolution(scale=degradation.scale))
             if keep is not None:
                 parts.append(Inpainting(keep=keep))
             return Composition(parts=parts) if len(parts) > 1 else parts[0]
 
 
-def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
+def deblurring(degradation: Degradation, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
     """Return the blur."""
     width = degradation.width
     match degradation.blur:
@@ -94,7 +92,7 @@ def deblurring(degradation: tasks.Deblurring, file: bytes | None, *, noise: floa
             kernel = kernels.motion(width, degradation.angle)
         case "file":
             kernel = decode_kernel(file or b"")
-    if noise != "auto" and tasks.is_framed(degradation, noise=noise):
+    if noise != "auto" and is_framed(degradation, noise=noise):
         return FramedDeblurring(kernel=kernel, tolerance=max(FINEST, 2 * noise))
     return Deblurring(kernel=kernel, threshold=TILED)
 
@@ -120,11 +118,7 @@ def decode_kernel(data: bytes) -> Tensor:
 
 def file_of(degradation: Degradation) -> str | None:
     """Return the place of the degradation's file, if it has one: a mask for all images, or the image of a blur."""
-    match degradation:
-        case tasks.Inpainting(mask=place) | tasks.OldPhotograph(mask=place) | tasks.Deblurring(kernel_file=place):
-            return place
-        case _:
-            return None
+    return degradation.kernel_file or degradation.mask
 
 
 def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
@@ -137,7 +131,7 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
     if place is None:
         return None
     folder, _, name = place.rpartition("/")
-    what = "kernel" if isinstance(degradation, tasks.Deblurring) else "mask"
+    what = "kernel" if degradation.task == "deblur" else "mask"
     try:
         store = open_store(folder or ("/" if place.startswith("/") else "."), writable=False)
         data = store.get(name, limit=max_bytes).data
@@ -154,6 +148,4 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
 
 def is_grey(degradation: Degradation) -> bool:
     """True if the degraded images have lost their colour."""
-    return isinstance(degradation, tasks.Colorization) or (
-        isinstance(degradation, tasks.OldPhotograph) and degradation.grey
-    )
+    return degradation.task == "colorize" or degradation.grey

@@ -58,7 +58,7 @@ def _beside(job: RestoreJob) -> dict[str, str]:
     places = {
         "reference": job.reference,
         "guide": job.result.guide_place,
-        "masks": getattr(job.result.degradation, "masks", None),
+        "masks": job.result.degradation.masks,
     }
     return {name: url for name, url in places.items() if url is not None}
 
@@ -93,7 +93,7 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         ConfigurationError: The noise, set or the task's own, is too strong or too weak.
     """
     result, degradation = job.result, job.result.degradation
-    marked = getattr(degradation, "mask", None) or getattr(degradation, "masks", None)
+    marked = degradation.mask or degradation.masks
     operator = make_operator(
         degradation,
         keep=torch.eye(16, dtype=torch.bool) if marked else None,  # its gaps are wide: these ask for the most noise
@@ -107,8 +107,8 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         card.check_noise(span.noise)
     if span.steps > 1 and span.noise <= span.end:
         raise ConfigurationError(
-            f"end_noise {span.end:g} must be below the noise of the start, which is {span.noise:.4g} here: choose a "
-            "smaller end_noise, or set a larger `start_noise`"
+            f"`end_noise` {span.end:g} must be below the noise of the start, which is {span.noise:.4g} here: choose a "
+            "smaller `end_noise`, or set a larger `start_noise`"
         )
 
 

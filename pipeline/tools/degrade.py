@@ -10,7 +10,7 @@ import torch
 
 from deqir import image_seed
 from pipeline.config import OutputFormat, RuntimeConfig
-from pipeline.degradation import Degradation, scale_of
+from pipeline.degradation import Degradation
 from pipeline.errors import UNREADABLE, ConfigurationError, ImageError
 from pipeline.images.codec import Picture, decode, encode
 from pipeline.inputs.frame import scene_of
@@ -113,7 +113,7 @@ def degraded(picture: Picture, undoing: Undoing, key: str, *, noise: float, seed
     Raises:
         ImageError: The degradation does not fit this image.
     """
-    x, scale = picture.pixels[None], scale_of(undoing.degradation)
+    x, scale = picture.pixels[None], undoing.degradation.scale
     if is_grey(undoing.degradation):
         x = x.expand(-1, 3, -1, -1)
     height, width = x.shape[-2:]

@@ -18,7 +18,6 @@ from deqir.pretrained.lpips import load_lpips
 from deqir.pretrained.real_esrgan import RealEsrgan, load_real_esrgan
 from deqir.protocols import LinearOperator
 from pipeline.config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
-from pipeline.degradation import scale_of
 from pipeline.errors import ConfigurationError, GuideError
 from pipeline.inputs.guides import Guidance, Guides
 from pipeline.inputs.job_operator import open_undoing
@@ -86,7 +85,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
         prefetch=job.runtime.prefetch,
-        writers=max(2, torch.get_num_threads()) if on_gpu else 2,
+        writers=job.runtime.writers or (max(2, torch.get_num_threads()) if on_gpu else 2),
     )
 
 
@@ -191,13 +190,13 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     """Return the originals, listed once; None if the job has no reference."""
     if job.reference is None:
         return None
-    store, degradation = open_store(job.reference, writable=False), job.result.degradation
+    store = open_store(job.reference, writable=False)
     return Reference(
         store=store,
         keys=index(store),
         max_bytes=limits.max_bytes,
         max_pixels=limits.max_pixels,
-        slack=scale_of(degradation) - 1,
+        slack=job.result.degradation.scale - 1,
     )
 
 

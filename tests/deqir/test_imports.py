@@ -58,3 +58,11 @@ def test_it_imports_and_restores_with_nothing_else_installed(tiny_prior: str) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_every_public_name_is_there_once_it_is_asked_for() -> None:
+    import deqir
+
+    assert set(deqir.__all__) <= set(dir(deqir))
+    assert all(getattr(deqir, name) is not None for name in deqir.__all__)
+    assert {*deqir._HOMES, "__version__", "metrics", "operators"} == set(deqir.__all__)

@@ -258,10 +258,10 @@ def test_outputs_that_are_too_long_with_their_buckets_prefix_fail_before_they_ar
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"task": "inpaint"}, "not both"),
+        ({"task": "inpaint"}, "needs `mask`, an image"),
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "not both"),
-        ({"task": "deblur", "blur": "file"}, "needs its `kernel_file`"),
-        ({"task": "deblur", "kernel_file": "k.png"}, "needs its `kernel_file`"),
+        ({"task": "deblur", "blur": "file"}, "need each other"),
+        ({"task": "deblur", "kernel_file": "k.png"}, "need each other"),
         ({"task": "old-photo", "grey": False}, "needs no restoration"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "not both"),
     ],

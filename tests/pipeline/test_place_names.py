@@ -79,7 +79,7 @@ def test_the_form_lets_pass_what_the_configuration_lets_pass(place: str) -> None
 
 def test_the_schema_of_the_form_has_the_names_in_it() -> None:
     schema = RestoreJob.model_json_schema()
-    fields = schema["properties"] | schema["$defs"]["Inpainting"]["properties"]
+    fields = schema["properties"] | schema["$defs"]["Degradation"]["properties"]
     for name in ("source", "destination", "reference", "key_list", "mask", "masks"):
         kinds = fields[name].get("anyOf", [fields[name]])
         assert kinds[0]["pattern"] == PLACE, name

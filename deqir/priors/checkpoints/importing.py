@@ -13,8 +13,9 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from deqir.defaults import SHIPPED
 from deqir.pretrained.download import install_file
-from deqir.priors.catalog import CONFIG, FETCHABLE, SHIPPED, load_prior, prior_directory
+from deqir.priors.catalog import CONFIG, FETCHABLE, load_prior, prior_directory
 from deqir.priors.directory import CARD, PriorCard, write_prior
 from deqir.priors.prior import Prior, PriorError
 from deqir.sampling.schedule import alpha_bar_of

@@ -18,6 +18,7 @@ import typer
 
 from flows.cli import app
 from pipeline.config import RestoreJob
+from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
 from tests.flows.live import Api, within
 
@@ -82,9 +83,9 @@ def test_the_form_of_the_parameters_explains_each_field_and_knows_choices_and_ra
     schema = api.deployment("form")["parameter_openapi_schema"]
     definitions = schema["definitions"]
     assert list(schema["properties"]) == ["job"]
-    for name in ("RestoreJob", "ResultConfig", "RuntimeConfig", "SuperResolution"):
+    for name in ("RestoreJob", "ResultConfig", "RuntimeConfig", "Degradation"):
         for field, described in definitions[name]["properties"].items():
-            if field not in ("task", "result", "runtime"):
+            if field not in ("degradation", "result", "runtime"):
                 assert described.get("description"), f"{name}.{field}"
     assert definitions["ResultConfig"]["properties"]["mode"]["enum"] == ["auto", "throughput", "latency", "paper"]
     assert definitions["ResultConfig"]["properties"]["steps"]["minimum"] == 1
@@ -96,6 +97,15 @@ def test_the_server_refuses_a_run_whose_parameters_are_out_of_range(api, deploy)
     job["result"]["steps"] = 0
     with pytest.raises(Exception, match=r"409|422"):
         api.call("POST", f"/deployments/{id}/create_flow_run", {"parameters": {"job": job}})
+
+
+def test_the_server_takes_a_run_of_another_task_whose_other_fields_are_empty(api, deploy) -> None:
+    deploy("empty")
+    id, job = api.deployment("empty")["id"], JOB.model_dump(mode="json")
+    job["result"]["degradation"] = {"task": "deblur", "width": None, "scale": None, "grey": None, "mask": None}
+    run = api.call("POST", f"/deployments/{id}/create_flow_run", {"parameters": {"job": job}})
+    asked = RestoreJob.model_validate(run["parameters"]["job"]).result.degradation
+    assert asked == Degradation(task="deblur", blur="gaussian", width=1.6)
 
 
 def test_a_schedule_makes_runs_at_its_local_time_and_a_paused_one_makes_none(api, deploy) -> None:

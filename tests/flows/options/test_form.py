@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from flows.flow.restore_archive import restore_archive
 from pipeline.config import Degradation, RestoreJob, ResultConfig, RuntimeConfig
+from pipeline.fields import Option, Tasks, mark_of
 
-TASKS: tuple[type[BaseModel], ...] = get_args(get_args(Degradation)[0])
-MODELS: tuple[type[BaseModel], ...] = (RestoreJob, ResultConfig, RuntimeConfig, *TASKS)
+MODELS: tuple[type[BaseModel], ...] = (RestoreJob, ResultConfig, RuntimeConfig, Degradation)
 
 
 def definition(model: type[BaseModel]) -> dict[str, Any]:
@@ -27,15 +27,25 @@ def test_fields_are_in_the_order_of_their_declaration_however_a_database_stores_
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_advanced_fields_come_last(model: type[BaseModel]) -> None:
+    advanced = [(mark_of(field, Option) or Option()).advanced for field in model.model_fields.values()]
+    assert advanced == sorted(advanced)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_field_says_what_it_means(model: type[BaseModel]) -> None:
     for name, field in definition(model)["properties"].items():
         reference = field.get("$ref", "").rpartition("/")[2]
         described = restore_archive.parameters.definitions[reference] if reference else field
-        assert described.get("description") or name == "task", name
+        assert described.get("description"), name
 
 
-def test_the_field_for_the_task_lists_every_task_with_its_parameters() -> None:
-    text = definition(ResultConfig)["properties"]["degradation"]["description"]
-    for task in TASKS:
-        (line,) = [line for line in text.splitlines() if f"task `{task.model_fields['task'].default}`" in line]
-        assert all(f"`{name}`" in line for name in task.model_fields if name != "task")
+def test_the_task_is_a_choice_and_its_settings_are_plain_fields_that_start_empty() -> None:
+    """A choice of models would be edited as JSON: Prefect's form cannot switch between them."""
+    fields = definition(Degradation)["properties"]
+    assert {"sr", "deblur", "inpaint", "old-photo"} < set(fields["task"]["enum"])
+    for name, field in fields.items():
+        tasks = mark_of(Degradation.model_fields[name], Tasks)
+        assert tasks is None or (f"For task {tasks}." in field["description"] and "default" not in field)
+        assert not any("$ref" in choice for choice in field.get("anyOf", []))
+    assert "Empty: 4, or 1 for old-photo." in fields["scale"]["description"]

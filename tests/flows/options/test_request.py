@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import re
-import typing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
+from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.options import degradation as what
-from flows.options import result as how
-from flows.options import runtime as run
-from flows.options.options import option_name
-from flows.options.request import degradation_of, restore_job
-from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
-from pipeline.degradation import Deblurring, Inpainting, OldPhotograph, SuperResolution
+from flows.options.fields import NOT_OPTIONS
+from flows.options.request import checked, degradation_of, option_errors, restore_job
+from flows.options.signature import Given, takes
+from flows.options.table import table
+from pipeline.config import RestoreJob, RuntimeConfig
+from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
+from pipeline.fields import Option
 
 
-def job(**changes: Any) -> RestoreJob:
-    groups = {"degradation": {"task": None, "scale": None, "mask": None}, "result": {}, "runtime": {}}
-    for group, values in groups.items():
-        values.update(changes.get(group, {}))
-    places = {"source": "in", "destination": "s3://bucket/out", "reference": None}
-    return restore_job(**{name: changes.get(name, place) for name, place in places.items()}, **groups)
+def job(**given: Any) -> RestoreJob:
+    return restore_job({"source": "in", "destination": "s3://bucket/out", **given})
 
 
 def test_no_option_means_the_configurations_own_defaults() -> None:
@@ -35,91 +31,96 @@ def test_no_option_means_the_configurations_own_defaults() -> None:
 
 
 def test_options_reach_the_configuration() -> None:
-    result = {"steps": 7, "output_format": "webp", "quality": 80, "prior": None}
-    asked = job(degradation={"task": "inpaint", "mask": "m.png"}, result=result, runtime={"executor": "local"})
-    assert asked.result.degradation == Inpainting(mask=str(Path("m.png").absolute()))
+    asked = job(
+        task="inpaint", mask="m.png", steps=7, output_format="webp", quality=80, prior=None, executor="local", writers=3
+    )
+    assert asked.result.degradation == Degradation(task="inpaint", mask=str(Path("m.png").absolute()))
     assert (asked.result.steps, asked.result.output_format, asked.result.quality) == (7, "webp", 80)
-    assert asked.runtime.executor == "local"
+    assert (asked.runtime.executor, asked.runtime.writers) == ("local", 3)
 
 
 @pytest.mark.parametrize(("said", "meant"), [(None, None), ("auto", "auto"), ("0.04", 0.04)])
 def test_noise_is_a_number_or_estimated_or_the_tasks_own(said: str | None, meant: str | float | None) -> None:
-    assert job(result={"noise": said}).result.noise == meant
+    assert job(noise=said).result.noise == meant
 
 
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
     wanted = {"task": "old-photo", "masks": "m", "grey": False}
-    assert degradation_of(wanted) == OldPhotograph(masks=str(Path("m").absolute()), grey=False)
-    guided = job(result={"optimise": 3, "guide": "g"}).result
-    assert guided.guide == str(Path("g").absolute())
+    assert degradation_of(wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), grey=False)
+    guided = job(optimise=3, guide="g", reference="r")
+    assert (guided.result.guide, guided.reference) == (str(Path("g").absolute()), str(Path("r").absolute()))
+    assert job(guide="real-esrgan").result.guide == "real-esrgan"
     for prior in ("./mine", "networks/mine", ".."):
-        assert job(result={"prior": prior}).result.prior == str(Path(prior).absolute())
-    assert job(result={"prior": "ffdnet"}).result.prior == "ffdnet"
+        assert job(prior=prior).result.prior == str(Path(prior).absolute())
+    assert job(prior="ffdnet").result.prior == "ffdnet"
     wanted = {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket/k.png"}
-    assert degradation_of(wanted) == Deblurring(blur="file", kernel_file="s3://bucket/k.png")
+    assert degradation_of(wanted) == Degradation(task="deblur", blur="file", kernel_file="s3://bucket/k.png")
 
 
 def test_degrading_and_restoring_name_the_same_degradation() -> None:
     for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
-        assert degradation_of(wanted) == job(degradation=wanted).result.degradation
-    assert degradation_of({"task": "sr", "scale": 3, "mask": None}) == SuperResolution(scale=3)
+        assert degradation_of(wanted) == job(**wanted).result.degradation
+    assert degradation_of({"task": "sr", "scale": 3, "mask": None}) == Degradation(scale=3)
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    ("given", "text"),
     [
-        ({"result": {"steps": 0}}, "--steps 0: must be at least 1"),
-        ({"result": {"eta": 1.5}}, "--eta 1.5: must be at most 1"),
-        ({"result": {"seed": 2**63}}, "--seed 9223372036854775808: must be below 9223372036854775808"),
-        ({"result": {"start_noise": 0.0}}, "--start-noise 0: must be above 0"),
+        ({"steps": 0}, "--steps 0: must be at least 1"),
+        ({"eta": 1.5}, "--eta 1.5: must be at most 1"),
+        ({"seed": 2**63}, "--seed 9223372036854775808: must be below 9223372036854775808"),
+        ({"start_noise": 0.0}, "--start-noise 0: must be above 0"),
         (
-            {"result": {"start_noise": 0.02}},
+            {"start_noise": 0.02},
             "--start-noise 0.02 must be above the noise of the last step, 0.02353: say 0.",
         ),
         ({"source": ""}, "SRC is empty: name a place; the current folder is ."),
         ({"destination": " "}, "DST is empty"),
         ({"reference": ""}, "--reference is empty"),
-        ({"result": {"guide": ""}}, "--guide is empty"),
-        ({"degradation": {"task": "inpaint", "mask": ""}}, "--mask is empty"),
-        ({"degradation": {"task": "inpaint", "masks": ""}}, "--masks is empty"),
-        ({"degradation": {"task": "deblur", "blur": "file", "kernel_file": ""}}, "--kernel-file is empty"),
-        ({"result": {"eta": float("nan")}}, "--eta nan: "),
-        ({"runtime": {"shard_size": 0}}, "--shard-size 0: "),
-        ({"result": {"tile": 8}}, "--tile 8: must be at least 16"),
-        ({"result": {"tile": 64, "overlap": 40}}, "--overlap 40: overlap must be 0 to 32, half of a tile"),
-        ({"degradation": {"scale": 1}}, "--scale 1: must be at least 2"),
-        ({"result": {"output_format": "jpeg", "quality": 101}}, "--quality 101: "),
-        ({"degradation": {"task": "colorize", "scale": 4}}, "--scale needs --task sr"),
-        ({"degradation": {"mask": "m.png"}}, "--mask needs --task inpaint"),
-        ({"degradation": {"task": "inpaint"}}, "--task inpaint needs --mask FILE"),
-        ({"degradation": {"width": 2.0}}, "--width needs --task deblur"),
-        ({"degradation": {"task": "deblur", "angle": 30.0}}, "--angle needs --blur motion"),
-        ({"degradation": {"task": "deblur", "blur": "file"}}, "--blur file and --kernel-file FILE need each other"),
-        ({"degradation": {"task": "deblur", "kernel_file": "k.png"}}, "--blur file and --kernel-file FILE need"),
-        ({"degradation": {"task": "deblur", "grey": True}}, "--grey needs --task old-photo"),
-        ({"result": {"noise": "some"}}, "--noise some: give a standard deviation"),
-        ({"result": {"noise": "2"}}, "--noise 2: give a standard deviation"),
-        ({"result": {"quality": 90}}, "--quality needs --format jpeg or webp"),
+        ({"guide": ""}, "--guide is empty"),
+        ({"task": "inpaint", "mask": ""}, "--mask is empty"),
+        ({"task": "inpaint", "masks": ""}, "--masks is empty"),
+        ({"task": "deblur", "blur": "file", "kernel_file": ""}, "--kernel-file is empty"),
+        ({"eta": float("nan")}, "--eta nan: "),
+        ({"shard_size": 0}, "--shard-size 0: "),
+        ({"tile": 8}, "--tile 8: must be at least 16"),
+        ({"tile": 64, "overlap": 40}, "--overlap 40: overlap must be 0 to 32, half of a tile"),
+        ({"scale": 1}, "--scale 1: must be at least 2"),
+        ({"output_format": "jpeg", "quality": 101}, "--quality 101: "),
+        ({"task": "colorize", "scale": 4}, "--scale needs --task sr or old-photo; leave --scale out or say --task"),
+        ({"mask": "m.png"}, "--mask needs --task inpaint"),
+        ({"task": "inpaint"}, "--task inpaint needs --mask, an image with damaged pixels white"),
+        ({"width": 2.0}, "--width needs --task deblur"),
+        ({"task": "deblur", "angle": 30.0}, "--angle needs --blur motion"),
+        ({"task": "deblur", "blur": "file"}, "--blur file and --kernel-file need each other"),
+        ({"task": "deblur", "kernel_file": "k.png"}, "--blur file and --kernel-file need"),
+        ({"task": "deblur", "grey": True}, "--grey needs --task old-photo"),
+        ({"noise": "some"}, "--noise some: must be a number or must be 'auto'"),
+        ({"noise": "2"}, "--noise 2: must be below 1 or must be 'auto'"),
+        ({"guide_by": "colour"}, "--guide-by needs --guide DIR; leave --guide-by out or say --guide DIR"),
+        ({"attempts": 0}, "--attempts 0: must be at least 1"),
+        ({"gpus_per_actor": 0.5, "executor": "local"}, "--gpus-per-actor needs --executor ray"),
+        ({"quality": 90}, "--quality needs --format jpeg or webp"),
         (
-            {"degradation": {"task": "inpaint", "mask": "a", "masks": "b"}},
-            "inpaint needs --mask, one for all images, or --m",
+            {"task": "inpaint", "mask": "a", "masks": "b"},
+            "give --mask, one for all images, or --masks",
         ),
-        ({"degradation": {"task": "old-photo", "mask": "a", "masks": "b"}}, "old-photo takes --mask, one for all"),
-        ({"degradation": {"task": "old-photo", "grey": False}}, "an old photograph that is neither grey nor small nor"),
+        ({"task": "old-photo", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
+        ({"task": "old-photo", "grey": False}, "an old photograph that is neither grey nor small nor"),
         (
-            {"degradation": {"task": "denoise"}, "result": {"noise": "0"}},
+            {"task": "denoise", "noise": "0"},
             "denoise needs noise in the images: leave --n",
         ),
-        ({"result": {"optimise": 3}}, "--optimise needs a --guide, or --noise in the images"),
-        ({"runtime": {"device": "tpu"}}, "--device tpu: must be auto, cpu, cuda or cuda:N"),
-        ({"runtime": {"device": "cuda:1"}}, "--device cuda:1 needs --executor local, as Ray gives"),
-        ({"runtime": {"executor": "local", "actors": 2}}, "--actors needs --executor ray"),
-        ({"runtime": {"executor": "local", "ray_address": "auto"}}, "--ray-address needs --executor ray"),
+        ({"optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
+        ({"device": "tpu"}, "--device tpu: must be auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:1"}, "--device cuda:1 needs --executor local, as Ray gives"),
+        ({"executor": "local", "actors": 2}, "--actors needs --executor ray"),
+        ({"executor": "local", "ray_address": "auto"}, "--ray-address needs --executor ray"),
     ],
 )
-def test_a_wrong_option_is_named_as_the_user_wrote_it(changes: dict[str, Any], text: str) -> None:
+def test_a_wrong_option_is_named_as_the_user_wrote_it(given: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        job(**changes)
+        job(**given)
     assert str(caught.value).startswith(text)
     assert not re.search(r"\n|`|pydantic|Input should|Value error", str(caught.value))
 
@@ -143,77 +144,74 @@ def test_a_value_of_another_kind_is_refused_in_plain_words(command: str, option:
 
 def test_several_wrong_options_are_all_named_in_one_line() -> None:
     with pytest.raises(ConfigurationError, match=r"^--steps 0: .*; --eta 2: [^\n]*$"):
-        job(result={"steps": 0, "eta": 2.0})
+        job(steps=0, eta=2.0)
 
 
-def fields() -> dict[str, Any]:
-    """Every field that an option sets, by the option's name."""
-    models = (OldPhotograph, Deblurring, SuperResolution, Inpainting, ResultConfig, RuntimeConfig)
-    found = {option_name((name,)): field for model in models for name, field in model.model_fields.items()}
-    return found | {"--task": SuperResolution.model_fields["task"]}
+def options_of(command: str) -> dict[str, Any]:
+    """The parameters of a command, by the names of their fields."""
+    return {each.name: each for each in typer.main.get_command(app).commands[command].params}  # type: ignore[attr-defined]
 
 
-CONFIGURED = (what.WHAT, how.HOW, how.OUT, run.RUN)
-SHOWN: dict[str, Any] = {
-    parameter.opts[0]: parameter.show_default
-    for parameter in typer.main.get_command(app).commands["restore"].params  # type: ignore[attr-defined]
-    if getattr(parameter, "rich_help_panel", None) in CONFIGURED
-}
-
-
-def test_there_are_options_to_compare() -> None:
-    assert {"--steps", "--eta", "--tolerance", "--shard-size", "--format"} <= SHOWN.keys()
+def leaves(model: type[BaseModel]) -> set[str]:
+    """The names of all fields that hold a value, within other models, too."""
+    kinds = {name: field.annotation for name, field in model.model_fields.items()}
+    inner = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return set(kinds.keys() - inner.keys()).union(*map(leaves, inner.values()))
 
 
 @pytest.mark.parametrize("command", ["restore", "deploy"])
-def test_every_option_of_a_job_reaches_its_configuration(command: str) -> None:
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    shown = {each.name for each in parameters if getattr(each, "rich_help_panel", None) in CONFIGURED}
-    assert shown - {"reference"} == {*what.DEGRADATION, *how.RESULT, *run.RUNTIME}
+def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_another_command_sets(command: str) -> None:
+    assert leaves(RestoreJob) - options_of(command).keys() == {"retry", "key_list"} == NOT_OPTIONS.keys()
+    assert leaves(RuntimeConfig) <= options_of("retry").keys()
+    assert leaves(Degradation) <= options_of("degrade").keys()
 
 
-IN_WORDS = {
-    "--actors",
-    "--batch-size",
-    "--grey",
-    "--guide",
-    "--kernel-file",
-    "--mask",
-    "--masks",
-    "--noise",
-    "--max-minutes",
-    "--overlap",
-    "--ray-address",
-    "--reference",
-    "--scale",
-    "--start-noise",
-    "--tile",
-}
+def test_options_have_names_of_their_own_and_defaults_in_words() -> None:
+    shown = {name: (each.opts[0], each.show_default) for name, each in options_of("restore").items()}
+    assert shown["output_format"] == ("--format", "png")
+    assert shown["scale"] == ("--scale", "4, or 1 for old-photo")
+    assert shown["actors"] == ("--actors", "one for each GPU, or one without GPUs")
+    assert shown["max_pixels"] == ("--max-pixels", "64000000")
+    assert shown["eta"] == ("--eta", "0.95")
+    assert shown["mask"] == ("--mask", False)
 
 
-@pytest.mark.parametrize("name", sorted(SHOWN.keys() - IN_WORDS))
-def test_the_default_that_the_help_shows_is_the_real_one(name: str) -> None:
-    default = fields()[name].get_default()
-    shown = SHOWN[name]
-    assert shown == str(getattr(default, "value", default)) or float(shown) == default
+@pytest.mark.parametrize("command", ["restore", "deploy", "retry", "degrade"])
+def test_every_option_says_what_it_means_and_advanced_ones_come_last(command: str) -> None:
+    panels = [each.rich_help_panel for each in options_of(command).values() if hasattr(each, "rich_help_panel")]
+    assert all(each.help for each in options_of(command).values())
+    advanced = [str(panel).startswith("Advanced") for panel in panels]
+    assert advanced == sorted(advanced)
 
 
-@pytest.mark.parametrize(
-    ("choices", "real"),
-    [
-        (how.Mode, ResultConfig.model_fields["mode"].annotation),
-        (how.Surrogate, ResultConfig.model_fields["surrogate"].annotation),
-        (run.Executor, RuntimeConfig.model_fields["executor"].annotation),
-    ],
-)
-def test_the_choices_that_the_help_shows_are_the_real_ones(choices: Any, real: Any) -> None:
-    assert typing.get_args(choices) == typing.get_args(real)
+class LaterRuntime(RuntimeConfig):
+    """A configuration with one more field, declared once."""
+
+    patience: Annotated[int, Option(metavar="SECONDS", advanced=True)] = Field(5, ge=1, le=60)
+    """Longest wait for a store.
+
+    Then the shard is left for the next run."""
 
 
-def test_the_tasks_and_formats_that_the_help_shows_are_the_real_ones() -> None:
-    from pipeline.config import OutputFormat
-    from pipeline.degradation import Degradation
+def test_a_field_that_is_declared_is_an_option_a_setting_of_the_form_and_a_range_in_words() -> None:
+    command = typer.Typer()
 
-    tasks = typing.get_args(typing.get_args(Degradation)[0])
-    assert set(typing.get_args(what.Task)) == {model.model_fields["task"].default for model in tasks}
-    assert set(typing.get_args(how.Format)) == {each.value for each in OutputFormat}
+    @command.command()
+    @takes(LaterRuntime)
+    def wait(given: Given) -> None:
+        with option_errors():
+            typer.echo(checked(LaterRuntime, given).patience)
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(command, arguments, env={"TERMINAL_WIDTH": "150"})
+
+    assert re.search(r"--patience +SECONDS +Longest wait for a store. \[default: \(5\)\]", run("--help").stdout)
+    assert (run("--patience", "9").stdout, run().stdout) == ("9\n", "5\n")
+    assert str(run("--patience", "0").exception) == "--patience 0: must be at least 1"
+    shown = LaterRuntime.model_json_schema()["properties"]["patience"]
+    assert (shown["minimum"], shown["maximum"], shown["default"]) == (1, 60, 5)
+    assert shown["description"] == "Longest wait for a store.\n\nThen the shard is left for the next run."
+    assert shown["position"] == len(RuntimeConfig.model_fields)
+    assert "| `--patience` | Longest wait for a store. Then the shard is left for the next run. | 5 | 1 to 60 |" in (
+        table(LaterRuntime)
+    )

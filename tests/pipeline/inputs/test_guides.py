@@ -263,7 +263,7 @@ def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
         install_file(REAL_ESRGAN_WEIGHTS.path, data)
         pinned = replace(REAL_ESRGAN_WEIGHTS, sha256=hashlib.sha256(data).hexdigest())
         monkeypatch.setattr("pipeline.job.checks.REAL_ESRGAN_WEIGHTS", pinned)
-        monkeypatch.setattr("pipeline.config.REAL_ESRGAN_WEIGHTS", pinned)
+        monkeypatch.setattr("pipeline.config.REAL_ESRGAN_SHA256", pinned.sha256)
         return pinned.sha256
 
     write_archive(source, 1, size=SIZE)

@@ -238,7 +238,7 @@ def test_a_record_that_is_no_job_is_refused_in_words(settings, tmp_path) -> None
             r"prior 'tiny' knows noise up to 0\.294 .* would start at 0\.400; choose a smaller start",
         ),
         ({"degradation": {"task": "denoise"}, "noise": 0.5}, r"would start at 0\.500"),
-        ({"end_noise": 0.25}, r"end_noise 0\.25 must be below the noise of the start, which is 0\.1922 here"),
+        ({"end_noise": 0.25}, r"`end_noise` 0\.25 must be below the noise of the start, which is 0\.1922 here"),
         ({"end_noise": 0.0628, "guide": "guides"}, r"which is 0\.06275 here"),
         (
             {"end_noise": 0.0628, "prior": BUNDLED, "degradation": {"task": "inpaint", "masks": "guides"}},
