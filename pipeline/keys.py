@@ -42,24 +42,6 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPE: Final = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleKeys:
-    """Keys of the files beside an output in a job that restores each image several times.
-
-    Attributes:
-        others: Keys of the samples from the second on.
-        mean, spread: Keys of the mean of all samples and of their spread.
-    """
-
-    others: tuple[str, ...]
-    mean: str
-    spread: str
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        return (*self.others, self.mean, self.spread)
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Keys of one job's records in its destination."""
@@ -83,11 +65,10 @@ class Layout:
         """Key of a further sample of an output, or of the mean or spread of its samples."""
         return f"{self.samples}{output_key}/{name}"
 
-    def samples_of(self, output_key: str, count: int, *, extension: str) -> SampleKeys:
-        """Return the keys of the files beside an output, the first of `count` samples."""
+    def samples_of(self, output_key: str, count: int, *, extension: str) -> tuple[str, ...]:
+        """Return the keys of the files beside an output, the first of `count` samples: others, their mean, spread."""
         names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
-        *others, mean, spread = (self.sample(output_key, name + extension) for name in names)
-        return SampleKeys(others=tuple(others), mean=mean, spread=spread)
+        return tuple(self.sample(output_key, name + extension) for name in names)
 
     @property
     def plans(self) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from .status import NO_IMAGES, Counts
 
+Version = tuple[str, str]
+"""Key and etag of an input."""
+
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ImageRef:

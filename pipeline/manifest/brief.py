@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
+
+from pipeline.shards import Version
 
 from .schema import PARTS
 
 HISTORY: Final = "residual_history"
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
+class Brief(NamedTuple):
     """A row in brief; each attribute is as in `ManifestRow`."""
 
     source_key: str
@@ -36,8 +36,10 @@ class Brief:
     started_at: datetime
     finished_at: datetime
 
-
-COLUMNS: Final = tuple(field.name for field in fields(Brief))
+    @property
+    def version(self) -> Version:
+        """Key and etag of its input."""
+        return self.source_key, self.source_etag
 
 
 def decode_briefs(data: bytes) -> tuple[list[Brief], list[list[float]]]:
@@ -46,5 +48,5 @@ def decode_briefs(data: bytes) -> tuple[list[Brief], list[list[float]]]:
     Raises:
         ConfigurationError: It is damaged, no part, or has an unknown version of the schema.
     """
-    found = PARTS.decode_columns(data, (*COLUMNS, HISTORY))
+    found = PARTS.decode_columns(data, (*Brief._fields, HISTORY))
     return [Brief(*values) for *values, _ in found], [history for *_, history in found if history]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
@@ -150,7 +150,6 @@ PARTS: Final = Table(
 )
 SCHEMA: Final = PARTS.schema
 ENDS: Final = ("source_key", "source_etag", "status")
-OUTPUTS: Final = (*ENDS, "output_key", "samples")
 
 
 def encode_part(rows: Sequence[ManifestRow]) -> bytes:
@@ -162,40 +161,18 @@ def encode_part(rows: Sequence[ManifestRow]) -> bytes:
     return PARTS.encode(sorted(rows, key=lambda row: (row.source_key, row.source_etag)))
 
 
-def decode_part(data: bytes) -> list[ManifestRow]:
-    """Return the rows of a part.
-
-    Raises:
-        ConfigurationError: It is damaged, no part, or has an unknown version of the schema.
-    """
-    return PARTS.decode(data)
-
-
 def read_rows(store: Store, layout: Layout) -> Iterator[ManifestRow]:
     """Yield every row of a job, part by part, in the order of the parts' keys.
 
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
-    return _each_row(store, layout, decode_part)
+    return _each_row(store, layout, PARTS.decode)
 
 
-def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
-    """Yield source_key, source_etag and status of every row of a job, in the order of `read_rows`.
-
-    Raises:
-        ConfigurationError: A part cannot be read; it is named.
-    """
-    return _each_row(store, layout, partial(PARTS.decode_columns, names=ENDS))
-
-
-def read_outputs(store: Store, layout: Layout) -> Iterator[tuple[str, str, str, str | None, int | None]]:
-    """Yield source_key, source_etag, status, output_key and samples of every row of a job, as `read_ends` does.
-
-    Raises:
-        ConfigurationError: A part cannot be read; it is named.
-    """
-    return _each_row(store, layout, partial(PARTS.decode_columns, names=OUTPUTS))
+def read_columns(store: Store, layout: Layout, names: Sequence[str] = ENDS) -> Iterator[tuple[Any, ...]]:
+    """Yield some columns of every row of a job, in the order of `read_rows`; see its errors."""
+    return _each_row(store, layout, partial(PARTS.decode_columns, names=names))
 
 
 def part_keys(store: Store, layout: Layout) -> list[str]:
@@ -203,27 +180,31 @@ def part_keys(store: Store, layout: Layout) -> list[str]:
     return sorted(info.key for info in store.list(layout.parts) if info.key.endswith(".parquet"))
 
 
-def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -> Iterator[T]:
-    """Yield `decode` of each part, in order; a few parts are read ahead, and no more are held in memory.
+def map_objects(
+    store: Store, keys: Iterable[str], decode: Callable[[bytes], T], *, limit: int = MAX_PART_BYTES
+) -> Iterator[T]:
+    """Yield `decode` of each part or plan, in order; a few are read ahead, and no more are held in memory.
+
+    Args:
+        store: Where they are.
+        keys: Their keys.
+        decode: From the bytes of an object to its content.
+        limit: Largest size of an object in bytes.
 
     Raises:
-        ConfigurationError: A part cannot be read; it is named.
+        ConfigurationError: An object cannot be read; it is named.
     """
-    return map_objects(store, keys, decode, limit=MAX_PART_BYTES)
+    return map_on_threads(READERS, "manifest", partial(read_object, store, decode=decode, limit=limit), keys)
 
 
-def map_objects(store: Store, keys: Iterable[str], decode: Callable[[bytes], T], *, limit: int) -> Iterator[T]:
-    """Yield `decode` of each of a job's objects, as `map_parts` does; `limit` is their largest size in bytes."""
-    return map_on_threads(READERS, "manifest", partial(_read, store, decode, limit), keys)
-
-
-def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
-    for rows in map_parts(store, part_keys(store, layout), decode):
-        yield from rows
-
-
-def _read(store: Store, decode: Callable[[bytes], T], limit: int, key: str) -> T:
+def read_object(store: Store, key: str, decode: Callable[[bytes], T], *, limit: int) -> T:
+    """Return `decode` of an object; the arguments and errors are those of `map_objects`."""
     try:
         return decode(store.get(key, limit=limit).data)
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error
+
+
+def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
+    for rows in map_objects(store, part_keys(store, layout), decode):
+        yield from rows

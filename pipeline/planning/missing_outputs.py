@@ -45,8 +45,7 @@ def written(layout: Layout, output_key: str, samples: int | None) -> tuple[str, 
     """
     if not samples:
         return (output_key,)
-    beside = layout.samples_of(output_key, samples, extension=posixpath.splitext(output_key)[1])
-    return (output_key, *beside.all)
+    return (output_key, *layout.samples_of(output_key, samples, extension=posixpath.splitext(output_key)[1]))
 
 
 def is_gone(store: Store, keys: Iterable[str]) -> bool:

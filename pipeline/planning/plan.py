@@ -8,13 +8,13 @@ and workers agree on the shards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from itertools import count, groupby
 from typing import Final
 
 from pipeline.config import OutputFormat
-from pipeline.errors import ConfigurationError, StoreUnavailableError, UnsafeKeyError
+from pipeline.errors import StoreUnavailableError, UnsafeKeyError
 from pipeline.keys import (
     EXTENSIONS,
     INTERNAL,
@@ -27,6 +27,7 @@ from pipeline.keys import (
     output_keys,
 )
 from pipeline.manifest.parquet import Table
+from pipeline.manifest.schema import read_object
 from pipeline.shards import ImageRef, Shard
 from pipeline.store import ObjectInfo, Store
 from pipeline.threads import map_on_threads
@@ -56,6 +57,7 @@ class PlanRow:
 
 
 GENERATIONS: Final = Table(PlanRow, "plan", version=1)
+REF: Final = tuple(field.name for field in fields(ImageRef))
 
 
 def plan(
@@ -88,7 +90,8 @@ def plan(
     Raises:
         ConfigurationError: A stored generation cannot be read.
     """
-    listed = _inputs(source.list() if keys is None else _heads(source, keys))
+    found = source.list() if keys is None else map_on_threads(ASKED_AT_ONCE, "head", source.head, keys)
+    listed = _inputs(info for info in found if info is not None)
     shards: list[Shard] = []
     for generation in count():
         key = layout.plan(generation)
@@ -97,11 +100,8 @@ def plan(
             new = _further(listed, shards, shard_size, output_format)
             if not new:
                 break
-            if destination.create(key, GENERATIONS.encode([row for shard in new for row in _rows(shard)])):
-                _tell(layout.job_id, generation, new)
-                stored = new
-            else:
-                stored = _read(destination, key)  # another run was faster; what it lacks comes next
+            created = _create(destination, layout, generation, new)
+            stored = new if created else _read(destination, key)  # another run was faster; what it lacks comes next
         if stored is None:
             raise StoreUnavailableError(
                 f"{destination.url}/{key} is said to be there and not to be there; run the job again later"
@@ -127,21 +127,24 @@ def plan_unwritten(
 
 def _inputs(found: Iterable[ObjectInfo]) -> list[ObjectInfo]:
     """Return the inputs among listed objects: all but the records of jobs."""
-    listed = {info.key: info for info in found if not info.key.startswith(INTERNAL)}
-    return list(listed.values())
+    return list({info.key: info for info in found if not info.key.startswith(INTERNAL)}.values())
 
 
 def _further(
     listed: Iterable[ObjectInfo], known: Sequence[Shard], shard_size: int, output_format: OutputFormat
 ) -> list[Shard]:
-    """Return shards of the new inputs of a source."""
-    return _shards(_new(listed, known), _given(known), shard_size, EXTENSIONS[output_format])
-
-
-def _heads(source: Store, keys: Iterable[str]) -> Iterator[ObjectInfo]:
-    """Yield the info of each key that the source has."""
-    found = map_on_threads(ASKED_AT_ONCE, "head", source.head, keys)
-    return (info for info in found if info is not None)
+    """Return shards of the new versions in a source, in the order of their keys."""
+    planned = [ref for shard in known for ref in shard.images]
+    versions = {(ref.key, ref.etag) for ref in planned}
+    new = [info for info in listed if (escaped(info.key), info.etag) not in versions]
+    new.sort(key=lambda info: info.key)
+    refusals = {info.key: _refusal(info.key) for info in new}
+    outputs = output_keys(
+        (key for key, refusal in refusals.items() if refusal is None),
+        extension=EXTENSIONS[output_format],
+        taken={ref.output_key for ref in planned if ref.output_key is not None},
+    )
+    return _cut([_planned(info, refusals[info.key], outputs.get(info.key)) for info in new], shard_size)
 
 
 def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
@@ -150,20 +153,36 @@ def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
     Raises:
         ConfigurationError: A stored generation cannot be read.
     """
-    shards = list[Shard]()
-    for generation in count():
-        stored = _read(destination, layout.plan(generation))
-        if stored is None:
-            break
+    shards, generations = list[Shard](), count()
+    while (stored := _read(destination, layout.plan(next(generations)))) is not None:
         shards += stored
     return tuple(shards)
 
 
 def create_plan(destination: Store, layout: Layout, refs: Sequence[ImageRef], *, shard_size: int) -> None:
     """Write the only generation of a retry's plan, from inputs of another plan; an existing plan stays."""
-    shards = _cut(refs, shard_size)
-    if destination.create(layout.plan(0), GENERATIONS.encode([row for shard in shards for row in _rows(shard)])):
-        _tell(layout.job_id, 0, shards)
+    _create(destination, layout, 0, _cut(refs, shard_size))
+
+
+def _create(destination: Store, layout: Layout, generation: int, shards: Sequence[Shard]) -> bool:
+    """Return True after writing a generation and logging it, False if there is one."""
+    rows = [
+        PlanRow(shard=shard_id, **{name: getattr(ref, name) for name in REF})
+        for shard in shards
+        for shard_id in [shard.id]  # once: it is a hash
+        for ref in shard.images
+    ]
+    if not destination.create(layout.plan(generation), GENERATIONS.encode(rows)):
+        return False
+    logger.info(
+        "plan written job=%s generation=%d inputs=%d refused=%d shards=%d",
+        layout.job_id,
+        generation,
+        len(rows),
+        sum(row.refusal is not None for row in rows),
+        len(shards),
+    )
+    return True
 
 
 def uncommitted(destination: Store, layout: Layout, shards: Iterable[Shard]) -> tuple[Shard, ...]:
@@ -175,60 +194,13 @@ def uncommitted(destination: Store, layout: Layout, shards: Iterable[Shard]) -> 
 def _read(destination: Store, key: str) -> list[Shard] | None:
     """Return the shards of a generation; None if it does not exist."""
     try:
-        rows = GENERATIONS.decode(destination.get(key, limit=MAX_PLAN_BYTES).data)
+        rows = read_object(destination, key, GENERATIONS.decode, limit=MAX_PLAN_BYTES)
     except FileNotFoundError:
         return None
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{destination.url}/{key} is {error}") from error
-    return [Shard(tuple(map(_ref_of, group))) for _, group in groupby(rows, key=lambda row: row.shard)]
-
-
-def _ref_of(row: PlanRow) -> ImageRef:
-    return ImageRef(
-        key=row.key,
-        etag=row.etag,
-        size=row.size,
-        output_key=row.output_key,
-        refusal=row.refusal,
-        refusal_type=row.refusal_type,
-    )
-
-
-def _rows(shard: Shard) -> list[PlanRow]:
-    shard_id = shard.id
     return [
-        PlanRow(
-            shard=shard_id,
-            key=ref.key,
-            etag=ref.etag,
-            size=ref.size,
-            output_key=ref.output_key,
-            refusal=ref.refusal,
-            refusal_type=ref.refusal_type,
-        )
-        for ref in shard.images
+        Shard(tuple(ImageRef(**{name: getattr(row, name) for name in REF}) for row in group))
+        for _, group in groupby(rows, key=lambda row: row.shard)
     ]
-
-
-def _new(listed: Iterable[ObjectInfo], shards: Iterable[Shard]) -> list[ObjectInfo]:
-    """Return the versions outside all shards, in order."""
-    known = {(ref.key, ref.etag) for shard in shards for ref in shard.images}
-    new = (info for info in listed if (escaped(info.key), info.etag) not in known)
-    return sorted(new, key=lambda info: info.key)
-
-
-def _given(shards: Iterable[Shard]) -> set[str]:
-    """Return the output keys in use."""
-    return {ref.output_key for shard in shards for ref in shard.images if ref.output_key is not None}
-
-
-def _shards(new: Sequence[ObjectInfo], given: Container[str], shard_size: int, extension: str) -> list[Shard]:
-    """Return shards of new versions, in their order."""
-    refusals = {info.key: _refusal(info.key) for info in new}
-    restorable = (key for key, refusal in refusals.items() if refusal is None)
-    outputs = output_keys(restorable, extension=extension, taken=given)
-    refs = [_planned(info, refusals[info.key], outputs.get(info.key)) for info in new]
-    return _cut(refs, shard_size)
 
 
 def _cut(refs: Sequence[ImageRef], shard_size: int) -> list[Shard]:
@@ -264,16 +236,4 @@ def _planned(info: ObjectInfo, refusal: str | UnsafeKeyError | None, output_key:
         output_key=output_key,
         refusal=None if refusal is None else str(refusal),
         refusal_type=type(refusal).__name__ if isinstance(refusal, UnsafeKeyError) else "",
-    )
-
-
-def _tell(job_id: str, generation: int, shards: Sequence[Shard]) -> None:
-    refs = [ref for shard in shards for ref in shard.images]
-    logger.info(
-        "plan written job=%s generation=%d inputs=%d refused=%d shards=%d",
-        job_id,
-        generation,
-        len(refs),
-        sum(ref.refusal is not None for ref in refs),
-        len(shards),
     )

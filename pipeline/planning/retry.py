@@ -18,17 +18,14 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout, unescaped
-from pipeline.manifest.schema import read_outputs
-from pipeline.shards import ImageRef
+from pipeline.manifest.schema import ENDS, read_columns
+from pipeline.shards import ImageRef, Version
 from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
 from pipeline.threads import map_on_threads
 
 from .missing_outputs import Listing, is_gone, written
 from .plan import create_plan, stored_plan, uncommitted
-
-Version = tuple[str, str]
-"""Key and etag of an input."""
 
 ASKED_AT_ONCE: Final = 8
 GONE: Final = "gone from the source since it failed, or another version is there; if it comes back, retry again"
@@ -125,7 +122,8 @@ def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str]
     failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
     there = Listing.of(destination)
     for layout in map(Layout, jobs):
-        for key, etag, status, output_key, samples in read_outputs(destination, layout):
+        rows = read_columns(destination, layout, (*ENDS, "output_key", "samples"))
+        for key, etag, status, output_key, samples in rows:
             version = key, etag
             if status == Status.RESTORED:
                 failed.pop(version, None)

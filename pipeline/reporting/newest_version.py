@@ -12,9 +12,10 @@ from collections.abc import Container, Iterable, Sequence
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import map_parts, part_keys, read_ends
+from pipeline.manifest.schema import map_objects, part_keys, read_columns
 from pipeline.planning.plan import stored_plan
 from pipeline.planning.retry import base_of, number_of, tries_of
+from pipeline.shards import Version
 from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
 
@@ -39,25 +40,25 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
     several = {key for key, number in count.items() if number > 1}
     if several:
         found = _order(destination, job_id, several)
-        rows = sorted(rows, key=lambda row: (version_of(row) not in gone, found.get(version_of(row), -1)))
+        rows = sorted(rows, key=lambda row: (row.version not in gone, found.get(row.version, -1)))
     last = {row.source_key: row for row in rows}
-    return [row for row in last.values() if row.status not in NOT_RESTORED or version_of(row) not in gone]
+    return [row for row in last.values() if row.status not in NOT_RESTORED or row.version not in gone]
 
 
-def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[tuple[str, str]]:
+def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[Version]:
     """Return the failed versions skipped by the last retry that had them, or skipped by this retry itself."""
     number = number_of(job_id)
-    gone = {version_of(row) for row in rows if number and row.status == Status.SKIPPED}
-    failed = {version_of(row) for row in rows if row.status in NOT_RESTORED}
+    gone = {row.version for row in rows if number and row.status == Status.SKIPPED}
+    failed = {row.version for row in rows if row.status in NOT_RESTORED}
     if not failed:
         return gone
     retries = tries_of(destination, base_of(job_id), first=number + 1)
-    ends = (end for retry in retries for end in read_ends(destination, Layout(retry)))
+    ends = (end for retry in retries for end in read_columns(destination, Layout(retry)))
     last = {(key, etag): status for key, etag, status in ends if (key, etag) in failed}
     return gone | {version for version in failed if last.get(version) == Status.SKIPPED}
 
 
-def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[tuple[str, str]]:
+def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[Version]:
     """Return key and etag of a job's failures that were restored since; without failures nothing is read.
 
     A later retry restored the same version; or, if this is a retry, the job itself restored a newer one. Of several
@@ -71,13 +72,13 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
     """
-    failed = {version_of(row) for row in rows if row.status in NOT_RESTORED}
+    failed = {row.version for row in rows if row.status in NOT_RESTORED}
     if not failed:
         return frozenset()
     base, number = base_of(job_id), number_of(job_id)
-    keys, last = {key for key, _ in failed}, dict[tuple[str, str], str]()
+    keys, last = {key for key, _ in failed}, dict[Version, str]()
     for other in [*([base] if number else []), *tries_of(destination, base, first=number + 1)]:
-        ends = read_ends(destination, Layout(other))
+        ends = read_columns(destination, Layout(other))
         last |= {(key, etag): status for key, etag, status in ends if key in keys}
         if number and other == base:  # of what failed here the job's own row is older
             last = {version: status for version, status in last.items() if version not in failed}
@@ -90,7 +91,7 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     return frozenset(failed & restored | newer)
 
 
-def failed_since(destination: Store, job_id: str) -> dict[tuple[str, str], Brief]:
+def failed_since(destination: Store, job_id: str) -> dict[Version, Brief]:
     """Return the rows of later retries' failures, by key and etag; without retries nothing is read.
 
     Of several tries of a version the last counts, unless it found the version gone.
@@ -98,23 +99,18 @@ def failed_since(destination: Store, job_id: str) -> dict[tuple[str, str], Brief
     Raises:
         ConfigurationError: A manifest cannot be read.
     """
-    found = dict[tuple[str, str], Brief]()
+    found = dict[Version, Brief]()
     for retry in tries_of(destination, base_of(job_id), first=number_of(job_id) + 1):
-        for rows, _ in map_parts(destination, part_keys(destination, Layout(retry)), decode_briefs):
+        for rows, _ in map_objects(destination, part_keys(destination, Layout(retry)), decode_briefs):
             for row in rows:
                 if row.status == Status.RESTORED:
-                    found.pop(version_of(row), None)
+                    found.pop(row.version, None)
                 elif row.status in NOT_RESTORED:
-                    found[version_of(row)] = row
+                    found[row.version] = row
     return found
 
 
-def version_of(row: Brief) -> tuple[str, str]:
-    """Return key and etag of a row's input."""
-    return row.source_key, row.source_etag
-
-
-def _order(destination: Store, job_id: str, keys: Container[str]) -> dict[tuple[str, str], int]:
+def _order(destination: Store, job_id: str, keys: Container[str]) -> dict[Version, int]:
     """Return the place of each version of some inputs in the plan of a job, or of a retry's first job."""
     shards = stored_plan(destination, Layout(base_of(job_id)))
     refs = (ref for shard in shards for ref in shard.images if ref.key in keys)

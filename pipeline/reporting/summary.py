@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from pipeline.manifest.brief import Brief
 from pipeline.status import NO_IMAGES, NOT_RESTORED, Counts, Status
@@ -108,9 +107,6 @@ class Known:
 
     count: int
     total: float
-
-
-NOTHING: Final = Known(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +222,7 @@ def _failure(row: Brief) -> Failure:
 
 def _known(values: Iterable[float | None]) -> Known:
     known = [value for value in values if value is not None]
-    return Known(len(known), math.fsum(known)) if known else NOTHING
+    return Known(len(known), math.fsum(known))
 
 
 def _mean(parts: Sequence[Known]) -> float | None:

@@ -17,13 +17,14 @@ import numpy as np
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import map_parts, part_keys
+from pipeline.manifest.schema import map_objects, part_keys
+from pipeline.shards import Version
 from pipeline.status import Status
 from pipeline.store import Store
 
 from .before_after import is_quick
 from .even_choice import Sample
-from .newest_version import failed_since, newest, restored_since, version_of
+from .newest_version import failed_since, newest, restored_since
 from .summary import JobSummary, Sums, summary_of, sums_of
 from .to_do import inputs_to_do
 
@@ -70,7 +71,7 @@ def survey_of(store: Store, job_id: str) -> Survey:
     parts, worst = dict[str, Part](), list[float]()
     restored, histories = Sample[Brief](MOST_SAMPLED), Sample[list[float]](MOST_SAMPLED)
     keys = part_keys(store, Layout(job_id))
-    for key, (rows, residuals) in zip(keys, map_parts(store, keys, decode_briefs), strict=True):
+    for key, (rows, residuals) in zip(keys, map_objects(store, keys, decode_briefs), strict=True):
         parts[key] = _part_of(rows)
         restored.add(row for row in rows if row.status == Status.RESTORED and is_quick(row))
         histories.add(residuals)
@@ -78,8 +79,8 @@ def survey_of(store: Store, job_id: str) -> Survey:
     images = sum(len(part.names) for part in parts.values())
     left_out, instead = _corrections(store, job_id, parts)
     again = _with_names(parts, {hash(key) for key, _ in left_out})
-    for key, (rows, _) in zip(again, map_parts(store, again, decode_briefs), strict=True):
-        parts[key] = _part_of([row for row in rows if version_of(row) not in left_out])
+    for key, (rows, _) in zip(again, map_objects(store, again, decode_briefs), strict=True):
+        parts[key] = _part_of([row for row in rows if row.version not in left_out])
     sums = [*(part.sums for part in parts.values()), sums_of(instead)]
     failures = chain.from_iterable(each.failures for each in sums)
     return Survey(
@@ -91,7 +92,7 @@ def survey_of(store: Store, job_id: str) -> Survey:
             replaced=images - len(instead) - sum(len(part.names) for part in parts.values()),
             restored_since=restored_since(store, job_id, failures),
         ),
-        restored=tuple(row for row in restored.chosen if version_of(row) not in left_out),
+        restored=tuple(row for row in restored.chosen if row.version not in left_out),
         histories=tuple(histories.chosen),
         worst=tuple(worst),
     )
@@ -109,20 +110,20 @@ def _part_of(rows: list[Brief]) -> Part:
     return Part(array("q", (hash(row.source_key) for row in rows)), sums_of(rows))
 
 
-def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[set[tuple[str, str]], list[Brief]]:
+def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[set[Version], list[Brief]]:
     """Return the versions whose rows do not count, and rows of retries in place of some of them.
 
     A row may not count if it is a failure, if its input has several rows, or if its image was lost and failed again.
     """
-    failures = {version_of(row): row for part in parts.values() for row in part.sums.failures}
+    failures = {row.version: row for part in parts.values() for row in part.sums.failures}
     later = failed_since(store, job_id)
     names = _several(parts) | {hash(key) for key, _ in later.keys() - failures.keys()}
-    found = (row for rows, _ in map_parts(store, _with_names(parts, names), decode_briefs) for row in rows)
-    rows = {version_of(row): row for row in found if hash(row.source_key) in names} | failures
+    found = (row for rows, _ in map_objects(store, _with_names(parts, names), decode_briefs) for row in rows)
+    rows = {row.version: row for row in found if hash(row.source_key) in names} | failures
     lost = {version for version, row in rows.items() if row.status == Status.RESTORED and version in later}
     counting = newest(store, job_id, [later[version] if version in lost else row for version, row in rows.items()])
-    instead = [row for row in counting if version_of(row) in lost]
-    return rows.keys() - set(map(version_of, counting)) | lost, instead
+    instead = [row for row in counting if row.version in lost]
+    return rows.keys() - {row.version for row in counting} | lost, instead
 
 
 def _several(parts: Mapping[str, Part]) -> set[int]:

@@ -19,7 +19,7 @@ from pipeline.config import OutputFormat
 from pipeline.errors import ConflictError, ImageTooLargeError, ObjectAccessError
 from pipeline.images.codec import decode, encode, read_provenance
 from pipeline.inputs.reference import Reference
-from pipeline.keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
+from pipeline.keys import EXTENSIONS, Layout, check_output_key, provenance
 from pipeline.manifest import rows
 from pipeline.manifest.schema import ManifestRow
 from pipeline.planning.retry import base_of
@@ -89,11 +89,11 @@ class Delivery:
         """
         spread = (samples.spread / WHITE - 1).expand(3, -1, -1)
         images = (*samples.images[1:], samples.mean, spread)
-        for sample_key, image in zip(self._samples_of(key).all, images, strict=True):
+        for sample_key, image in zip(self._samples_of(key), images, strict=True):
             if not self.destination.create(sample_key, self._encoded(restored, image)):
                 self._ours(sample_key, restored.row)
 
-    def _samples_of(self, key: str) -> SampleKeys:
+    def _samples_of(self, key: str) -> tuple[str, ...]:
         return self.layout.samples_of(key, self.samples, extension=EXTENSIONS[self.output_format])
 
     def check_keys(self, key: str) -> None:
@@ -102,7 +102,7 @@ class Delivery:
         The plan has checked only the output's key, without the prefix of the destination.
         """
         self.destination.check_new(key)
-        for sample_key in self._samples_of(key).all if self.samples > 1 else ():
+        for sample_key in self._samples_of(key) if self.samples > 1 else ():
             check_output_key(sample_key, of="its samples")
             self.destination.check_new(sample_key)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from pipeline.job.job import Job
-from pipeline.manifest.schema import ManifestRow, decode_part
+from pipeline.manifest.schema import PARTS, ManifestRow
 from pipeline.shards import Shard
 from pipeline.worker.build import make_worker
 from pipeline.worker.worker import ShardWorker
@@ -26,7 +26,7 @@ def run(worker: ShardWorker, shard: Shard) -> list[ManifestRow]:
 
 
 def rows_of(worker: ShardWorker, shard: Shard) -> list[ManifestRow]:
-    return decode_part(worker.destination.get(worker.layout.part(shard.id), limit=2**30).data)
+    return PARTS.decode(worker.destination.get(worker.layout.part(shard.id), limit=2**30).data)
 
 
 def assert_same_image(a: np.ndarray, b: np.ndarray) -> None:

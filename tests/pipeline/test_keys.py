@@ -58,8 +58,7 @@ def test_provenance_tells_jobs_and_inputs_apart() -> None:
 def test_samples_lie_together_under_their_outputs_key() -> None:
     keys = LAYOUT.samples_of("a/b.png", 3, extension=".png")
     folder = f"{LAYOUT.samples}a/b.png/"
-    assert keys.others == (f"{folder}sample-2.png", f"{folder}sample-3.png")
-    assert keys.all == (*keys.others, f"{folder}mean.png", f"{folder}spread.png")
+    assert keys == tuple(f"{folder}{name}.png" for name in ("sample-2", "sample-3", "mean", "spread"))
     assert folder == LAYOUT.sample("a/b.png", "")
 
 

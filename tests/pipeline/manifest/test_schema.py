@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.manifest.brief import decode_briefs
-from pipeline.manifest.schema import SCHEMA, ManifestRow, decode_part, encode_part, read_ends, read_rows
+from pipeline.manifest.schema import PARTS, SCHEMA, ManifestRow, encode_part, read_columns, read_rows
 from pipeline.status import Status
 from pipeline.store import open_store
 from tests.pipeline.rows import HINTS, NOW, row
@@ -69,7 +69,7 @@ def test_the_schema_is_the_dataclass() -> None:
 @settings(deadline=None, max_examples=60)
 @given(some=st.lists(rows, max_size=5))
 def test_rows_come_back_as_they_were_ordered_by_key(some: list[ManifestRow]) -> None:
-    found = decode_part(encode_part(some))
+    found = PARTS.decode(encode_part(some))
     assert sorted(found, key=repr) == sorted(some, key=repr)
     assert [row.source_key for row in found] == sorted(row.source_key for row in some)
 
@@ -96,7 +96,7 @@ def test_a_part_is_parquet_that_other_programs_read() -> None:
 
 
 def test_not_a_number_comes_back_as_such() -> None:
-    (found,) = decode_part(encode_part([row(residual_final=float("nan"), psnr=float("inf"))]))
+    (found,) = PARTS.decode(encode_part([row(residual_final=float("nan"), psnr=float("inf"))]))
     assert found.residual_final != found.residual_final
     assert found.psnr == float("inf")
 
@@ -136,9 +136,9 @@ def altered(data: bytes, **metadata: str) -> bytes:
 
 def test_a_part_of_another_version_is_refused_by_name() -> None:
     with pytest.raises(ConfigurationError, match="schema version 6, where this deqir knows version 3, 4, 5;"):
-        decode_part(altered(encode_part([row()]), version="6"))
+        PARTS.decode(altered(encode_part([row()]), version="6"))
     with pytest.raises(ConfigurationError, match="schema version 2, where"):
-        decode_part(altered(encode_part([row()]), version="2"))
+        PARTS.decode(altered(encode_part([row()]), version="2"))
 
 
 SINCE = {4: ["mask_sha256", "guide_sha256", "psnr_given"], 5: ["guide", "guide_by"]}
@@ -166,7 +166,7 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
     store.create(LAYOUT.part("2"), encode_part([new]))
     rows = [old, middle, new]
     assert list(read_rows(store, LAYOUT)) == rows
-    assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
+    assert list(read_columns(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
     briefs = [decode_briefs(store.get(LAYOUT.part(name), limit=2**20).data)[0][0] for name in "012"]
     assert [(each.psnr, each.psnr_given) for each in briefs] == [(20.0, None), (20.0, 18.0), (None, None)]
 
@@ -174,7 +174,7 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
 @pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3)])
 def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused(written: int, claimed: int) -> None:
     with pytest.raises(ConfigurationError, match="columns are not those of version"):
-        decode_part(altered(as_written_by(written, [row()]), version=str(claimed)))
+        PARTS.decode(altered(as_written_by(written, [row()]), version=str(claimed)))
 
 
 def test_columns_that_are_not_ours_are_refused() -> None:
@@ -187,7 +187,7 @@ def test_columns_that_are_not_ours_are_refused() -> None:
         buffer = io.BytesIO()
         pq.write_table(other, buffer)
         with pytest.raises(ConfigurationError, match="columns are not those of version 5"):
-            decode_part(buffer.getvalue())
+            PARTS.decode(buffer.getvalue())
 
 
 def test_what_is_no_part_is_refused() -> None:
@@ -196,9 +196,9 @@ def test_what_is_no_part_is_refused() -> None:
     pq.write_table(pa.table({"a": [1]}), buffer)
     for other in (b"", b"PAR1", data[:-9], data[9:], data[: len(data) // 2], altered(data, deqir="plan")):
         with pytest.raises(ConfigurationError, match="not a manifest part"):
-            decode_part(other)
+            PARTS.decode(other)
     with pytest.raises(ConfigurationError, match="Parquet of other programs"):
-        decode_part(buffer.getvalue())
+        PARTS.decode(buffer.getvalue())
 
 
 def test_every_row_of_a_job_is_read_and_no_other_jobs(tmp_path) -> None:
