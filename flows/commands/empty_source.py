@@ -35,7 +35,7 @@ def refuse_empty(job: CheckedJob) -> None:
             return
         endings[ending_of(info.key)] += 1
     with suppress(StoreAccessError):  # as where the destination is not there yet
-        record = Layout(job.identity.job_id).job()
+        record = Layout(job.job_id).job()
         if open_store(job.config.destination, writable=False).head(record) is not None:
             return
     raise no_image_in(source.url, most_frequent(endings)) if endings else nothing_in(source.url)

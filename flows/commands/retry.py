@@ -38,7 +38,7 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     check_destination(archive, asked, recorded)
     job = recorded.model_copy(update={"retry": True, "runtime": changed(recorded.runtime, runtime)})
     checked = check_job(job)
-    if (now := checked.identity.job_id) != asked:
+    if (now := checked.job_id) != asked:
         raise ConfigurationError(
             f"job {asked} cannot be tried again here, where its settings make another job, {now}. Possible reasons: "
             f"other weights of the prior {job.result.prior}, another mask or picture of a blur, a link that leads "

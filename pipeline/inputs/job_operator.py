@@ -12,6 +12,7 @@ from torch import Tensor
 from deqir.estimation import estimate_noise
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
+from pipeline.config import RuntimeConfig
 from pipeline.degradation import Degradation
 from pipeline.errors import ImageError, MaskError, OperatorMismatchError
 from pipeline.images.codec import decode_mask
@@ -96,8 +97,7 @@ def open_undoing(
     file: bytes | None,
     *,
     noise: float | Literal["auto"],
-    max_bytes: int,
-    max_pixels: int,
+    limits: RuntimeConfig,
 ) -> Undoing:
     """Return the operators of a degradation.
 
@@ -105,13 +105,12 @@ def open_undoing(
         degradation: As the job says it.
         file: The file of the degradation, from `read_file`.
         noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
-        max_bytes: Largest mask read, where each image has its own.
-        max_pixels: Of an image, and so of its mask.
+        limits: Bounds of an image, and so of its mask.
 
     Raises:
         ConfigurationError: The masks cannot be listed, or the file is no kernel.
     """
-    mask = None if degradation.task == "deblur" else file
+    mask, max_pixels = None if degradation.task == "deblur" else file, limits.max_pixels
     if degradation.masks is None:
         keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
         return Undoing(
@@ -124,7 +123,7 @@ def open_undoing(
     return Undoing(
         degradation=degradation,
         operator=make_operator(degradation, keep=torch.ones(1, 1, dtype=torch.bool)),
-        masks=Companions.open(degradation.masks, name="mask", fault=MaskError, max_bytes=max_bytes),
+        masks=Companions.open(degradation.masks, name="mask", fault=MaskError, max_bytes=limits.max_bytes),
         max_pixels=max_pixels,
         noise=noise,
     )

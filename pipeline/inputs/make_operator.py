@@ -21,6 +21,7 @@ from deqir.operators import (
 )
 from deqir.protocols import LinearOperator, SpectralOperator
 from deqir.sampling.noise import GREY
+from pipeline.config import RuntimeConfig
 from pipeline.degradation import Degradation, is_framed
 from pipeline.errors import ConfigurationError, ImageError, ImageTooLargeError
 from pipeline.images.codec import decode, decode_mask
@@ -121,7 +122,7 @@ def file_of(degradation: Degradation) -> str | None:
     return degradation.kernel_file or degradation.mask
 
 
-def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
+def read_file(degradation: Degradation, *, limits: RuntimeConfig) -> bytes | None:
     """Return the bytes of the degradation's file, after a check that they are an image; None without a file.
 
     Raises:
@@ -134,11 +135,11 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
     what = "kernel" if degradation.task == "deblur" else "mask"
     try:
         store = open_store(folder or ("/" if place.startswith("/") else "."), writable=False)
-        data = store.get(name, limit=max_bytes).data
+        data = store.get(name, limit=limits.max_bytes).data
         if what == "kernel":
             decode_kernel(data)
         else:
-            decode_mask(data, max_pixels=max_pixels)
+            decode_mask(data, max_pixels=limits.max_pixels)
     except FileNotFoundError as error:
         raise ConfigurationError(f"the {what} {place} cannot be used: there is no such file") from error
     except (ImageError, ConfigurationError) as error:

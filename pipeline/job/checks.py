@@ -17,8 +17,6 @@ from pipeline.places import refuse_overlap
 from pipeline.store import open_store
 from pipeline.worker.build import devices_of, model_errors, settings_of
 
-from .executor_choice import ray_executor_of
-
 
 def check_places(job: RestoreJob) -> None:
     """Check that the places a job reads exist, apart from its destination, and that no original is a guide.
@@ -67,10 +65,13 @@ def check_device(runtime: RuntimeConfig) -> None:
     """Raise ConfigurationError if the job insists on a GPU and there is none where it would run."""
     if not runtime.device.startswith("cuda"):
         return
-    if runtime.executor == "ray" and not (cluster := ray_executor_of(runtime)).is_local:
-        cluster.check()
-    else:
-        devices_of(runtime, torch.cuda.device_count())
+    if runtime.executor == "ray":
+        from pipeline.execution.ray.executor import RayExecutor  # takes a third of a second to import
+
+        if not (cluster := RayExecutor(runtime)).is_local:
+            cluster.check()
+            return
+    devices_of(runtime, torch.cuda.device_count())
 
 
 def check_networks(result: ResultConfig) -> None:

@@ -65,8 +65,8 @@ def preview(checked: CheckedJob, /) -> Preview:
         ConfigurationError: The destination cannot be written to.
         StoreUnavailableError: A store does not answer.
     """
-    job, identity = checked.config, checked.identity
-    layout, destination = Layout(identity.job_id), _destination(job.destination)
+    job = checked.config
+    layout, destination = Layout(checked.job_id), _destination(job.destination)
     shards = plan_unwritten(
         open_store(job.source, writable=False),
         () if destination is None else stored_plan(destination, layout),
@@ -77,7 +77,7 @@ def preview(checked: CheckedJob, /) -> Preview:
     waiting = [ref for shard in pending for ref in shard.images]
     inputs = sum(len(shard.images) for shard in shards)
     return Preview(
-        job_id=identity.job_id,
+        job_id=checked.job_id,
         inputs=inputs,
         done=inputs - len(waiting),
         to_restore=sum(ref.refusal is None for ref in waiting),

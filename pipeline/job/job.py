@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Generator, Sequence
@@ -12,10 +13,12 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipeline.config import RestoreJob
+from pipeline.config import RestoreJob, RuntimeConfig
 from pipeline.errors import ConfigurationError
-from pipeline.execution.protocol import OnProgress
+from pipeline.execution.local import LocalExecutor
+from pipeline.execution.protocol import Executor, OnProgress
 from pipeline.fault_text import in_words
+from pipeline.inputs.make_operator import read_file
 from pipeline.keys import INTERNAL, Layout, job_id_of
 from pipeline.manifest.schema import ManifestRow, read_rows
 from pipeline.places import with_places
@@ -28,9 +31,14 @@ from pipeline.shards import Shard, ShardReport
 from pipeline.store import Store, open_store
 from pipeline.worker.build import make_worker
 
-from .checks import check_companions, check_device, check_networks, check_places, check_start_noise
-from .executor_choice import executor_of
-from .identity import Identity, identity_of
+from .checks import (
+    check_companions,
+    check_device,
+    check_networks,
+    check_places,
+    check_start_noise,
+    prior_digest_of,
+)
 
 MAX_RECORD_BYTES: Final = 2**20
 
@@ -39,15 +47,21 @@ logger = logging.getLogger("deqir.job")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedJob:
-    """Settings checked on this machine, and the identity of their job.
+    """Settings checked on this machine, and the identity of their job; nothing of it is recorded yet.
 
     Attributes:
         config: The settings, with absolute places.
-        identity: The job's id and the digests behind it.
+        job_id: Digest of all settings and files that decide the pixels, and of the places.
+        prior_digest: SHA-256 of the prior's weights.
+        file: The mask or the picture of a blur of the degradation, if it has one.
+        file_digest: Its SHA-256.
     """
 
     config: RestoreJob
-    identity: Identity
+    job_id: str
+    prior_digest: str
+    file: bytes | None
+    file_digest: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +70,7 @@ class Job:
 
     Attributes:
         config: The settings, with absolute places.
-        id: Digest of all settings and files that decide the pixels, and of the places.
-        prior_digest: SHA-256 of the prior's weights.
+        id, prior_digest: As in `CheckedJob`; a retry has an id of its own.
     """
 
     config: RestoreJob
@@ -112,10 +125,18 @@ def check_job(job: RestoreJob, /) -> CheckedJob:
     check_places(job)
     check_device(job.runtime)
     check_networks(job.result)
-    identity = identity_of(job)
-    check_start_noise(job, identity.file)
+    prior_digest = prior_digest_of(job.result.prior)
+    file = read_file(job.result.degradation, limits=job.runtime)
+    file_digest = None if file is None else hashlib.sha256(file).hexdigest()
+    check_start_noise(job, file)
     check_companions(job)
-    return CheckedJob(config=job, identity=identity)
+    return CheckedJob(
+        config=job,
+        job_id=job.job_id(prior_digest=prior_digest, file_digest=file_digest),
+        prior_digest=prior_digest,
+        file=file,
+        file_digest=file_digest,
+    )
 
 
 def record_job(checked: CheckedJob, /) -> Job:
@@ -124,21 +145,20 @@ def record_job(checked: CheckedJob, /) -> Job:
     Raises:
         ConfigurationError: The destination cannot be written to, or it holds no job to try again.
     """
-    job, identity = checked.config, checked.identity
-    job_id = identity.job_id
+    job, job_id = checked.config, checked.job_id
     if job.retry:
         open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
     destination = open_store(job.destination, writable=True)
     if job.retry:
         source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
-    opened = Job(config=job, id=job_id, prior_digest=identity.prior_digest)
-    if identity.file is not None:
-        destination.create(opened.layout.file(), identity.file)
+    opened = Job(config=job, id=job_id, prior_digest=checked.prior_digest)
+    if checked.file is not None:
+        destination.create(opened.layout.file(), checked.file)
     record = {
         "job_id": opened.id,
-        "prior_digest": identity.prior_digest,
-        "file_digest": identity.file_digest,
+        "prior_digest": checked.prior_digest,
+        "file_digest": checked.file_digest,
         "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
@@ -191,6 +211,15 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
         for report in reports:
             log(job, report)
             yield report
+
+
+def executor_of(runtime: RuntimeConfig) -> Executor:
+    """Return the executor of the job's shards."""
+    if runtime.executor == "local":
+        return LocalExecutor(attempts=runtime.attempts)
+    from pipeline.execution.ray.executor import RayExecutor  # takes a third of a second to import
+
+    return RayExecutor(runtime)
 
 
 def summarise(destination: str, job_id: str, /) -> JobSummary:

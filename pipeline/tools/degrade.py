@@ -61,11 +61,11 @@ def degrade(
     limits = limits_of(max_pixels)
     source, destination = canonical_place(source), canonical_place(destination)
     refuse_overlap("source", source, destination)
-    file = read_file(degradation, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    file = read_file(degradation, limits=limits)
     inputs = open_store(source, writable=False)
     names = png_names(inputs)
     outputs = open_store(destination, writable=True)
-    undoing = open_undoing(degradation, file, noise=0.0, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    undoing = open_undoing(degradation, file, noise=0.0, limits=limits)
     for key, name in names.items():
         try:
             original, picture = read_good(inputs, key, name, limits)

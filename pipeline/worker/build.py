@@ -29,7 +29,6 @@ from pipeline.manifest.schema import ManifestRow
 from pipeline.status import Status
 from pipeline.store import open_store
 
-from .read import Limits
 from .solve import Solver
 from .worker import ShardWorker
 from .write import Delivery
@@ -48,13 +47,11 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     """
     source = open_store(job.source, writable=False)
     destination = open_store(job.destination, writable=True)
-    limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
+    limits = job.runtime
     degradation = job.result.degradation
     told = file_of(degradation) is not None
     file = destination.get(layout.file(), limit=limits.max_bytes).data if told else None  # the job's own copy
-    undoing = open_undoing(
-        degradation, file, noise=job.result.noise_taken, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
-    )
+    undoing = open_undoing(degradation, file, noise=job.result.noise_taken, limits=limits)
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
     span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)
@@ -67,7 +64,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         facts=facts_of(job, layout.job_id, prior, span),
         limits=limits,
         undoing=undoing,
-        guides=open_guides(job, limits),
+        guides=open_guides(job),
         solver=Solver(
             engine=deqir.Engine(prior, settings),
             seed=job.result.seed,
@@ -78,10 +75,8 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         delivery=Delivery(
             destination=destination,
             layout=layout,
-            output_format=job.result.output_format,
-            quality=job.result.quality,
-            reference=open_reference(job, limits),
-            samples=job.result.samples,
+            result=job.result,
+            reference=open_reference(job),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
         prefetch=job.runtime.prefetch,
@@ -152,14 +147,14 @@ def model_errors() -> Iterator[None]:
         raise ConfigurationError(str(error)) from error
 
 
-def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
+def open_guides(job: RestoreJob) -> Guides | None:
     """Return the guides, listed once; None if the job reads no guides."""
     if job.result.guide_place is None:
         return None
     return Guides(
-        files=Companions.open(job.result.guide_place, name="guide", fault=GuideError, max_bytes=limits.max_bytes),
+        files=Companions.open(job.result.guide_place, name="guide", fault=GuideError, max_bytes=job.runtime.max_bytes),
         by=job.result.guide_by,
-        max_pixels=limits.max_pixels,
+        max_pixels=job.runtime.max_pixels,
     )
 
 
@@ -186,7 +181,7 @@ def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None
         return load_real_esrgan(device=device) if result.guide == UPSCALER else None
 
 
-def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
+def open_reference(job: RestoreJob) -> Reference | None:
     """Return the originals, listed once; None if the job has no reference."""
     if job.reference is None:
         return None
@@ -194,8 +189,8 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     return Reference(
         store=store,
         keys=index(store),
-        max_bytes=limits.max_bytes,
-        max_pixels=limits.max_pixels,
+        max_bytes=job.runtime.max_bytes,
+        max_pixels=job.runtime.max_pixels,
         slack=job.result.degradation.scale - 1,
     )
 

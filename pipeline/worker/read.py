@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from deqir.protocols import LinearOperator
+from pipeline.config import RuntimeConfig
 from pipeline.errors import (
     ImageTooLargeError,
     ObjectAccessError,
@@ -45,20 +46,7 @@ class Prepared:
     guide: Tensor | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Largest image allowed.
-
-    Attributes:
-        max_bytes: Bytes of an input file.
-        max_pixels: Pixels of a restored image.
-    """
-
-    max_bytes: int
-    max_pixels: int
-
-
-def fetch(source: Store, ref: ImageRef, limits: Limits) -> bytes:
+def fetch(source: Store, ref: ImageRef, limits: RuntimeConfig) -> bytes:
     """Return the bytes of the planned version of an object.
 
     Raises:
@@ -83,7 +71,7 @@ def fetch(source: Store, ref: ImageRef, limits: Limits) -> bytes:
 
 
 def observe(
-    picture: Picture, undoing: Undoing, mask: Companion | None, limits: Limits
+    picture: Picture, undoing: Undoing, mask: Companion | None, limits: RuntimeConfig
 ) -> tuple[Tensor, LinearOperator]:
     """Return the observation y of a picture and its operator.
 

@@ -23,6 +23,7 @@ from deqir.sampling.samples import Samples, sample_seed
 from pipeline.errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from pipeline.inputs.frame import scene_of, shown
 from pipeline.inputs.guides import Guidance
+from pipeline.manifest.rows import failed
 from pipeline.manifest.schema import ManifestRow
 
 from .read import Prepared
@@ -45,14 +46,6 @@ class Restored:
     image: Tensor
     start: Tensor
     samples: Samples | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsolved:
-    """An image without a restoration, and the reason."""
-
-    row: ManifestRow
-    error: ImageError
 
 
 class _Sample(NamedTuple):
@@ -80,20 +73,22 @@ class Solver:
     guidance: Guidance | None = None
     upscaler: RealEsrgan | None = None
 
-    def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | Unsolved]:
-        """Yield each image restored or unsolved, in the order of completion; takes images only as there is room.
+    def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | ManifestRow]:
+        """Yield each image restored, or its row if that failed, in the order of completion.
+
+        It takes images only as there is room.
 
         Args:
             images: To be restored, as they come.
             tally: Counters, which grow meanwhile.
             most: Largest number of images to come, so that the last images can share batches.
         """
-        waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[Unsolved]()
+        waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[ManifestRow]()
 
         def requests() -> Iterator[Request[_Sample]]:
             for image in images:
                 guided = self._guided(image, tally)
-                if isinstance(guided, Unsolved):
+                if isinstance(guided, ManifestRow):
                     hopeless.append(guided)
                 else:
                     yield from self._requests(guided)
@@ -108,8 +103,8 @@ class Solver:
         yield from hopeless
 
     @torch.inference_mode()
-    def _guided(self, prepared: Prepared, tally: Tally) -> Prepared | Unsolved:
-        """Return an image, with a new guide if the job makes guides."""
+    def _guided(self, prepared: Prepared, tally: Tally) -> Prepared | ManifestRow:
+        """Return an image, with a new guide if the job makes guides; its row if that failed."""
         if self.upscaler is None:
             return prepared
         began, row = time.perf_counter(), prepared.row
@@ -119,7 +114,7 @@ class Solver:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            return Unsolved(row=row, error=_no_memory(row, "enlarging"))
+            return failed(row, _no_memory(row, "enlarging"))
         seconds = time.perf_counter() - began
         tally.seconds += seconds
         return replace(prepared, guide=guide, row=replace(row, solve_seconds=seconds))
@@ -139,14 +134,14 @@ class Solver:
                 start=start,
             )
 
-    def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | Unsolved:
-        """Return an image restored or unsolved, out of its finished samples; the row describes the first sample."""
+    def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | ManifestRow:
+        """Return an image restored from its finished samples, or its failed row; a row describes the first sample."""
         results.sort(key=lambda result: result.tag.number)
         prepared = results[0].tag.prepared
         row, done = prepared.row, list[Result[_Sample]]()
         for result in results:
             if isinstance(result, Failed):
-                return Unsolved(row=row, error=_given_up(row, result.error))
+                return failed(row, _given_up(row, result.error))
             done.append(result)
         first = done[0]
         stats = first.stats
@@ -169,7 +164,7 @@ class Solver:
         )
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
             text = f"the restoration held nan or inf after {stats.rounds} rounds; nothing was written"
-            return Unsolved(row=row, error=NonFiniteError(text))
+            return failed(row, NonFiniteError(text))
         images = [result.image for result in done]
         if self.guidance is not None:
             before = tally.seconds
@@ -180,7 +175,7 @@ class Solver:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                return Unsolved(row=row, error=_no_memory(row, "optimising"))
+                return failed(row, _no_memory(row, "optimising"))
             row = replace(
                 row,
                 loss_first=found[0].stats[0].loss_first,

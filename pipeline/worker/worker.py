@@ -16,6 +16,7 @@ from typing import Final
 from deqir import Tally
 from deqir.estimation import check_fit
 from deqir.hardware.memory import out_of_memory
+from pipeline.config import RuntimeConfig
 from pipeline.errors import ImageError, OutOfMemoryError, ProcessDiedError
 from pipeline.images.codec import decode
 from pipeline.inputs.frame import sides_of
@@ -30,8 +31,8 @@ from pipeline.status import Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 
-from .read import Limits, Prepared, fetch, observe
-from .solve import Restored, Solver, Unsolved
+from .read import Prepared, fetch, observe
+from .solve import Restored, Solver
 from .write import Delivery
 
 WRITING_AHEAD: Final = 4
@@ -50,7 +51,7 @@ class ShardWorker:
         destination: Where the parts go; outputs go there through `delivery`.
         layout: Keys of the parts.
         facts: Template of the rows, with the facts common to all rows of the job.
-        limits: Largest input allowed.
+        limits: Settings of the work, with the largest input allowed.
         undoing: The operator of each image.
         guides: Images for restorations to start from or to be close to, if the job reads any.
         solver: Restores images, on the calling thread.
@@ -63,7 +64,7 @@ class ShardWorker:
     destination: Store
     layout: Layout
     facts: ManifestRow
-    limits: Limits
+    limits: RuntimeConfig
     undoing: Undoing
     guides: Guides | None
     solver: Solver
@@ -150,8 +151,8 @@ class ShardWorker:
         with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
             inputs = map_ahead(readers, prepare, images, ahead=self.prefetch)
             for result in self.solver(_prepared(inputs, settle), tally, most=len(images)):
-                if isinstance(result, Unsolved):
-                    settle(failed(result.row, result.error))
+                if isinstance(result, ManifestRow):
+                    settle(result)
                 else:
                     writing.append(writers.submit(self._deliver, result))
                 while writing and (writing[0].done() or len(writing) > most):

@@ -15,7 +15,7 @@ from torch import Tensor
 from deqir import metrics
 from deqir.operators import Colorization
 from deqir.sampling.samples import Samples
-from pipeline.config import OutputFormat
+from pipeline.config import ResultConfig
 from pipeline.errors import ConflictError, ImageTooLargeError, ObjectAccessError
 from pipeline.images.codec import decode, encode, read_provenance
 from pipeline.inputs.reference import Reference
@@ -41,18 +41,15 @@ class Delivery:
     Attributes:
         destination: Where to.
         layout: The job's keys; outputs carry the job's id, to be recognised.
-        output_format, quality: The file format.
+        result: Settings of the outputs: the file format and the number of samples.
         reference: Originals to measure against, if any.
-        samples: Restorations of each image.
         max_bytes: Largest stored object read to find out who made it.
     """
 
     destination: Store
     layout: Layout
-    output_format: OutputFormat
-    quality: int
+    result: ResultConfig
     reference: Reference | None
-    samples: int
     max_bytes: int
 
     def __call__(self, restored: Restored, /) -> ManifestRow:
@@ -94,7 +91,7 @@ class Delivery:
                 self._ours(sample_key, restored.row)
 
     def _samples_of(self, key: str) -> tuple[str, ...]:
-        return self.layout.samples_of(key, self.samples, extension=EXTENSIONS[self.output_format])
+        return self.layout.samples_of(key, self.result.samples, extension=EXTENSIONS[self.result.output_format])
 
     def check_keys(self, key: str) -> None:
         """Raise UnsafeKeyError, before any time goes into an image, if its output or its samples cannot be stored.
@@ -102,7 +99,7 @@ class Delivery:
         The plan has checked only the output's key, without the prefix of the destination.
         """
         self.destination.check_new(key)
-        for sample_key in self._samples_of(key) if self.samples > 1 else ():
+        for sample_key in self._samples_of(key) if self.result.samples > 1 else ():
             check_output_key(sample_key, of="its samples")
             self.destination.check_new(sample_key)
 
@@ -121,8 +118,8 @@ class Delivery:
         return encode(
             image,
             like=prepared.picture,
-            output_format=self.output_format,
-            quality=self.quality,
+            output_format=self.result.output_format,
+            quality=self.result.quality,
             provenance=self._provenance(restored.row),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -79,31 +78,3 @@ class CarefulShard:
         """
         self._deaths += 1
         return self._deaths > MAX_DEATHS or (self._given_up == len(self._rows) >= MAX_GIVEN_UP)
-
-
-class CarefulShards:
-    """The shards of a run that are run image by image."""
-
-    def __init__(self) -> None:
-        self._deaths: Counter[str] = Counter()
-        self._shards: dict[str, CarefulShard] = {}
-
-    @property
-    def progress(self) -> Progress:
-        return sum((careful.progress for careful in self._shards.values()), Progress())
-
-    def of(self, shard: Shard) -> CarefulShard | None:
-        """Return a shard's state; None if it is run as a whole."""
-        return self._shards.get(shard.id) if self._shards else None
-
-    def begins(self, shard: Shard) -> bool:
-        """Count a death of a whole shard's process; returns True if the shard goes on image by image."""
-        self._deaths[shard.id] += 1
-        if self._deaths[shard.id] < MAX_DEATHS:
-            return False
-        self._shards[shard.id] = CarefulShard(shard)
-        return True
-
-    def ended(self, shard: Shard) -> None:
-        """Forget a committed or abandoned shard."""
-        self._shards.pop(shard.id, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from pipeline.config import RuntimeConfig
 from pipeline.errors import PipelineError, uncoloured
 from pipeline.execution.progress import Progress
 from pipeline.execution.protocol import PROGRESS_SECONDS, OnProgress, WorkerFactory
@@ -22,7 +24,7 @@ from pipeline.shards import Shard, ShardReport
 from .actor import actor_class, never_up
 from .actor_slots import MAX_STRIKES, START_SECONDS, Seat, suits, usable
 from .cluster import connected, nodes
-from .crash_isolation import CarefulShards
+from .crash_isolation import MAX_DEATHS, CarefulShard
 from .resources import Placement, place
 
 MAX_FAILED_STARTS: Final = 3
@@ -30,7 +32,7 @@ MAX_FAILED_STARTS: Final = 3
 logger = logging.getLogger("deqir.ray")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RayExecutor:
     """Runs shards on actors: each builds its worker once and runs a shard at a time; only shards and reports travel.
 
@@ -40,49 +42,31 @@ class RayExecutor:
     make this harmless. A shard whose process died twice goes on image by image.
 
     Attributes:
-        actors: How many; None: one for each GPU share, or one where there is no GPU.
-        gpus_per_actor: GPU share of an actor, where there are GPUs.
-        cpus_per_actor: CPU share of an actor; None: an equal share.
-        attempts: Times a shard is tried, without attempts ended by the death of the process.
-        device: "auto", "cpu" or "cuda".
-        address: An existing cluster; None: the one that this process is connected to, else a new one on this
-            machine for the duration of the run.
+        runtime: Its `attempts` do not count attempts ended by the death of the process. Without `ray_address` the
+            cluster is the one that this process is connected to, else a new one on this machine for the duration of
+            the run.
     """
 
-    actors: int | None = None
-    gpus_per_actor: float = 1.0
-    cpus_per_actor: float | None = None
-    attempts: int = 3
-    device: str = "auto"
-    address: str | None = None
+    runtime: RuntimeConfig
 
     @property
     def is_local(self) -> bool:
         """True if it will start a cluster of its own on this machine."""
-        return self.address is None and not ray.is_initialized()
+        return self.runtime.ray_address is None and not ray.is_initialized()
 
     def check(self) -> None:
         """Raise ConfigurationError if the cluster is missing, or too small for an actor."""
-        with connected(self.address):
-            self._placement()
-
-    def _placement(self) -> Placement:
-        return place(
-            nodes(),
-            device=self.device,
-            actors=self.actors,
-            gpus_per_actor=self.gpus_per_actor,
-            cpus_per_actor=self.cpus_per_actor,
-        )
+        with connected(self.runtime.ray_address):
+            place(nodes(), self.runtime)
 
     def run(
         self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
     ) -> Generator[ShardReport, None, None]:
         if not shards:
             return
-        with connected(self.address):
-            placement = self._placement()
-            queue = ShardQueue(shards, attempts=self.attempts, workers=placement.actors)
+        with connected(self.runtime.ray_address):
+            placement = place(nodes(), self.runtime)
+            queue = ShardQueue(shards, attempts=self.runtime.attempts, workers=placement.actors)
             actors = _Actors(placement, make_worker, most=len(shards))
             try:
                 while queue or actors.busy:
@@ -105,7 +89,8 @@ class _Actors:
         self._failed_starts = 0
         self._polled = time.monotonic()
         self._warn_at = time.monotonic() + START_SECONDS
-        self._careful = CarefulShards()
+        self._deaths: Counter[str] = Counter()
+        self._careful: dict[str, CarefulShard] = {}
         self._seats: list[Seat] = []
         for number in range(1, min(placement.actors, most) + 1):
             handle, started = self._hire()
@@ -117,8 +102,8 @@ class _Actors:
 
     @property
     def progress(self) -> Progress:
-        whole = (seat.progress for seat in self._seats if seat.shard and not self._careful.of(seat.shard))
-        return sum(whole, self._careful.progress)
+        whole = (seat.progress for seat in self._seats if seat.shard and seat.shard.id not in self._careful)
+        return sum((*whole, *(careful.progress for careful in self._careful.values())), Progress())
 
     def hand_out(self, queue: ShardQueue) -> None:
         """Give a shard to each running and idle actor, and none to actors still waiting for resources."""
@@ -180,7 +165,7 @@ class _Actors:
 
     def _call(self, seat: Seat, shard: Shard) -> None:
         """Have a seat's actor run a shard, or its next image."""
-        careful = self._careful.of(shard)
+        careful = self._careful.get(shard.id)
         reference = seat.handle.run.remote(shard) if careful is None else careful.ask(seat.handle)
         seat.shard, seat.call, seat.progress = shard, reference.future(), Progress()
 
@@ -201,31 +186,33 @@ class _Actors:
             self._died(seat, shard, error, queue)
             return None
         seat.succeeded()
-        careful = self._careful.of(shard)
+        careful = self._careful.get(shard.id)
         report: ShardReport | None = answer if careful is None else careful.answered(answer)
         if report is None:
             self._forget_where(shard)
             self._call(seat, shard)
             return None
-        self._careful.ended(shard)
+        self._careful.pop(shard.id, None)
         queue.finished(shard, report)
         return report
 
     def _failed(self, seat: Seat, shard: Shard, error: Exception, queue: ShardQueue) -> None:
         seat.failed.add(shard.id)
         if not queue.failed(shard, error):
-            self._careful.ended(shard)
+            self._careful.pop(shard.id, None)
 
     def _died(self, seat: Seat, shard: Shard, error: Exception, queue: ShardQueue) -> None:
         """Have a shard whose process died tried again, from the second time on image by image."""
-        careful = self._careful.of(shard)
+        careful = self._careful.get(shard.id)
         if careful is not None and careful.died():
             self._failed(seat, shard, error, queue)
             return
-        if careful is None and self._careful.begins(shard):
+        self._deaths[shard.id] += 1
+        if careful is None and self._deaths[shard.id] >= MAX_DEATHS:
+            careful = self._careful[shard.id] = CarefulShard(shard)
             self._forget_where(shard)
         seat.failed.add(shard.id)
-        queue.died(shard, error, then="image by image" if self._careful.of(shard) else "retry")
+        queue.died(shard, error, then="retry" if careful is None else "image by image")
 
     def _forget_where(self, shard: Shard) -> None:
         """Let a shard go to any seat again: another image is next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigurationError
 
 
@@ -27,31 +28,22 @@ class Placement:
         return max(1, int(self.cpus))
 
 
-def place(
-    nodes: Sequence[Mapping[str, float]],
-    *,
-    device: str,
-    actors: int | None,
-    gpus_per_actor: float,
-    cpus_per_actor: float | None,
-) -> Placement:
-    """Return the number of actors for the nodes of a cluster, and their shares.
+def place(nodes: Sequence[Mapping[str, float]], runtime: RuntimeConfig) -> Placement:
+    """Return the number of actors for the nodes of a cluster, and their shares, as far as `runtime` leaves them open.
 
     Args:
         nodes: Resources of each living node as Ray names them: "CPU", "GPU".
-        device: "auto" takes GPUs where there are any, "cuda" insists, "cpu" takes none.
-        actors: As many as this; None: one for each GPU share, or one where there is no GPU.
-        gpus_per_actor: GPU share of an actor.
-        cpus_per_actor: CPU share of an actor; None: an equal share of its node.
+        runtime: The job's settings.
 
     Raises:
         ConfigurationError: No node has the GPUs for an actor.
     """
+    device, actors, gpus_per_actor = runtime.device, runtime.actors, runtime.gpus_per_actor
     most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     if device == "cuda" and most_gpus == 0:
         raise ConfigurationError("`device` cuda needs a GPU, but no node of the Ray cluster has one: say auto or cpu")
     if device == "cpu" or most_gpus == 0:
-        return _on_cpus([node.get("CPU", 0.0) for node in nodes], actors=actors or 1, share=cpus_per_actor)
+        return _on_cpus([node.get("CPU", 0.0) for node in nodes], actors=actors or 1, share=runtime.cpus_per_actor)
     if most_gpus < gpus_per_actor:
         raise ConfigurationError(
             f"gpus_per_actor={gpus_per_actor:g} needs a node with as many GPUs, the largest has {most_gpus:g}"
@@ -61,14 +53,14 @@ def place(
     return Placement(
         actors=actors or sum(slots for slots, _ in room),
         gpus=gpus_per_actor,
-        cpus=cpus_per_actor if cpus_per_actor is not None else _whole(equal),
+        cpus=runtime.cpus_per_actor or _whole(equal),
     )
 
 
 def _on_cpus(cpus: Sequence[float], *, actors: int, share: float | None) -> Placement:
     """Return `actors` on equal shares of all CPUs, none larger than a node."""
     equal = min(sum(cpus) / actors, max(cpus, default=0.0))
-    return Placement(actors=actors, gpus=0.0, cpus=share if share is not None else _whole(equal))
+    return Placement(actors=actors, gpus=0.0, cpus=share or _whole(equal))
 
 
 def _whole(cpus: float) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.progress import Progress
@@ -82,7 +83,7 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     request.getfixturevalue("ray_cluster")
     from pipeline.execution.ray.executor import RayExecutor
 
-    return RayExecutor(actors=2, cpus_per_actor=1, attempts=3, device="cpu")
+    return RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, attempts=3, device="cpu"))
 
 
 def run(executor: Executor, case: Case, build: Callable[[], ShardWorker]) -> list[Progress]:
@@ -172,7 +173,7 @@ class TestRayAlone:
     def test_a_killed_actor_is_replaced_and_its_shard_tried_again(self, case) -> None:
         from pipeline.execution.ray.executor import RayExecutor
 
-        executor = RayExecutor(actors=2, cpus_per_actor=1, device="cpu")
+        executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))
         killers = threading.Thread(target=kill_what_hangs, args=(case.faults,))
         killers.start()
         told = run(executor, case, case.building("hang", times=1))
@@ -200,7 +201,7 @@ class TestRayAlone:
     def test_a_process_that_dies_before_any_image_is_taken_up_has_its_shard_abandoned(self, case) -> None:
         from pipeline.execution.ray.executor import RayExecutor
 
-        executor = RayExecutor(actors=1, cpus_per_actor=1, device="cpu", attempts=1)
+        executor = RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu", attempts=1))
         with pytest.raises(ShardsAbandonedError, match=case.marked.id):
             list(executor.run([case.marked], partial(os._exit, 137), lambda progress: None))
         assert not case.committed()
@@ -208,7 +209,7 @@ class TestRayAlone:
     def test_leaving_early_ends_the_actors_at_work(self, case) -> None:
         from pipeline.execution.ray.executor import RayExecutor
 
-        executor = RayExecutor(actors=2, cpus_per_actor=1, device="cpu")
+        executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))
         shards = sorted(case.shards, key=lambda shard: shard != case.marked)
         with closing(executor.run(shards, case.building("hang", times=1), lambda progress: None)) as reports:
             assert isinstance(next(reports), ShardReport)
@@ -230,7 +231,7 @@ class TestRayAlone:
                 seen.set()
                 os.kill(wait_for_fault(case.faults), signal.SIGKILL)
 
-        executor = RayExecutor(actors=1, cpus_per_actor=1, device="cpu")
+        executor = RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu"))
         (report,) = executor.run([whole], case.building("hang", times=1), on_progress)
         assert seen.is_set()
         assert report.images == IMAGES + 2
@@ -241,8 +242,8 @@ class TestRayAlone:
         outputs = []
         for name, executor in (
             ("alone", LocalExecutor()),
-            ("one", RayExecutor(actors=1, cpus_per_actor=1, device="cpu")),
-            ("two", RayExecutor(actors=2, cpus_per_actor=1, device="cpu")),
+            ("one", RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu"))),
+            ("two", RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))),
         ):
             settings = {"shard_size": 3, "batch_size": 4 if name == "two" else 1}
             job = open_job(restore_job(Path(case.job.config.source), tmp_path / name, tiny_prior, runtime=settings))

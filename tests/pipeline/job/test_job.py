@@ -20,8 +20,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.progress import Progress
 from pipeline.fault_text import in_words
-from pipeline.job.executor_choice import executor_of
-from pipeline.job.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
+from pipeline.job.job import Job, executor_of, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
 from pipeline.shards import ShardReport
 from pipeline.status import Counts
 from pipeline.store import open_store
@@ -327,4 +326,4 @@ def test_the_settings_choose_the_executor(settings) -> None:
 
     assert executor_of(settings.runtime) == LocalExecutor(attempts=3)
     runtime = settings.runtime.model_copy(update={"executor": "ray", "actors": 2, "attempts": 1, "ray_address": "auto"})
-    assert executor_of(runtime) == RayExecutor(actors=2, attempts=1, device="cpu", address="auto")
+    assert executor_of(runtime) == RayExecutor(runtime)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from deqir import Tally
+from pipeline.config import RuntimeConfig
 from pipeline.execution.progress import Progress
-from pipeline.execution.ray.crash_isolation import CarefulShard, CarefulShards, Step
+from pipeline.execution.ray.crash_isolation import CarefulShard, Step
 from pipeline.job.job import open_job, plan_job, read_manifest
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ShardReport
@@ -69,20 +70,6 @@ def test_images_one_by_one_know_the_outputs_of_an_attempt_before(source, destina
     assert worker.commit(shard.id, rows, Tally(), seconds=0).already_committed
 
 
-def test_a_shard_goes_on_image_by_image_at_its_second_death_and_only_then(source, opened) -> None:
-    write_archive(source, 2)
-    _, _, (shard, other) = opened(runtime={"shard_size": 1})
-    careful = CarefulShards()
-    assert not careful.begins(shard)
-    assert not careful.begins(other)
-    assert careful.of(shard) is None
-    assert careful.begins(shard)
-    assert careful.of(shard) is not None
-    assert careful.of(other) is None
-    careful.ended(shard)
-    assert careful.of(shard) is None
-
-
 def test_only_deaths_while_no_image_is_restored_are_not_an_images(source, opened) -> None:
     write_archive(source, 2)
     _, worker, (shard,) = opened()
@@ -127,7 +114,7 @@ def test_an_image_that_kills_its_process_does_not_take_its_shard_down(tmp_path, 
     build = partial(make_worker, job.config, job.layout, job.prior_digest)
     build = partial(faulty_worker, build, "die", deaths, tmp_path / "faults")
     told: list[Progress] = []
-    executor = RayExecutor(actors=2, cpus_per_actor=1, device="cpu", attempts=1)
+    executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu", attempts=1))
     (report,) = executor.run(plan_job(job).shards, build, told.append)
 
     lost = deaths == 99

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigurationError
 from pipeline.execution.ray.resources import Placement, place
 
@@ -30,8 +31,7 @@ CPU_ONLY = {"CPU": 8.0}
     ],
 )
 def test_actors_share_a_cluster_equally(nodes, settings, expected) -> None:
-    defaults = {"device": "auto", "actors": None, "gpus_per_actor": 1.0, "cpus_per_actor": None}
-    assert place(nodes, **{**defaults, **settings}) == expected
+    assert place(nodes, RuntimeConfig(**settings)) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,8 @@ def test_actors_share_a_cluster_equally(nodes, settings, expected) -> None:
     ],
 )
 def test_what_no_node_offers_is_refused_at_once(nodes, settings, text) -> None:
-    defaults = {"device": "auto", "actors": None, "gpus_per_actor": 1.0, "cpus_per_actor": None}
     with pytest.raises(ConfigurationError, match=text):
-        place(nodes, **{**defaults, **settings})
+        place(nodes, RuntimeConfig(**settings))
 
 
 def test_an_actor_computes_with_at_least_one_thread() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from deqir import Request
+from pipeline.config import RuntimeConfig
 from pipeline.execution.ray.actor_slots import MAX_STRIKES
 from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.worker.build import make_worker
@@ -74,7 +75,7 @@ def test_every_shard_is_done_beside_a_gpu_that_fails_whatever_process_it_is_give
     job = open_job(restore_job(tmp_path / "source", tmp_path / "out", tiny_prior, runtime={"shard_size": 1}))
     build = partial(make_worker, job.config, job.layout, job.prior_digest)
     build = partial(worker_on_slot, build, tmp_path / "slots")
-    executor = RayExecutor(actors=2, cpus_per_actor=1, device="cpu", attempts=2)
+    executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu", attempts=2))
     with caplog.at_level(logging.WARNING):
         reports = list(executor.run(plan_job(job).shards, build, lambda progress: None))
     assert len(reports) == IMAGES
