@@ -1,29 +1,14 @@
-"""The exceptions of this package:
+"""The exceptions of this package, each as narrow as its remedy:
 
 * PipelineError
-  x ImageError             an image is at fault: becomes a manifest row, never stops a shard
-    + UnsafeKeyError       its key cannot be mirrored safely to another store
-    + EmptyFileError       zero bytes
-    + DecodeError          the bytes are not a JPEG, PNG or WebP, or are damaged
-    + UnsupportedImageError  its restoration would lose a part of it
-    + ImageTooLargeError   more bytes or pixels than the job allows
-    + UnreadableError      the store does not let us read this object
-    + SourceChangedError   the object has changed since it was planned
-    + OperatorMismatchError  the job's degradation does not fit this image
-    + MaskError            it has no mask of its own, or an unusable mask
-    + GuideError           it has no guide of its own, or an unusable guide
-    + NonFiniteError       the restoration produced nan or inf
-    + OutOfMemoryError     the image alone does not fit in memory
-    + ProcessDiedError     the process died in every attempt to restore it
-    + ConflictError        its output key holds an object of another job or image, which is left alone
-  x JobError               the job is at fault: stops the run
-    + ConfigurationError   the user has to correct a setting, folder, bucket or credentials
-      - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
-        . ObjectAccessError  it refuses a single object: a file's permission, an archive tier
-    + StoreUnavailableError  the store did not answer after all retries; run again later
-    + CommitStateUnknownError  a write was sent, and it is unknown whether it was stored
-    + ShardsAbandonedError a shard kept failing; the rest is done, run again to retry it
-    + TimeLimitError       the run reached its time limit; the rest is done, run again to go on
+  + ImageError: becomes a manifest row, never stops a shard
+    - UnsafeKeyError, UnreadableError, SourceChangedError, ConflictError: the object or its output
+    - EmptyFileError, DecodeError, UnsupportedImageError, ImageTooLargeError: its content
+    - OperatorMismatchError, MaskError, GuideError: it does not fit the job
+    - NonFiniteError, OutOfMemoryError, ProcessDiedError: its restoration failed
+  + JobError: stops the run
+    - ConfigurationError > StoreAccessError > ObjectAccessError
+    - StoreUnavailableError, CommitStateUnknownError, ShardsAbandonedError, TimeLimitError
 """
 
 from __future__ import annotations

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from .config import RestoreJob
 from .errors import ConfigurationError
+from .fields import Model
+
+M = TypeVar("M", bound=Model)
 
 
 def with_places(job: RestoreJob) -> RestoreJob:
     """Return the job with canonical names of its places, valid in every process: absolute, no links."""
-    places = {"source": canonical_place(job.source), "destination": canonical_place(job.destination)}
-    if job.reference is not None:
-        places["reference"] = canonical_place(job.reference)
-    if job.key_list is not None:
-        places["key_list"] = canonical_place(job.key_list)
     result = job.result
-    told = {
-        name: canonical_place(value)
-        for name in ("mask", "masks", "kernel_file")
-        if (value := getattr(result.degradation, name)) is not None
-    }
-    result = result.model_copy(update={"degradation": result.degradation.model_copy(update=told)})
-    if result.guide_place is not None:
-        result = result.model_copy(update={"guide": canonical_place(result.guide_place)})
-    if is_path(result.prior):
-        result = result.model_copy(update={"prior": canonical_place(result.prior)})
-    return job.model_copy(update={**places, "result": result})
+    named = {"guide": result.guide_place is not None, "prior": is_path(result.prior)}
+    degradation = _absolute(result.degradation, ("mask", "masks", "kernel_file"))
+    result = _absolute(result.model_copy(update={"degradation": degradation}), [name for name in named if named[name]])
+    return _absolute(job.model_copy(update={"result": result}), ("source", "destination", "reference", "key_list"))
+
+
+def _absolute(settings: M, names: Iterable[str]) -> M:
+    """Return settings with canonical names of some of their places, as far as they are given."""
+    given = {name: place for name in names if (place := getattr(settings, name)) is not None}
+    return settings.model_copy(update={name: canonical_place(place) for name, place in given.items()})
 
 
 def canonical_place(url: str) -> str:

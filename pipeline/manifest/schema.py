@@ -30,53 +30,8 @@ T = TypeVar("T")
 class ManifestRow:
     """The end of one version of one input.
 
-    Version 4 added mask_sha256, guide_sha256 and psnr_given, version 5 guide and guide_by; rows of the versions before
-    have them as None.
-
-    Attributes:
-        job_id, shard_id: The job and the shard of this row.
-        source_key, source_etag, source_size, source_sha256: The input; the digest is None if it was not read.
-        mask_sha256, guide_sha256: Digests of the image's mask and of its guide, or of the weights of the network for
-            guides; None if the job has none, or if the file could not be read.
-        guide, guide_by: Place of the job's guides, or name of the network for them, and the measure of closeness to
-            them; None if the job has no guides.
-        output_key, output_size, output_sha256: The restored object; None unless status is "restored".
-        width, height: Pixels of the restored image, after EXIF orientation.
-        image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.
-        status: "restored", "failed", "skipped" (the reason is in `error`) or "conflict" (the output key holds
-            another job's or another image's object, which was left alone).
-        error_type, error: Class name and message.
-        task, operator_parameters: The undone degradation; parameters as text.
-        prior, prior_digest: Name and SHA-256 of the network's weights.
-        noise: Noise assumed in the source image, as a standard deviation of images in [0, 1]: given, estimated, or
-            the task's own; None if it was not read.
-        steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the largest number of states
-            solved together, 1 for step by step.
-        tile: Side in pixels of the tiles in which the network saw the image, smaller than the setting if
-            memory ran out; None if it saw the whole image.
-        nfe: Network evaluations of this image, of all its samples, all its tiles together being one.
-        rounds: Serial network passes of this image; with samples, this and the following fields describe the first
-            sample before it was optimised.
-        converged: The solve met its tolerance; always true step by step.
-        fallback: The parallel solve ran out of rounds and the image was finished step by step.
-        residual_final, residual_history: Largest relative residual over the states, last and per round.
-        frontier_history: Leading states known after each round.
-        useful: Share of the network evaluations whose step was kept, 0..1; 1 step by step.
-        data_consistency: ||A x_0 - y|| / ||y|| before rounding to 8 bits.
-        misfit, operator_suspect: Distance of the source image from photographs after the given degradation and noise,
-            in parts of the threshold, and True beyond the threshold: then something else was done to this image, and
-            its restoration is not to be trusted. None if the image is too small for a judgement.
-        loss_first, loss_best: Distance to the guide, or misfit to a noisy y, of the first restoration and of the
-            restoration that was kept; None if nothing was optimised.
-        samples, spread: Number of restorations of this image, and their spread: the mean over the pixels of their
-            standard deviation, images in [0, 1]; None for a single restoration.
-        psnr, psnr_given, psnr_start, ssim: Against the reference, in dB and 0..1: of the output; of the source image,
-            None if its size differs; and of the chain's start, made without the network (bicubic interpolation for
-            super-resolution).
-        fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
-            round's solve time is divided among its images.
-        device, dtype, software: The machine part, the precision and the versions at work.
-        started_at, finished_at: UTC.
+    docs/manifest.md explains each column, and tells apart the versions of the schema. A field is None where it does not
+    apply: each of the input's files is known only once it was read, and most fields only once the image was restored.
     """
 
     job_id: str

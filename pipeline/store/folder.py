@@ -16,8 +16,7 @@ from typing import Final
 from pipeline.errors import ConfigurationError, ImageTooLargeError, StoreUnavailableError, UnsafeKeyError
 
 from .folder_errors import NOT_THERE, failure, read_failure, root_failure
-from .names import parts_of, parts_of_new
-from .protocol import ObjectInfo, StoredObject
+from .protocol import ObjectInfo, StoredObject, parts_of, parts_of_new
 from .publish import check_writable, is_temporary, publish
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW

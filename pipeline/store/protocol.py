@@ -1,10 +1,12 @@
-"""The pipeline's four storage verbs, and a check of new keys."""
+"""The protocol of a store: its verbs, and the keys that any store can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from pipeline.errors import UnsafeKeyError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +78,24 @@ class Store(Protocol):
     def head(self, key: str, /) -> ObjectInfo | None:
         """The info of an object, as in a listing; None if it is missing."""
         ...
+
+
+def parts_of(key: str, /) -> tuple[str, ...] | None:
+    """Return the parts of a key with a single meaning below any root; None for every other key."""
+    parts = tuple(key.split("/"))
+    return None if "\0" in key or any(part in ("", ".", "..") for part in parts) else parts
+
+
+def parts_of_new(key: str, /) -> tuple[str, ...]:
+    """Return the parts of a new key.
+
+    Raises:
+        UnsafeKeyError: The key would leave the root, or mean another place in another store.
+    """
+    parts = parts_of(key)
+    if parts is None:
+        raise UnsafeKeyError(
+            f"{key!r} cannot be written: a key needs parts between single slashes, none of them empty, "
+            "'.' or '..', and no NUL; rename the source object"
+        )
+    return parts

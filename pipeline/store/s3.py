@@ -20,8 +20,7 @@ from pipeline.errors import (
     UnsafeKeyError,
 )
 
-from .names import parts_of_new
-from .protocol import ObjectInfo, StoredObject
+from .protocol import ObjectInfo, StoredObject, parts_of_new
 from .s3_client import connect
 from .s3_errors import FAILURES, NobodyThereError, is_taken, may_be_of_one_object, may_be_stored, object_refused
 from .s3_requests import LONGEST_KEY, S3Requests
