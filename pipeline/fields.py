@@ -85,12 +85,9 @@ def for_forms(schema: dict[str, Any], model: type[BaseModel]) -> None:
         field = model.model_fields[name]
         if (tasks := mark_of(field, Tasks)) is not None:
             shown.pop("default", None)
+        heading = f"For task {tasks}." if tasks else ""
         if field.description is not None:
-            shown["description"] = "\n\n".join(filter(None, (_heading(tasks), field.description, _empty(field))))
-
-
-def _heading(tasks: Tasks | None) -> str:
-    return f"For task {tasks}." if tasks else ""
+            shown["description"] = "\n\n".join(filter(None, (heading, field.description, _empty(field))))
 
 
 def _empty(field: FieldInfo) -> str:

@@ -61,14 +61,10 @@ class Layout:
         """Prefix of the keys of all samples."""
         return f"{INTERNAL}{self.job_id}/samples/"
 
-    def sample(self, output_key: str, name: str) -> str:
-        """Key of a further sample of an output, or of the mean or spread of its samples."""
-        return f"{self.samples}{output_key}/{name}"
-
     def samples_of(self, output_key: str, count: int, *, extension: str) -> tuple[str, ...]:
         """Return the keys of the files beside an output, the first of `count` samples: others, their mean, spread."""
         names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
-        return tuple(self.sample(output_key, name + extension) for name in names)
+        return tuple(f"{self.samples}{output_key}/{name}{extension}" for name in names)
 
     @property
     def plans(self) -> str:

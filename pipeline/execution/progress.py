@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.shards import Shard, ShardReport
 from pipeline.status import NO_IMAGES, Counts
 
 
@@ -29,10 +28,3 @@ class Progress:
 
     def __add__(self, other: Progress) -> Progress:
         return Progress(counts=self.counts + other.counts, elsewhere=self.elsewhere + other.elsewhere)
-
-
-def progress_of(shard: Shard, report: ShardReport) -> Progress:
-    """Return the progress of a finished shard."""
-    if report.already_committed:
-        return Progress(elsewhere=len(shard.images))
-    return Progress(counts=report.counts)

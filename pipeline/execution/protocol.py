@@ -11,11 +11,7 @@ from pipeline.worker.worker import ShardWorker
 from .progress import Progress
 
 WorkerFactory = Callable[[], ShardWorker]
-
-
 OnProgress = Callable[[Progress], None]
-
-
 PROGRESS_SECONDS: Final = 1.0
 
 
@@ -28,7 +24,7 @@ class Executor(Protocol):
         """Run every shard, and failed shards again.
 
         Args:
-            shards: Shards to run.
+            shards: Shards to run, such as a plan's `pending`.
             make_worker: Builds the worker where it is to run; picklable, so that it crosses to another
                 process and nothing large has to.
             on_progress: Called by the iterating thread, about every second and after each shard.

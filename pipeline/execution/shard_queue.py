@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
 from pipeline.shards import Shard, ShardReport
 
-from .progress import Progress, progress_of
+from .progress import Progress
 
 logger = logging.getLogger("deqir.shards")
 
@@ -49,16 +49,11 @@ class ShardQueue:
     def finished(self, shard: Shard, report: ShardReport) -> None:
         """Count a committed shard."""
         self._unanswered = 0
-        self.done += progress_of(shard, report)
+        elsewhere = len(shard.images) if report.already_committed else 0
+        self.done += Progress(counts=report.counts, elsewhere=elsewhere)
 
     def died(self, shard: Shard, error: Exception, *, then: str) -> None:
-        """Put a shard back whose process died, which says nothing of the shard and is none of its attempts.
-
-        Args:
-            shard: The shard.
-            error: How its death was noticed.
-            then: The next step, for the log.
-        """
+        """Put a shard back whose process died: this is none of its attempts. `then` names the next step for the log."""
         self._unanswered = 0
         logger.warning(
             "process died shard=%s images=%d next=%s error=%s: %s",

@@ -6,9 +6,8 @@ Writing a new block would lose text outside ASCII, and would break pointers insi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 IMAGE_WIDTH: Final = 0x0100
 IMAGE_HEIGHT: Final = 0x0101
@@ -51,14 +50,8 @@ class _Entry:
         return self.kind in (SHORT, LONG) and self.count == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Directory:
-    """The tags of a directory.
-
-    Attributes:
-        entries: Entries by tag.
-        next_at: Offset of the pointer to the next directory; None if the block ends before it.
-    """
+class _Directory(NamedTuple):
+    """The tags of a directory, and the offset of the pointer to the next one; None if the block ends before it."""
 
     entries: dict[int, _Entry]
     next_at: int | None
@@ -133,7 +126,7 @@ def _order(block: bytes) -> str:
 def _first(block: bytes) -> _Directory:
     """Return the first directory, without entries if the bytes are not an EXIF block."""
     if block[:4] not in (b"II*\0", b"MM\0*") or len(block) < 8:
-        return _Directory(entries={}, next_at=None)
+        return _Directory({}, None)
     return _directory(block, *struct.unpack_from(f"{_order(block)}I", block, 4))
 
 
@@ -141,21 +134,15 @@ def _directory(block: bytes, at: int) -> _Directory:
     """Return the directory at an offset, as far as the block holds it. Of a repeated tag, the first entry counts."""
     order = _order(block)
     if not 8 <= at <= len(block) - 2:
-        return _Directory(entries={}, next_at=None)
+        return _Directory({}, None)
     (count,) = struct.unpack_from(f"{order}H", block, at)
-    entries: dict[int, _Entry] = {}
-    for entry in _entries(block, order, at + 2, count):
-        entries.setdefault(entry.tag, entry)
-    next_at = at + 2 + 12 * count
-    return _Directory(entries=entries, next_at=next_at if next_at + 4 <= len(block) else None)
-
-
-def _entries(block: bytes, order: str, at: int, count: int) -> Iterator[_Entry]:
-    for place in range(at, min(at + 12 * count, len(block) - 11), 12):
+    next_at, entries = at + 2 + 12 * count, dict[int, _Entry]()
+    for place in range(at + 2, min(next_at, len(block) - 11), 12):
         tag, kind, number = struct.unpack_from(f"{order}HHI", block, place)
         short = kind == SHORT and number == 1
         (value,) = struct.unpack_from(f"{order}{'H' if short else 'I'}", block, place + 8)
-        yield _Entry(at=place, tag=tag, kind=kind, count=number, value=value)
+        entries.setdefault(tag, _Entry(at=place, tag=tag, kind=kind, count=number, value=value))
+    return _Directory(entries, next_at if next_at + 4 <= len(block) else None)
 
 
 def _write(block: bytearray, order: str, entry: _Entry, value: int) -> None:

@@ -70,8 +70,7 @@ def metadata_of(
         info: Pillow's `Image.info`. In a PNG, a text chunk can fake any entry.
         block: The EXIF block if it is not in `info`.
         resources: Photoshop resources of a JPEG.
-        texts: Texts by keyword.
-        colour: Colour chunks of a PNG.
+        texts, colour: Texts by keyword and colour chunks of a PNG.
     """
     block = block or _exif_in(info)
     packet = _bytes(info.get("xmp"))

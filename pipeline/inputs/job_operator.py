@@ -102,8 +102,7 @@ def open_undoing(
     """Return the operators of a degradation.
 
     Args:
-        degradation: As the job says it.
-        file: The file of the degradation, from `read_file`.
+        degradation, file: As the job says it, and its file, from `read_file`.
         noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
         limits: Bounds of an image, and so of its mask.
 

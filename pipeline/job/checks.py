@@ -19,10 +19,7 @@ from pipeline.worker.build import devices_of, model_errors, settings_of
 
 
 def check_places(job: RestoreJob) -> None:
-    """Check that the places a job reads exist, apart from its destination, and that no original is a guide.
-
-    Args:
-        job: With absolute places.
+    """Check that the absolute places a job reads exist, apart from its destination, and that no original is a guide.
 
     Raises:
         ConfigurationError: A place is missing, or overlaps another place.
@@ -39,9 +36,6 @@ def check_places(job: RestoreJob) -> None:
 
 def check_companions(job: RestoreJob) -> None:
     """Check that some masks, guides and originals belong to some images, as far as `check_match` looks.
-
-    Args:
-        job: A job whose places exist.
 
     Raises:
         ConfigurationError: No file belongs to any image.
@@ -84,11 +78,7 @@ def check_networks(result: ResultConfig) -> None:
 
 
 def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
-    """Check that the prior knows the noise of the start, and that the noise falls from there.
-
-    Args:
-        job: A job whose prior is intact.
-        file: The file of its degradation, from `read_file`.
+    """Check that the job's intact prior knows the noise of the start, and that the noise falls from there.
 
     Raises:
         ConfigurationError: The noise, set or the task's own, is too strong or too weak.

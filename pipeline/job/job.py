@@ -194,17 +194,8 @@ def plan_job(job: Job, /) -> JobPlan:
 def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress) -> Generator[ShardReport, None, None]:
     """Run shards where the job's settings say and yield each report as its shard is committed.
 
-    Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
-
-    Args:
-        job: The job of the shards.
-        shards: Shards to run, such as a plan's `pending`.
-        on_progress: Called by the iterating thread, about every second and after each shard.
-
-    Raises:
-        ConfigurationError: At once: the job cannot run here.
-        StoreUnavailableError: A store does not answer.
-        ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
+    Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early. `Executor.run` has
+    the arguments and the errors.
     """
     build = partial(make_worker, job.config, job.layout, job.prior_digest)
     with closing(executor_of(job.config.runtime).run(shards, build, on_progress)) as reports:
@@ -223,11 +214,7 @@ def executor_of(runtime: RuntimeConfig) -> Executor:
 
 
 def summarise(destination: str, job_id: str, /) -> JobSummary:
-    """Return a job in numbers, from its manifest and the manifests of its retries alone.
-
-    Raises:
-        ConfigurationError: No such job.
-    """
+    """Return a job in numbers; the errors are those of `survey`."""
     return survey(destination, job_id).summary
 
 

@@ -81,10 +81,8 @@ class Table(Generic[T]):
         Raises:
             ConfigurationError: It is damaged, another kind of file, or has an unknown version.
         """
-        table = self._read(data)
-        names = table.column_names
-        columns = [_values(column) for column in table.columns]
-        return [self.row(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+        names = [column.name for column in self.schema]
+        return [self.row(**dict(zip(names, values, strict=True))) for values in self.decode_columns(data, names)]
 
     def decode_columns(self, data: bytes, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return some columns of a file, a tuple for each row; the others are not unpacked.

@@ -19,12 +19,9 @@ logger = logging.getLogger("deqir.images")
 
 
 def begun(template: ManifestRow, ref: ImageRef, *, shard_id: str) -> ManifestRow:
-    """Return the row of an image whose work begins now; its status is "failed" until another one is known.
+    """Return the row of an image whose work begins now: the template of its job's rows, with the image.
 
-    Args:
-        template: A row with the facts common to all rows of the job.
-        ref: The image.
-        shard_id: Its shard.
+    Its status is "failed" until another one is known.
     """
     now = datetime.now(UTC)
     return replace(

@@ -140,12 +140,6 @@ def map_objects(
 ) -> Iterator[T]:
     """Yield `decode` of each part or plan, in order; a few are read ahead, and no more are held in memory.
 
-    Args:
-        store: Where they are.
-        keys: Their keys.
-        decode: From the bytes of an object to its content.
-        limit: Largest size of an object in bytes.
-
     Raises:
         ConfigurationError: An object cannot be read; it is named.
     """

@@ -17,12 +17,9 @@ MAX_LIST_BYTES: Final = 2**30
 
 
 def write_key_list(destination: Store, batch_id: str, keys: Iterable[str], /) -> str:
-    """Return where the list of a batch's keys is, after writing it unless it is there already.
+    """Return where in a job's destination the list of a batch's keys is, after writing it unless it is there.
 
-    Args:
-        destination: A job's destination.
-        batch_id: Names the list: the same batch always has the same keys.
-        keys: Keys of the job's source.
+    The same batch always has the same keys.
     """
     key = event_list(batch_id)
     destination.create(key, "".join(f"{json.dumps(each)}\n" for each in keys).encode())

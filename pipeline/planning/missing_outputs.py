@@ -39,9 +39,7 @@ class Listing:
 def written(layout: Layout, output_key: str, samples: int | None) -> tuple[str, ...]:
     """Return the keys of all objects written for an image: its output and, with samples, the objects beside it.
 
-    Args:
-        layout: Keys of the job or the retry with the image's row.
-        output_key, samples: As in the row.
+    `layout` is of the job or the retry with the image's row.
     """
     if not samples:
         return (output_key,)

@@ -79,13 +79,10 @@ def plan(
     beside the output of the old version.
 
     Args:
-        source: The inputs.
-        destination: Where the plan is.
-        layout: The job's keys.
+        source, destination, layout: The inputs, the place of the plan and the job's keys.
         shard_size: Images in a new shard.
         output_format: Decides the outputs' extension.
-        keys: Different keys to look up in the source instead of a listing; a missing key is
-            no input. None: everything in the source.
+        keys: Different keys to look up in the source instead of a listing; a missing key is no input.
 
     Raises:
         ConfigurationError: A stored generation cannot be read.
@@ -116,12 +113,7 @@ def plan(
 def plan_unwritten(
     source: Store, known: Sequence[Shard], *, shard_size: int, output_format: OutputFormat
 ) -> tuple[Shard, ...]:
-    """Return all shards of a job as `plan` would, without writing anything.
-
-    Args:
-        source, shard_size, output_format: As for `plan`.
-        known: The shards of its plan as it is written.
-    """
+    """Return all shards of a job as `plan` would, after the `known` ones of its written plan; nothing is written."""
     return (*known, *_further(_inputs(source.list()), known, shard_size, output_format))
 
 

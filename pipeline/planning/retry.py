@@ -34,14 +34,8 @@ GONE: Final = "gone from the source since it failed, or another version is there
 def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
     """Return the id of the retry for failed, conflicting and lost images, with its plan written.
 
-    It is the last retry, if it is not finished; else a new retry, if something failed and was neither restored nor
-    replaced since, or was restored and is gone; else the last job, which has nothing left to do.
-
-    Args:
-        source: The inputs.
-        destination: Where the jobs are.
-        base: The first job's id.
-        shard_size: Images in a shard.
+    It is the last retry of the job `base`, if it is not finished; else a new retry, if something failed and was
+    neither restored nor replaced since, or was restored and is gone; else the last job, which has nothing left to do.
 
     Raises:
         ConfigurationError: There is no such job.
@@ -144,10 +138,5 @@ def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str]
 
 def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
     """Return the versions present in the source."""
-    there = map_on_threads(ASKED_AT_ONCE, "retry", partial(_is_there, source), refs)
-    return {ref for ref, same in zip(refs, there, strict=True) if same}
-
-
-def _is_there(source: Store, ref: ImageRef) -> bool:
-    info = source.head(unescaped(ref.key))
-    return info is not None and info.etag == ref.etag
+    found = map_on_threads(ASKED_AT_ONCE, "retry", source.head, (unescaped(ref.key) for ref in refs))
+    return {ref for ref, info in zip(refs, found, strict=True) if info is not None and info.etag == ref.etag}

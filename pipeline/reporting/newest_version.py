@@ -28,8 +28,7 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
     manifests of retries only if something failed.
 
     Args:
-        destination: Where the jobs are.
-        job_id: A job, or one of its retries.
+        destination, job_id: The job, or one of its retries.
         rows: All its rows; the only row of an input may be missing if it did not fail.
 
     Raises:
@@ -65,8 +64,7 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     tries the last counts: a restored image may have been lost, and its next try may have failed.
 
     Args:
-        destination: Where the jobs are.
-        job_id: A job, or one of its retries.
+        destination, job_id: The job, or one of its retries.
         rows: Rows of each input's newest version.
 
     Raises:

@@ -14,7 +14,7 @@ from pipeline.status import NO_IMAGES, NOT_RESTORED, Counts, Status
 from .file_endings import endings_of, most_frequent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An input that should have been restored and was not.
 
@@ -171,11 +171,8 @@ def summary_of(
     """Return a job in numbers.
 
     Args:
-        job_id: Of the job.
-        destination: Its URL.
+        job_id, destination, to_do, replaced: As in `JobSummary`.
         parts: Its rows, one for each input, in any number of parts.
-        to_do: How many inputs have no row yet.
-        replaced: How many rows of older versions, or of such as are gone, were left out.
         restored_since: Key and etag of failures restored since.
     """
     bad = [row for part in parts for row in part.failures]
@@ -194,7 +191,10 @@ def summary_of(
         endings=most_frequent(endings),
         replaced=replaced,
         restored_since=len(bad) - len(left),
-        failures=tuple(_failure(row) for row in sorted(left, key=lambda row: row.source_key)),
+        failures=tuple(
+            Failure(row.source_key, Status(row.status), row.error_type or "", row.error or "")
+            for row in sorted(left, key=lambda row: row.source_key)
+        ),
         fallbacks=sum(part.fallbacks for part in parts),
         suspects=sum(part.suspects for part in parts),
         rounds=sum(part.rounds for part in parts),
@@ -208,15 +208,6 @@ def summary_of(
         sampled=sum(part.sampled for part in parts),
         started_at=min((part.started_at for part in parts if part.started_at is not None), default=None),
         finished_at=max((part.finished_at for part in parts if part.finished_at is not None), default=None),
-    )
-
-
-def _failure(row: Brief) -> Failure:
-    return Failure(
-        key=row.source_key,
-        status=Status(row.status),
-        error_type=row.error_type or "",
-        error=row.error or "",
     )
 
 

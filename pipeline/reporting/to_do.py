@@ -22,8 +22,7 @@ def inputs_to_do(destination: Store, layout: Layout, parts: Container[str], *, r
     Where there is a row for each version, which the plan's lengths tell, nothing of it is unpacked.
 
     Args:
-        destination: Where the job is.
-        layout: Its keys.
+        destination, layout: The job's place and keys.
         parts: Keys of its manifest parts.
         rows: Number of rows in these parts.
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("deqir.store")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderStore:
-    """The regular files below a folder; a key is a file's path below it.
+    """The regular files below a folder; a key is a file's path below it. `Store` has the contract of each verb.
 
     Names that are not text keep their bytes as `os.fsdecode` maps them, and give the file back. Symbolic
     links below the root are never followed, neither listing, reading nor writing: one that leads outside is
@@ -90,12 +90,7 @@ class FolderStore:
             logger.warning("symbolic links not followed folder=%s links=%d", self.url, links)
 
     def get(self, key: str, /, *, limit: int) -> StoredObject:
-        """The whole file, with its info after the last byte was read: a change meanwhile shows in it.
-
-        Raises:
-            FileNotFoundError: No regular file has this key.
-            ImageTooLargeError: More than `limit` bytes; no more than `limit` were read.
-        """
+        """The whole file, with its info after the last byte was read: a change meanwhile shows in it."""
         with (
             self._reading(key) as (folder, name),
             open(name, "rb", opener=partial(_open_regular, folder)) as file,
@@ -108,11 +103,7 @@ class FolderStore:
         return StoredObject(info=info, data=data)
 
     def create(self, key: str, data: bytes, /) -> bool:
-        """Store a new file, whole or not at all, and never overwrite; see `publish`.
-
-        Raises:
-            UnsafeKeyError: The key would leave the root, or cannot be a file's path here.
-        """
+        """Store a new file, whole or not at all, and never overwrite; see `publish`."""
         *above, name = _file_system_parts(key)
         try:
             with self._folder(above, make=True) as folder:

@@ -32,7 +32,7 @@ _CHUNK: Final = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Store(S3Requests):
-    """The objects below a bucket's prefix, under exactly the bucket's keys.
+    """The objects below a bucket's prefix, under exactly the bucket's keys; `Store` has the contract of each verb.
 
     Built where it is used, by `open`; from then on any number of threads may share it. The zero-byte object
     that marks the prefix itself ("photos/") is not below it.
@@ -69,8 +69,6 @@ class S3Store(S3Requests):
         """The whole object, read again from its start where the body breaks off.
 
         Raises:
-            FileNotFoundError: No such object.
-            ImageTooLargeError: More than `limit` bytes; no more than `limit` were read.
             ObjectAccessError: The server refuses this object, and gives another.
         """
         if not self._is_possible(key):
@@ -98,10 +96,6 @@ class S3Store(S3Requests):
 
         A conditional PUT decides who wins, but "exists" may be said of our own object, and a failure may
         follow a success. Each object therefore carries its writer's token, which is read back where in doubt.
-
-        Raises:
-            UnsafeKeyError: The key would leave the prefix, or no server takes it.
-            CommitStateUnknownError: The write was sent, and neither it nor a look at the key was answered.
         """
         self.check_new(key)
         token, sent = secrets.token_hex(16), False

@@ -15,7 +15,7 @@ from deqir.engine.chain_start import Span, span_of
 from deqir.gradients.optimise import Optimisation
 from deqir.pretrained.download import ModelError
 from deqir.pretrained.lpips import load_lpips
-from deqir.pretrained.real_esrgan import RealEsrgan, load_real_esrgan
+from deqir.pretrained.real_esrgan import load_real_esrgan
 from deqir.protocols import LinearOperator
 from pipeline.config import UPSCALER, RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.errors import ConfigurationError, GuideError
@@ -35,15 +35,11 @@ from .write import Delivery
 
 
 def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWorker:
-    """Return the worker of a job, its stores opened and its prior loaded here.
-
-    Args:
-        job: The job as it was opened.
-        layout: Its keys.
-        prior_digest: SHA-256 of the weights it was opened with.
+    """Return the worker of an opened job, its stores opened and its networks loaded here.
 
     Raises:
-        ConfigurationError: This machine cannot do the job: the device or the prior is missing, or the prior differs.
+        ConfigurationError: This machine cannot do the job: the device or a network is missing, or the prior has another
+            SHA-256 than `prior_digest`, that of the weights with which the job was opened.
     """
     source = open_store(job.source, writable=False)
     destination = open_store(job.destination, writable=True)
@@ -57,6 +53,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)
     with model_errors():
         prior.check_noise(span.noise)
+        upscaler = load_real_esrgan(device=prior.device) if job.result.guide == UPSCALER else None
     return ShardWorker(
         source=source,
         destination=destination,
@@ -70,7 +67,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             seed=job.result.seed,
             samples=job.result.samples,
             guidance=guidance_of(job.result, prior.device),
-            upscaler=upscaler_of(job.result, prior.device),
+            upscaler=upscaler,
         ),
         delivery=Delivery(
             destination=destination,
@@ -169,16 +166,6 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
     with model_errors():
         lpips = load_lpips(device=str(device)) if result.looks else None
     return Guidance(settings=Optimisation(steps=result.optimise), by=result.guide_by, lpips=lpips)
-
-
-def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None:
-    """Return the network for guides; None if the job reads its guides or has none.
-
-    Raises:
-        ConfigurationError: The network is missing on this machine.
-    """
-    with model_errors():
-        return load_real_esrgan(device=device) if result.guide == UPSCALER else None
 
 
 def open_reference(job: RestoreJob) -> Reference | None:

@@ -83,9 +83,7 @@ class ShardWorker:
         Safe to repeat and to race: outputs and parts are created, never overwritten, and an output of an
         earlier attempt is recognised. Any exception leaves the shard uncommitted.
 
-        Args:
-            shard: Its images.
-            on_row: Called by the calling thread with the status of each finished image.
+        `on_row` is called by the calling thread with the status of each finished image.
 
         Raises:
             JobError: The job is at fault, not an image.
@@ -104,12 +102,7 @@ class ShardWorker:
         return self.commit(shard.id, rows, tally, seconds=time.monotonic() - began)
 
     def restore_alone(self, ref: ImageRef, shard_id: str, tally: Tally, /) -> ManifestRow:
-        """Return the row of a single image of a shard, for `commit`; safe to repeat and to race.
-
-        Args:
-            ref: The image.
-            shard_id: Its shard.
-            tally: Counters, which grow meanwhile.
+        """Return the row of a single image of a shard, for `commit`; safe to repeat and to race. `tally` grows.
 
         Raises:
             JobError: The job is at fault, not the image.
@@ -130,11 +123,7 @@ class ShardWorker:
     def commit(self, shard_id: str, rows: Sequence[ManifestRow], tally: Tally, /, *, seconds: float) -> ShardReport:
         """Create the part of a shard out of the rows of all its images, and return the counts.
 
-        Args:
-            shard_id: The shard.
-            rows: Rows of all its images.
-            tally: Counters of the solver for these images.
-            seconds: Wall time of these images.
+        `tally` and `seconds` are the solver's counters and the wall time of these images.
         """
         began = time.monotonic()
         ours = self.destination.create(self.layout.part(shard_id), encode_part(rows))

@@ -165,7 +165,7 @@ def test_what_lies_beyond_a_frame_is_left_open_where_there_is_little_noise(
     _, worker, shards = opened(**settings, result={"samples": 2})
     (framed,) = run(worker, shards[0])
     assert (framed.status, framed.noise, (framed.height, framed.width)) == ("restored", COMPRESSION, (height, width))
-    written = [destination / "a.png", *(destination / worker.layout.sample("a.png", "")).iterdir()]
+    written = [destination / "a.png", *(destination / worker.layout.samples / "a.png").iterdir()]
     assert [pixels(path).shape[:2] for path in written] == [(height, width)] * 4
     told = restore_job(source, tmp_path / "told", tiny_prior, **settings, result={"noise": 0.011})
     job = open_job(told)
@@ -196,7 +196,7 @@ def test_further_samples_lie_beside_the_first_with_their_mean_and_spread(
     _, worker, shards = opened(result=options | {"samples": 4})
     (row,) = run(worker, shards[0])
     assert (row.samples, row.nfe) == (4, 12)
-    folder = destination / worker.layout.sample(key, "")
+    folder = destination / worker.layout.samples / key
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [f"sample-{n}.png" for n in (2, 3, 4)] + ["mean.png", "spread.png"]
     )

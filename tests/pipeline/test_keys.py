@@ -59,7 +59,6 @@ def test_samples_lie_together_under_their_outputs_key() -> None:
     keys = LAYOUT.samples_of("a/b.png", 3, extension=".png")
     folder = f"{LAYOUT.samples}a/b.png/"
     assert keys == tuple(f"{folder}{name}.png" for name in ("sample-2", "sample-3", "mean", "spread"))
-    assert folder == LAYOUT.sample("a/b.png", "")
 
 
 @pytest.mark.parametrize(
