@@ -7,7 +7,6 @@ metadata of the file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 from .containers import PHOTOSHOP_HEADER
@@ -37,9 +36,10 @@ def record_in(block: bytes) -> bytes | None:
 
 def segments(record: bytes) -> bytes:
     """Return a record as segments of a JPEG, as many as it needs, joined."""
+    block = _resource(record)
     return b"".join(
         MARKER + struct.pack(">H", 2 + len(PHOTOSHOP_HEADER) + len(part)) + PHOTOSHOP_HEADER + part
-        for part in _parts(_resource(record))
+        for part in (block[at : at + SEGMENT] for at in range(0, len(block), SEGMENT))
     )
 
 
@@ -54,11 +54,6 @@ def text_of(record: bytes) -> str:
 def _resource(record: bytes) -> bytes:
     padding = bytes(len(record) % 2)
     return SIGNATURE + struct.pack(">HHI", RECORD, 0, len(record)) + record + padding
-
-
-def _parts(block: bytes) -> Iterator[bytes]:
-    for at in range(0, len(block), SEGMENT):
-        yield block[at : at + SEGMENT]
 
 
 def _even(size: int) -> int:

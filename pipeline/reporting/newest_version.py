@@ -8,7 +8,7 @@ the versions gone from the source, each as of its opening: manifests alone are e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
@@ -34,7 +34,11 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
     """
-    gone = _gone_since(destination, job_id, rows)
+    failed = {row.version for row in rows if row.status in NOT_RESTORED}
+    ends = _ends_since(destination, job_id, {key for key, _ in failed})
+    gone = {version for version in failed if ends.get(version) == Status.SKIPPED}
+    if number_of(job_id):  # a retry itself skips versions that are gone
+        gone |= {row.version for row in rows if row.status == Status.SKIPPED}
     count = Counter(row.source_key for row in rows)
     several = {key for key, number in count.items() if number > 1}
     if several:
@@ -42,19 +46,6 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
         rows = sorted(rows, key=lambda row: (row.version not in gone, found.get(row.version, -1)))
     last = {row.source_key: row for row in rows}
     return [row for row in last.values() if row.status not in NOT_RESTORED or row.version not in gone]
-
-
-def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[Version]:
-    """Return the failed versions skipped by the last retry that had them, or skipped by this retry itself."""
-    number = number_of(job_id)
-    gone = {row.version for row in rows if number and row.status == Status.SKIPPED}
-    failed = {row.version for row in rows if row.status in NOT_RESTORED}
-    if not failed:
-        return gone
-    retries = tries_of(destination, base_of(job_id), first=number + 1)
-    ends = (end for retry in retries for end in read_columns(destination, Layout(retry)))
-    last = {(key, etag): status for key, etag, status in ends if (key, etag) in failed}
-    return gone | {version for version in failed if last.get(version) == Status.SKIPPED}
 
 
 def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[Version]:
@@ -73,13 +64,10 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     failed = {row.version for row in rows if row.status in NOT_RESTORED}
     if not failed:
         return frozenset()
-    base, number = base_of(job_id), number_of(job_id)
-    keys, last = {key for key, _ in failed}, dict[Version, str]()
-    for other in [*([base] if number else []), *tries_of(destination, base, first=number + 1)]:
-        ends = read_columns(destination, Layout(other))
-        last |= {(key, etag): status for key, etag, status in ends if key in keys}
-        if number and other == base:  # of what failed here the job's own row is older
-            last = {version: status for version, status in last.items() if version not in failed}
+    keys = {key for key, _ in failed}
+    earlier = read_columns(destination, Layout(base_of(job_id))) if number_of(job_id) else ()
+    last = {(key, etag): status for key, etag, status in earlier if key in keys and (key, etag) not in failed}
+    last |= _ends_since(destination, job_id, keys)
     restored = {version for version, status in last.items() if status == Status.RESTORED}
     left = failed - restored
     doubtful = {key for key, _ in left} & {key for key, _ in restored}
@@ -106,6 +94,13 @@ def failed_since(destination: Store, job_id: str) -> dict[Version, Brief]:
                 elif row.status in NOT_RESTORED:
                     found[row.version] = row
     return found
+
+
+def _ends_since(destination: Store, job_id: str, keys: Collection[str]) -> dict[Version, str]:
+    """Return the last status of each version of some inputs in later retries; without inputs nothing is read."""
+    retries = tries_of(destination, base_of(job_id), first=number_of(job_id) + 1) if keys else []
+    ends = (end for retry in retries for end in read_columns(destination, Layout(retry)))
+    return {(key, etag): status for key, etag, status in ends if key in keys}
 
 
 def _order(destination: Store, job_id: str, keys: Container[str]) -> dict[Version, int]:

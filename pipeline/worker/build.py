@@ -59,13 +59,12 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         destination=destination,
         layout=layout,
         facts=facts_of(job, layout.job_id, prior, span),
-        limits=limits,
+        runtime=job.runtime,
         undoing=undoing,
         guides=open_guides(job),
         solver=Solver(
             engine=deqir.Engine(prior, settings),
-            seed=job.result.seed,
-            samples=job.result.samples,
+            result=job.result,
             guidance=guidance_of(job.result, prior.device),
             upscaler=upscaler,
         ),
@@ -76,7 +75,6 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             reference=open_reference(job),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
-        prefetch=job.runtime.prefetch,
         writers=job.runtime.writers or (max(2, torch.get_num_threads()) if on_gpu else 2),
     )
 

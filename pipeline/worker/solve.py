@@ -20,6 +20,7 @@ from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import Outcome
 from deqir.results import misfit_or_nan
 from deqir.sampling.samples import Samples, sample_seed
+from pipeline.config import ResultConfig
 from pipeline.errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from pipeline.inputs.frame import scene_of, shown
 from pipeline.inputs.guides import Guidance
@@ -61,17 +62,15 @@ class Solver:
 
     Attributes:
         engine: The method with its settings and its prior.
-        seed: The job's seed.
-        samples: Restorations of each image.
+        result: Settings of the result, among them the seed and the number of samples.
         guidance: Optimisation of restorations, if any. Images with guides start from them.
         upscaler: Network that makes a guide for each image, if any.
     """
 
     engine: Engine
-    seed: int
-    samples: int = 1
-    guidance: Guidance | None = None
-    upscaler: RealEsrgan | None = None
+    result: ResultConfig
+    guidance: Guidance | None
+    upscaler: RealEsrgan | None
 
     def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | ManifestRow]:
         """Yield each image restored, or its row if that failed, in the order of completion.
@@ -93,10 +92,10 @@ class Solver:
                 else:
                     yield from self._requests(guided)
 
-        for result in self.engine.run(requests(), tally=tally, images=most * self.samples):
+        for result in self.engine.run(requests(), tally=tally, images=most * self.result.samples):
             image = id(result.tag.prepared)  # unique, as its results keep it alive
             waiting.setdefault(image, []).append(result)
-            if len(waiting[image]) == self.samples:
+            if len(waiting[image]) == self.result.samples:
                 yield self._ended(waiting.pop(image), tally)
             while hopeless:
                 yield hopeless.popleft()
@@ -120,11 +119,11 @@ class Solver:
         return replace(prepared, guide=guide, row=replace(row, solve_seconds=seconds))
 
     def _requests(self, prepared: Prepared) -> Iterator[Request[_Sample]]:
-        seed = image_seed(self.seed, str(prepared.row.source_sha256))
+        seed = image_seed(self.result.seed, str(prepared.row.source_sha256))
         start = None
         if prepared.guide is not None:
             start = scene_of(prepared.guide[None], prepared.operator)[0]
-        for number in range(self.samples):
+        for number in range(self.result.samples):
             yield Request(
                 y=prepared.y,
                 operator=prepared.operator,

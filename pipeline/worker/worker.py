@@ -51,12 +51,11 @@ class ShardWorker:
         destination: Where the parts go; outputs go there through `delivery`.
         layout: Keys of the parts.
         facts: Template of the rows, with the facts common to all rows of the job.
-        limits: Settings of the work, with the largest input allowed.
+        runtime: Settings of the work, among them the largest input allowed and the images to read ahead of the solver.
         undoing: The operator of each image.
         guides: Images for restorations to start from or to be close to, if the job reads any.
         solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
-        prefetch: Images read, checked and decoded ahead of the solver.
         writers: Threads for encoding and writing.
     """
 
@@ -64,12 +63,11 @@ class ShardWorker:
     destination: Store
     layout: Layout
     facts: ManifestRow
-    limits: RuntimeConfig
+    runtime: RuntimeConfig
     undoing: Undoing
     guides: Guides | None
     solver: Solver
     delivery: Delivery
-    prefetch: int
     writers: int
 
     @property
@@ -136,9 +134,9 @@ class ShardWorker:
         """Restore every image; `settle` gets each row in the order of completion."""
         prepare = partial(self._prepare, shard_id=shard_id)
         writing: deque[Future[ManifestRow]] = deque()
-        most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
-        with threads(self.prefetch, "read") as readers, threads(self.writers, "write") as writers:
-            inputs = map_ahead(readers, prepare, images, ahead=self.prefetch)
+        most = max(1, WRITING_AHEAD * self.writers // self.solver.result.samples)
+        with threads(self.runtime.prefetch, "read") as readers, threads(self.writers, "write") as writers:
+            inputs = map_ahead(readers, prepare, images, ahead=self.runtime.prefetch)
             for result in self.solver(_prepared(inputs, settle), tally, most=len(images)):
                 if isinstance(result, ManifestRow):
                     settle(result)
@@ -157,7 +155,7 @@ class ShardWorker:
         try:
             self.delivery.check_keys(str(ref.output_key))
             began = time.perf_counter()
-            data = fetch(self.source, ref, self.limits)
+            data = fetch(self.source, ref, self.runtime)
             digest = hashlib.sha256(data).hexdigest()
             row = replace(row, source_sha256=digest, fetch_seconds=time.perf_counter() - began)
             mask = self.undoing.mask_of(ref.key)
@@ -167,10 +165,10 @@ class ShardWorker:
                 row = replace(row, guide_sha256=guide_file.sha256)
             self.delivery.check_free(str(ref.output_key), row)
             began = time.perf_counter()
-            picture = decode(data, max_pixels=self.limits.max_pixels)
+            picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
-            y, operator = observe(picture, self.undoing, mask, self.limits)
+            y, operator = observe(picture, self.undoing, mask, self.runtime)
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
             noise, guide = self.undoing.noise_of(y), None
