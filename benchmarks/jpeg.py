@@ -8,6 +8,7 @@ true value is projected into the cells of the quantisation (possible for A = I).
 from __future__ import annotations
 
 import argparse
+import math
 from statistics import fmean
 from typing import Final
 
@@ -44,7 +45,7 @@ def into_cells(image: Tensor, y: Tensor, quality: int) -> Tensor:
     inside = cosines(_blocks(luma))
     cell = (cosines(_blocks(seen)) / steps).round() * steps
     inside = torch.minimum(torch.maximum(inside, cell - steps / 2), cell + steps / 2)
-    back = torch.linalg.solve(_basis(), inside) @ _basis()
+    back: Tensor = torch.linalg.solve(_basis(), inside) @ _basis()
     rows, columns = (side // BLOCK for side in luma.shape)
     plane = back.view(rows, columns, BLOCK, BLOCK).transpose(1, 2).reshape(luma.shape)
     return image + (plane - luma) / 127.5
@@ -55,7 +56,7 @@ def _basis() -> Tensor:
     unit = torch.zeros(BLOCK, BLOCK, BLOCK)
     unit[torch.arange(BLOCK), torch.arange(BLOCK), 0] = 1
     columns: Tensor = cosines(unit)[:, :, 0]
-    return columns.T * BLOCK**0.5
+    return columns.T * math.sqrt(BLOCK)
 
 
 def _blocks(plane: Tensor) -> Tensor:

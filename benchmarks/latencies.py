@@ -20,7 +20,7 @@ from .rivals import Problem
 from .trials import GREY_LEVELS, Row, clock_of, problem_of, usual
 from .ways import requests_of
 
-MODES: Final[tuple[Mode | int, ...]] = ("throughput", "auto", "latency", 5)
+MODES: Final[tuple[Mode | int, ...]] = ("throughput", "latency", 5)
 SET_UP: Final = 1.5
 """Most seconds of warm-up restorations."""
 
@@ -67,13 +67,11 @@ def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | in
     """
     worker, (problem, _) = working_in(prior, precision), problem_of(1, cell.size, prior.device)
     settings = Settings(steps=cell.steps, eta=cell.eta)
-    engine = Engine(worker, settings)
     with torch.inference_mode():
-        batch = engine.sampler(requests_of(problem)[0]).denoiser_batch
+        batch = Engine(worker, settings).sampler(requests_of(problem)[0]).denoiser_batch
     first: tuple[float, Tensor] | None = None
     for mode in modes:
-        fixed = replace(settings, mode=mode, denoiser_batch=None if mode == "auto" else batch)
-        seconds, result = _timed(engine if mode == "auto" else Engine(worker, fixed), problem)
+        seconds, result = _timed(Engine(worker, replace(settings, mode=mode, denoiser_batch=batch)), problem)
         first = first or (seconds, result.image)
         stats = result.stats
         off = float((result.image - first[1]).square().mean().sqrt()) * GREY_LEVELS

@@ -224,12 +224,13 @@ def main() -> None:
             server = Server(running)
             other = f"127.0.0.1:{running.ray}"
             figures = list[Figure]()
-            for measure in (
+            measures: Sequence[Callable[[], list[Figure]]] = (
                 lambda: overhead(server, folder / "overhead", shards=shards),
                 lambda: cancel(server, folder / "own", runs=runs, address=None),
                 lambda: cancel(server, folder / "other", runs=runs, address=other),
                 lambda: schedule(server, folder / "schedule", runs=runs),
-            ):
+            )
+            for measure in measures:
                 figures += measure()
                 write(options.out, figures)
         finally:

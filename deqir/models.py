@@ -95,4 +95,5 @@ def describe_model(name: str) -> Mapping[str, object]:
         }
     prior_digest(name)
     directory = prior_directory(name)
-    return {"directory": directory, **asdict(read_card(directory))}
+    card = read_card(directory)
+    return {"directory": directory, **asdict(card), "base": card.base and card.base.prior}

@@ -1,4 +1,4 @@
-"""The front door: degraded images in, restored images and the statistics of their convergence out."""
+"""The entry for batches of images: it restores them and returns the statistics of their convergence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .engine.batch_size import BatchSize, device_of_chain
 from .engine.engine import Engine
 from .engine.requests import Failed, Request, Result
-from .engine.round_timing import Measured, place_of
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
 from .results import ConvergenceStats, Restoration
@@ -25,14 +25,14 @@ __all__ = ["SURROGATES", "ConvergenceStats", "Defaults", "Mode", "Restoration", 
 
 @dataclass(frozen=True, slots=True)
 class Restorer(Settings):
-    """Restores y = A x with one prior and one set of settings; of a call it keeps what a device was found to do.
+    """Restores y = A x with one prior and one set of settings; keeps the measured batch size of each device.
 
     Attributes:
         prior: A `Prior`, or any `Denoiser`.
     """
 
     prior: Prior | Denoiser
-    _measured: dict[torch.device, Measured] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _batch_sizes: dict[torch.device, BatchSize] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(
         self,
@@ -47,19 +47,19 @@ class Restorer(Settings):
         """Restore a batch of images of one size.
 
         Args:
-            y: Degraded images in [-1, 1]; in single precision where the prior is a `Prior`, whatever they come in.
-            operator: The degradation that made them.
-            seed: Seeds each image's noise together with the image's own content, so that a result does not
-                depend on its place in a batch.
+            y: Degraded images in [-1, 1]; a `Prior` computes in single precision, whatever the precision of y.
+            operator: The degradation of y.
+            seed: Seeds each image's noise together with the image's content; a result does not depend on its place in
+                a batch.
             seeds: One seed per image, instead of `seed`.
-            sigma_y: Standard deviation of the noise in y, for all images or for each, images in [-1, 1].
-            start: What the chains start from instead of the prior's or the operator's own start, such as another
-                restorer's images, in [-1, 1]; made to agree with y where y is exact. The smaller `start_noise`, the
-                nearer the results stay to it.
+            sigma_y: Standard deviation of the noise in y, a number or one per image, images in [-1, 1].
+            start: Images to start the chains from, such as another restorer's, in [-1, 1]; None: the prior's or the
+                operator's own start. If y is exact, they are first made to agree with it. The smaller `start_noise`,
+                the nearer the results stay to them.
 
         Raises:
-            ValueError: y is no batch of finite images, or of images that the prior restores, the operator cannot have
-                made it, a setting is out of range, or y is noisy and the operator does not know its singular values.
+            ValueError: y is no batch of finite images, its images do not fit the prior or the operator, a setting is
+                out of range, or y is noisy and the operator does not know its singular values.
             PriorError: The prior does not know noise as strong as the start's.
             MemoryError, RuntimeError: An image does not fit in memory.
             ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance for an image; the
@@ -95,8 +95,8 @@ class Restorer(Settings):
             for place, (image, own, noise) in enumerate(zip(y, seeds, noises, strict=True))
         ]
         results = list[Result[int]]()
-        measured = self._measured.setdefault(place_of(self.prior, self, y), Measured())
-        for result in Engine(self.prior, self, measured=measured).run(requests):
+        batch_size = self._batch_sizes.setdefault(device_of_chain(self.prior, self, y), BatchSize())
+        for result in Engine(self.prior, self, batch_size=batch_size).run(requests):
             if isinstance(result, Failed):
                 result.error.add_note(f"while restoring image {result.tag} of the {len(y)} given")
                 raise result.error
@@ -110,10 +110,10 @@ class Restorer(Settings):
 
 
 def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Tensor:
-    """Return images as a prior takes them.
+    """Return images in the prior's precision.
 
     Raises:
-        ValueError: There are none, or none that it restores.
+        ValueError: There is no image, or the prior does not restore such images.
     """
     if y.numel() == 0:
         raise ValueError(f"y holds no image: its shape is {tuple(y.shape)}")
@@ -128,10 +128,15 @@ def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Ten
 
 
 def _numbers(name: str, x: Tensor, prior: Prior | Denoiser) -> Tensor:
-    """Return images in the precision that a prior takes.
+    """Return images in the prior's precision.
+
+    Args:
+        name: Their name in errors.
+        x: The images.
+        prior: The prior.
 
     Raises:
-        ValueError: They are no finite numbers; says so of `name`.
+        ValueError: They are no finite numbers.
     """
     if not x.is_floating_point():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a restoration returns: images, and how each one's solve went."""
+"""The results of a restoration: images, and the statistics of each image's solve."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .protocols import LinearOperator, Outcome
 from .shapes import Float
 
 ROUNDING: Final = 1e-5
-"""What A x may differ from y by rounding, RMS, images in [-1, 1]."""
+"""Largest difference of A x to y by rounding, RMS, images in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvergenceStats:
-    """How one image's solve went.
+    """Statistics of one image's solve.
 
     Attributes:
-        outcome: Why it stopped; step by step it is `converged` unless a value was not finite.
-        fallback: Its rounds ran out or its guesses were not finite, and the chain was finished step by step.
+        outcome: Reason for its end; step by step it is `converged` unless a value was not finite.
+        fallback: The rounds ran out or a guess was not finite, and the chain was finished step by step.
         window: Most states solved together: 1 step by step, T for all at once.
         rounds: Serial network passes.
         nfe: Network evaluations.
-        residual_final: Largest relative residual over the states of the window in the last round with one; 0
-            step by step, where every state is exact.
-        residual_history: The same after each of those rounds.
-        frontier_history: Leading states that were exact or within the tolerance after each round.
-        data_consistency: ||A x_0 - y|| / ||y||, the gaps of a mask left out; nan where x_0 is not finite, or no memory
-            was left for A x_0.
-        tile: Side in pixels of the tiles in which the network saw the image; None: it saw it whole.
+        residual_final: Largest relative residual over the states of the window in the last round with guesses; 0
+            step by step, as every state is exact.
+        residual_history: The same after each round with guesses.
+        frontier_history: Number of leading states, exact or within the tolerance, after each round.
+        data_consistency: ||A x_0 - y|| / ||y|| without the gaps of a mask; nan if x_0 is not finite or no memory was
+            left for A x_0.
+        tile: Side in pixels of the tiles in which the network saw the image; None: it saw the whole image.
     """
 
     outcome: Outcome
@@ -55,16 +55,16 @@ class ConvergenceStats:
 
     @property
     def useful(self) -> float:
-        """Share of the evaluations whose step was kept, 0..1; 1 step by step, where nothing is guessed."""
+        """Share of evaluations whose step was kept, 0..1; 1 step by step, without guesses."""
         return self.frontier_history[-1] / self.nfe if self.nfe else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """Restored images and the numbers that say how far to trust them.
+    """Restored images and the statistics of their solves.
 
     Attributes:
-        images: x_0 in [-1, 1] up to sampling error, on y's device, shape (B, C, H, W); nan or inf where the
+        images: x_0 in [-1, 1] up to sampling error, on y's device, shape (B, C, H, W); nan or inf if the
             outcome is `nonfinite`.
         start: The image each chain started from, before noise, shape (B, C, H, W).
         stats: One entry per image.
@@ -76,14 +76,14 @@ class Restoration:
 
 
 def data_misfit(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
-    """Return ||A x_0 - y|| / ||y||, but for what y holds in the gaps of a mask; y that is all 0 counts as rounding."""
+    """Return ||A x_0 - y|| / ||y|| without the gaps of a mask; the size of y is at least rounding."""
     y = known_of(A, y.to(x_0)[None])[0]
     size = torch.linalg.vector_norm(y).clamp(min=ROUNDING * math.sqrt(y.numel()))
     return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)
 
 
 def misfit_or_nan(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
-    """Return `data_misfit`, or nan where it cannot be had: an image is not given up once it is restored."""
+    """Return `data_misfit`, or nan if memory or its operator fails: a restored image is not given up."""
     try:
         return data_misfit(A, x_0, y)
     except Exception as error:
@@ -93,5 +93,5 @@ def misfit_or_nan(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tenso
 
 
 def concerns_images(error: Exception) -> bool:
-    """Return whether what went wrong ends an image at most, and no run: its operator's iteration, or memory."""
+    """Return True if an error ends an image but no run: its operator's iteration failed, or memory ran out."""
     return isinstance(error, ConvergenceError) or out_of_memory(error)

@@ -1,4 +1,4 @@
-"""How images are restored: the chain, the window in which it is solved, and the stand-in for its Jacobian."""
+"""The settings of a restoration: the chain, its window, and the stand-in for its Jacobian."""
 
 from __future__ import annotations
 
@@ -26,33 +26,30 @@ class Settings:
     """Settings of a restoration, the same for all images of a run.
 
     Attributes:
-        steps: Sampling steps T; of a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
-            `start_noise` is set or gaps are wide, though none vast, see `deqir.engine.chain_start.span_of`.
+        steps: Sampling steps T. From a start that the prior makes at most `Defaults.MADE_STEPS` are taken, unless
+            `start_noise` is set or the mask has wide gaps and no vast ones (`deqir.engine.chain_start.span_of`).
         eta: Share of fresh noise in each step, 0..1.
-        start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: what fits the start, see
-            `deqir.engine.chain_start.span_of`.
-        end_noise: Noise of the last step, in the same unit; of so few steps it is `Defaults.MADE_END`.
-        mode: How many states of an image are solved together, its window. throughput: 1, one step after
-            another, batched over images. latency: all T. A number: that many. paper: all T, by the published
-            algorithm (eps form, Anderson m = 5, ridge 1e-3, 15 rounds), for comparison. auto: on an accelerator,
-            of the windows with which the images in flight fit its batch, the one that ends soonest by what network
-            calls and rounds took when they were measured there; the widest where `denoiser_batch` is set, as nothing
-            is measured then. On a CPU 1, as evaluations done at once take as long there as one after another; with
-            several replicas as many as keep each busy.
-        surrogate: Stand-in for the Jacobian where the window is wider than 1.
-        tolerance: Relative residual at which a state of a window is found.
+        start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: a value that fits the
+            start, see `deqir.engine.chain_start.span_of`.
+        end_noise: Noise of the last step, in the same unit; `Defaults.MADE_END` if `Defaults.MADE_STEPS` are taken.
+        mode: The window, the number of states of an image that are solved together. auto: 1 on one device; with several
+            replicas as many states as keep each replica busy. throughput: 1, one step after another, batched over
+            images. latency: all T. A number: this window. paper: all T, by the published algorithm (eps form,
+            Anderson m = 5, ridge 1e-3, 15 rounds), for comparison.
+        surrogate: Stand-in for the Jacobian if the window is wider than 1.
+        tolerance: Relative residual at which a state of a window counts as found.
         max_rounds: Rounds with a window before an image is finished step by step; None: T.
-        device: Where the chain's arithmetic runs; None: where the prior is.
+        device: Device of the chain's arithmetic; None: the prior's device.
         denoiser_batch: Most images x steps in one network call; None: measured on an accelerator, 1 a replica on
             a CPU, where a wide batch outgrows the caches (FFDNet at 256 x 256 pixels: 0.21 s an evaluation in
-            place of 0.12). Tiles count as evaluations of their own.
-        tile: Pixels a side of the tiles in which the network sees images; at every step their answers are blended,
-            and A acts on the whole image. None: the size that the prior is bound to, if any; else the network
-            sees whole images, and tiles only where they do not fit in memory.
-        overlap: Pixels that neighbouring tiles share, at most half a tile; None: a quarter, at most 64.
+            place of 0.12). Each tile counts as an evaluation.
+        tile: Pixels a side of the tiles in which the network sees images; at every step the tiles' answers are
+            blended, and A acts on the whole image. None: the prior's native size, if it has one; else the network
+            sees whole images, and tiles only if they do not fit in memory.
+        overlap: Pixels shared by neighbouring tiles, at most half a tile; None: a quarter, at most 64.
 
     Raises:
-        ValueError: There is no such mode or surrogate, or a number is out of its range.
+        ValueError: The mode or the surrogate is unknown, or a number is out of its range.
     """
 
     steps: int = Defaults.STEPS

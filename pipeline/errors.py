@@ -15,6 +15,7 @@
     + NonFiniteError       the restoration produced nan or inf
     + OutOfMemoryError     the image alone does not fit in memory
     + ProcessDiedError     the process died in every attempt to restore it
+    + ConflictError        its output key holds an object of another job or image, which is left alone
   x JobError               the job is at fault: stops the run
     + ConfigurationError   the user has to correct a setting, folder, bucket or credentials
       - StoreAccessError   the store refuses us: credentials, permission, missing bucket or folder
@@ -88,6 +89,10 @@ class OutOfMemoryError(ImageError):
 
 class ProcessDiedError(ImageError):
     """The process died in every attempt to restore the image."""
+
+
+class ConflictError(ImageError):
+    """The output key holds an object that this job did not make from this image."""
 
 
 class JobError(PipelineError):

@@ -103,10 +103,6 @@ class Layout:
         """Prefix of the keys of all manifest parts."""
         return f"{INTERNAL}{self.job_id}/manifest/"
 
-    def manifest_prefix(self) -> str:
-        """Prefix to give to a reader of Parquet for the whole manifest."""
-        return self.parts
-
     def part(self, shard_id: str) -> str:
         """Key of a shard's rows; the shard is done if and only if this object exists."""
         return f"{self.parts}{shard_id}.parquet"

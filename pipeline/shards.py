@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from .status import NO_IMAGES, Counts
+
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class ImageRef:
@@ -45,7 +47,7 @@ class ShardReport:
     """A worker's answer for a shard: counts and times, never pixels.
 
     Attributes:
-        restored, failed, skipped, conflicts: Rows by status.
+        counts: Rows by status.
         already_committed: The part existed before: another run or actor did this shard.
         rounds: Serial network passes, summed over the shard's images.
         nfe: Network evaluations, summed over the shard's images.
@@ -59,10 +61,7 @@ class ShardReport:
     """
 
     shard_id: str
-    restored: int = 0
-    failed: int = 0
-    skipped: int = 0
-    conflicts: int = 0
+    counts: Counts = NO_IMAGES
     already_committed: bool = False
     rounds: int = 0
     nfe: int = 0
@@ -75,13 +74,9 @@ class ShardReport:
     halvings: int = 0
 
     @property
-    def images(self) -> int:
-        return self.restored + self.failed + self.skipped + self.conflicts
-
-    @property
     def images_per_second(self) -> float:
         """Rows per second of the shard's wall time; 0 if that time is 0."""
-        return self.images / self.seconds if self.seconds else 0.0
+        return self.counts.total / self.seconds if self.seconds else 0.0
 
     @property
     def evaluations_per_second(self) -> float:

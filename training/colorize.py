@@ -69,7 +69,7 @@ class Colorizing:
     def restored(self, network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
         assert isinstance(network, Colorizer)
         grey = Colorization()(x)
-        return {"grey": grey.expand_as(x), "coloured": network.start(grey)}
+        return {"grey": grey.expand_as(x), "coloured": network.make_start(grey)}
 
     def _lit(self, x: Tensor) -> Tensor:
         """Return images in [0, 1] as images in [-1, 1], some brighter and some darker than before."""

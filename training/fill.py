@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +44,10 @@ def beginner(network: nn.Module) -> Filler:
     filler.load_state_dict(filler.state_dict() | weights)
     for added in filler.modules():
         if isinstance(added, Beyond):  # adds nothing yet
-            for layer in (added.up, *(block[-1] for block in added.blocks)):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            last = (cast("nn.ModuleList", block)[-1] for block in added.blocks)
+            for layer in (added.up, *last):
+                for parameter in layer.parameters():
+                    nn.init.zeros_(parameter)
     return filler
 
 
@@ -162,9 +163,9 @@ class Filling:
             "stripes": masks.stripes(side, side, period=6, thickness=3),
             "hole": masks.box(side, side, side=1 / 3),
         }
-        found = {name: network.start(x, keep, 0.0) for name, keep in kept.items()}
+        found = {name: network.make_start(x, keep, 0.0) for name, keep in kept.items()}
         white = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
-        return found | {"text with noise": network.start(x + 20 / 255 * white, kept["text"], 20 / 255)}
+        return found | {"text with noise": network.make_start(x + 20 / 255 * white, kept["text"], 20 / 255)}
 
 
 def main() -> None:

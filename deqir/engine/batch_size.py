@@ -1,88 +1,137 @@
-"""How many evaluations go into one call of the network: given, or measured where it runs, or what memory holds."""
+"""The size of a network call: set by the user, or measured on the device, and halved when memory runs out."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from deqir.hardware.memory import FEW_CALLS, MOST_PIXELS, out_of_memory
+from deqir.priors.prior import Prior
 from deqir.protocols import Denoiser
+from deqir.settings import Settings
+
+from .requests import Request, Shape
+from .tiling import Tilings
 
 LARGEST: Final = 1024
 WORTHWHILE: Final = 1.1
-"""A batch that is larger has to be this much faster per evaluation to be chosen."""
+"""A larger batch is chosen if it is this many times as fast per evaluation."""
 ROUND: Final = 4e-4
-"""Seconds that a round takes beside its network call, however many images are in it (docs/performance.md)."""
+"""Seconds of a round beside its network call, for any number of images (docs/performance.md)."""
 TIMED: Final = 0.02
-"""Seconds for which calls of one size are repeated, so that the device's clock has time to rise."""
+"""Seconds of repeated calls of one size, in which the device's clock has time to rise."""
 MEMORY_SHARE: Final = 0.5
-"""Of the device's memory, for one network call; the rest is for states."""
+"""Share of the device's memory for one network call; the rest is for states."""
 
 Seconds = Callable[[int], float]
-"""Seconds of a network call with so many evaluations; raises where memory runs out."""
+"""Returns the seconds of a network call with so many evaluations; raises if memory runs out."""
 
 
-class Batch:
-    """The size of a network call for images of any shape; halves when memory runs out.
+class BatchSize:
+    """Most evaluations in one network call, for images of any shape; it halves when memory runs out.
 
-    Args:
-        fixed: Most evaluations a call, whatever their size; None: `measure` is to be called first.
+    Unknown until `fix` or `measure` was called.
     """
 
-    def __init__(self, fixed: int | None) -> None:
-        self._fixed = fixed
+    def __init__(self) -> None:
+        self._fixed: int | None = None
         self._pixels: int | None = None
-        self._seconds: dict[int, float] = {}
 
     @property
     def known(self) -> bool:
         return self._fixed is not None or self._pixels is not None
 
-    def of(self, shape: tuple[int, int, int]) -> int:
-        """Return the evaluations of images of this shape in one call, at least 1."""
+    def of(self, shape: Shape) -> int:
+        """Return the most evaluations of images of this shape in one call, at least 1."""
         fitting = None if self._pixels is None else max(1, self._pixels // (shape[-2] * shape[-1]))
         bounds = [bound for bound in (self._fixed, fitting) if bound is not None]
         if not bounds:
-            raise RuntimeError("the batch has not been measured")
+            raise RuntimeError("the batch size has not been measured")
         return min(bounds)
 
-    def measure(self, shape: tuple[int, int, int], seconds: Seconds) -> None:
-        """Find the size for this shape; those of other shapes follow from their pixels."""
-        pixels = shape[-2] * shape[-1]
+    def fix(self, evaluations: int) -> None:
+        """Allow this many evaluations a call, of images of any shape."""
+        self._fixed = evaluations
 
-        def noted(size: int) -> float:
-            self._seconds[size * pixels] = taken = seconds(size)
-            return taken
+    def measure(self, shape: Shape, seconds: Seconds) -> None:
+        """Find the size for this shape; the sizes for other shapes follow from their pixels."""
+        self._pixels = saturating(seconds) * shape[-2] * shape[-1]
 
-        self._pixels = saturating(noted) * pixels
-
-    @property
-    def timed(self) -> bool:
-        """Whether `seconds` can be told."""
-        return bool(self._seconds)
-
-    def seconds(self, shape: tuple[int, int, int], evaluations: int) -> float:
-        """Return how long a call takes, going by those of `measure`; beyond the largest in proportion to its pixels."""
-        pixels, sizes = evaluations * shape[-2] * shape[-1], list(self._seconds)  # they were timed in rising order
-        return float(np.interp(pixels, sizes, list(self._seconds.values()))) * max(1.0, pixels / sizes[-1])
-
-    def halve(self, shape: tuple[int, int, int], evaluations: int) -> bool:
-        """Allow half the pixels of `evaluations`, which were too many, from now on; False where it was but one."""
+    def halve(self, shape: Shape, evaluations: int) -> bool:
+        """Allow half the pixels of `evaluations`, which were too many, from now on; False if it was one evaluation."""
         if evaluations < 2:
             return False
         self._pixels = evaluations // 2 * shape[-2] * shape[-1]
         return True
 
 
-def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
-    """Return the smallest batch, of 1, 2, 4, ..., that one twice or four times as large is hardly faster than.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSizes:
+    """The batch sizes of an engine, by the shape of its images.
 
-    Those that are too large for memory count as none.
+    Attributes:
+        prior, settings, tilings: The engine's prior, settings and tilings.
+        a_call: The size of a network call; fixed or measured at the first image.
+    """
+
+    prior: Prior | Denoiser
+    settings: Settings
+    tilings: Tilings
+    a_call: BatchSize
+
+    @property
+    def replicas(self) -> int:
+        """Devices among which the network divides its work."""
+        return self.prior.replicas if isinstance(self.prior, Prior) else 1
+
+    def of(self, request: Request[Any]) -> int:
+        """Return the most evaluations of such an image in one network call, whole or in tiles."""
+        shape, device = request.shape, self.device_of(request)
+        if not self.a_call.known:
+            fixed = self.settings.denoiser_batch or (self.replicas if device.type == "cpu" else None)
+            if fixed is None:
+                seen = self.tilings.seen(shape)
+                self.a_call.measure(seen, timed_calls(self.prior, seen, dtype=request.y.dtype, device=device))
+            else:
+                self.a_call.fix(fixed)
+        return max(1, self.of_a_call(shape) // self._tiles(shape))
+
+    def of_a_call(self, image: Shape) -> int:
+        """Return the most images of a shape, or tiles of them, in one network call."""
+        tiling = self.tilings.of(image)
+        if not self.a_call.known or (tiling is not None and tiling.scarce):
+            return 1
+        return self.a_call.of(self.tilings.seen(image))
+
+    def halve(self, image: Shape, evaluations: int) -> bool:
+        """Allow half of so many evaluations of images of a shape in a call, from now on; False if it was one."""
+        tiles = min(evaluations * self._tiles(image), self.of_a_call(image))
+        return self.a_call.known and self.a_call.halve(self.tilings.seen(image), tiles)
+
+    def device_of(self, request: Request[Any]) -> torch.device:
+        """Return the device of an image's chain."""
+        return device_of_chain(self.prior, self.settings, request.y)
+
+    def _tiles(self, image: Shape) -> int:
+        tiling = self.tilings.of(image)
+        return tiling.count(image) if tiling else 1
+
+
+def device_of_chain(prior: Prior | Denoiser, settings: Settings, y: Tensor) -> torch.device:
+    """Return the device on which the chain of y is computed."""
+    return settings.device or (prior.device if isinstance(prior, Prior) else y.device)
+
+
+def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
+    """Return the smallest batch of 1, 2, 4, ...; batches two or four times as large are hardly faster.
+
+    The search ends at the first batch too large for memory.
     """
     best, pace, size = 1, math.inf, 1
     while size <= min(largest, 4 * best):
@@ -98,12 +147,11 @@ def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
     return best
 
 
-def timed_calls(
-    denoiser: Denoiser, shape: tuple[int, int, int], *, dtype: torch.dtype, device: torch.device
-) -> Seconds:
-    """Return the best time of a few calls on an accelerator, once they may be recorded (`deqir.hardware.cuda_graphs`).
+def timed_calls(denoiser: Denoiser, shape: Shape, *, dtype: torch.dtype, device: torch.device) -> Seconds:
+    """Return the timing of calls on an accelerator, after as many calls as recording takes.
 
-    More than its share of memory counts as none left.
+    It returns the best of a few times (recording: `deqir.hardware.cuda_graphs`). A call that takes more than its share
+    of memory counts as out of memory.
     """
     backend = torch.get_device_module(device)
 

@@ -1,9 +1,10 @@
-"""What chains start from: a picture that was given, what the prior makes of y, or the operator's own start."""
+"""The start of a chain: a given image, the prior's enlargement, filling or colouring of y, or the operator's start."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -13,35 +14,70 @@ from deqir.operators.composition import masks_in
 from deqir.priors.directory import PriorCard
 from deqir.priors.prior import Prior
 from deqir.protocols import Denoiser, LinearOperator, NoisyStart
+from deqir.results import ConvergenceStats
+from deqir.sampling.chain import Chain
 from deqir.settings import Defaults, Settings
 from deqir.shapes import Float
 
-from .requests import Request
-from .scheduler import shape_of
+from .requests import Request, Result, Shape, StartKind
 
-
-def own_start(A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
-    """Return what a chain starts from that is given no other start."""
-    return A.start_of_noisy(y, sigma_y) if sigma_y and isinstance(A, NoisyStart) else A.start(y)
+Tag = TypeVar("Tag")
 
 
 class Span(NamedTuple):
-    """Where a chain begins and ends.
+    """The two ends of a chain.
 
     Attributes:
-        noise: Of the start, as a standard deviation of images in [0, 1].
+        noise: Noise of the start, as a standard deviation of images in [0, 1].
         end: Noise of the last step, in the same unit.
         steps: Sampling steps T.
+        kind: Origin of the start.
     """
 
     noise: float
     end: float
     steps: int
+    kind: StartKind
 
 
-def makes_start(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser) -> bool:
-    """Return whether the prior makes what chains for A start from; the published algorithm starts as published."""
-    return settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.starts(A)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planned(Generic[Tag]):
+    """A request and the chain of its image.
+
+    Attributes:
+        request: The request.
+        shape: Shape (C, H, W) of the image to restore.
+        span: The ends of the chain.
+        chain: The chain.
+    """
+
+    request: Request[Tag]
+    shape: Shape
+    span: Span
+    chain: Chain
+
+    def result(
+        self, *, image: Float[Tensor, "C H W"], start: Float[Tensor, "C H W"], stats: ConvergenceStats, seconds: float
+    ) -> Result[Tag]:
+        """Return the image's result, with the facts of its chain."""
+        return Result(
+            tag=self.request.tag,
+            image=image,
+            start=start,
+            stats=stats,
+            seconds=seconds,
+            steps=self.span.steps,
+            start_noise=self.span.noise,
+            start_kind=self.span.kind,
+        )
+
+
+def start_kind(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> StartKind:
+    """Return the origin of the start of chains for A; the published algorithm uses no start from the prior."""
+    if given:
+        return StartKind.GIVEN
+    made = settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.makes_start(A)
+    return StartKind.MADE if made else StartKind.OWN
 
 
 def span_of(
@@ -52,60 +88,63 @@ def span_of(
     given: bool,
     sigma_y: float = 0.0,
 ) -> Span:
-    """Return what was set, or what fits the start.
+    """Return the noise and the steps of the settings, or fitting ones for the start.
 
-    One that the prior makes takes little noise and few steps, but where gaps are wide: many steps lose least of what
-    it has in those. They would smooth what it has in wider ones, see training/README.md.
+    A start from the prior takes little noise and few steps. The exception is a mask with wide gaps, in which many
+    steps lose the least detail; in vast gaps they would smooth the start (training/README.md).
 
     Args:
         settings: Noise and steps of the run.
-        A: The degradation; knows how far its own start is off.
+        A: The degradation; knows the error of its own start.
         prior: May make the start.
         given: The image comes with a start of its own.
-        sigma_y: Standard deviation of the noise of y, images in [-1, 1]; where it is all that is to be undone, the
-            chain starts with as much at least, or with as much as the prior knows.
+        sigma_y: Standard deviation of the noise of y, images in [-1, 1]. If A is `Denoising`, the chain starts with at
+            least this noise, or with as much as the prior knows.
     """
+    kind = start_kind(settings, A, prior, given=given)
     if settings.start_noise is not None:
-        return Span(settings.start_noise, settings.end_noise, settings.steps)
-    if given:
-        return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
-    if not makes_start(settings, A, prior):
+        return Span(settings.start_noise, settings.end_noise, settings.steps, kind)
+    if kind is StartKind.OWN:
         most = prior.max_noise if isinstance(prior, Prior | PriorCard) else math.inf
         noise = min(sigma_y / 2, most) if isinstance(A, Denoising) else 0.0
-        return Span(max(A.start_noise, noise), settings.end_noise, settings.steps)
-    if any(mask.wide for mask in masks_in(A)):
-        return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps)
-    return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS))
+        return Span(max(A.start_noise, noise), settings.end_noise, settings.steps, kind)
+    if kind is StartKind.GIVEN or any(mask.wide for mask in masks_in(A)):
+        return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps, kind)
+    return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS), kind)
 
 
-def starts(
-    request: Request[Any],
-    settings: Settings,
+def own_start(A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
+    """Return the operator's own start, for chains with no other start."""
+    return A.start_of_noisy(y, sigma_y) if sigma_y and isinstance(A, NoisyStart) else A.start(y)
+
+
+def start_and_guess(
+    planned: Planned[Tag],
     prior: Prior | Denoiser,
     y: Float[Tensor, "B c h w"],
     pinv_y: Float[Tensor, "B C H W"],
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
-    """Return what the chain of an image starts from, and what a parallel solve first takes its predictions for.
+    """Return the start of a chain, and the first guess of a parallel solve at its data predictions.
 
     Args:
-        request: The image.
-        settings: Of the run.
-        prior: That restores it.
-        y: The request's, as a batch of one, where the arithmetic runs.
+        planned: The image and its chain.
+        prior: The prior that restores it.
+        y: The request's y, as a batch of one, on the device of the chain.
         pinv_y: A^+ y.
 
     Raises:
-        ValueError: The image to start from has another shape than what is restored.
+        ValueError: The given start has another shape than the image to restore.
     """
-    A, start = request.operator, None
+    request, start = planned.request, None
+    A = request.operator
     if request.start is not None:
-        if tuple(request.start.shape) != shape_of(request):
+        if tuple(request.start.shape) != planned.shape:
             raise ValueError(
-                f"the image to start from has shape {tuple(request.start.shape)}, what is restored {shape_of(request)}"
+                f"the image to start from has shape {tuple(request.start.shape)}, the image to restore {planned.shape}"
             )
         start = sent(request.start, y.device, y.dtype)[None]
-    elif isinstance(prior, Prior) and prior.starters is not None and makes_start(settings, A, prior):
-        start = prior.starters.start(A, y, request.sigma_y)
+    elif planned.span.kind is StartKind.MADE and isinstance(prior, Prior) and prior.starters is not None:
+        start = prior.starters.make_start(A, y, request.sigma_y)
     if start is not None:
         agreed = start if request.sigma_y else pinv_y + start - A.pinv(A(start))
         return agreed, agreed

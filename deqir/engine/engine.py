@@ -1,12 +1,11 @@
-"""Continuous batching: many images on their way at once, each with a frontier and a window of states.
+"""Continuous batching: many images under way at once, each with a frontier and a window of states.
 
-One round is one network batch of whatever is due of images of one shape. Images that are done leave it and waiting
-ones enter at once. Window 1 is the sequential chain, batched over images; window T the joint map.
+One round is one network batch: the due states of images of one shape. Images that end leave the batch, and waiting
+images take their places at once. Window 1 is the sequential chain, batched over images; window T is the joint map.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
@@ -26,161 +25,158 @@ from deqir.sampling.noise import chain_noise
 from deqir.sampling.sampler import Sampler
 from deqir.settings import SURROGATES, Settings
 
-from .chain_start import Span, span_of, starts
-from .image_state import Flight
-from .requests import Failed, Request, Result, Tally
-from .round import fly
-from .round_timing import Measured, Pacing
-from .scheduler import Crew, Pool, Shape, shape_of
+from .batch_size import BatchSize, BatchSizes
+from .chain_start import Planned, span_of, start_and_guess
+from .image_state import ImageState
+from .requests import Failed, Request, Result, Shape, Tally
+from .round import run_round
+from .scheduler import Batch, Fate, PutOff, Scheduler
 from .tiling import Tilings, tiled
-from .windows import Pace, Windows
+from .windows import Windows
 
 Tag = TypeVar("Tag")
 
 CHAINS: Final = 64
-"""Chains that are kept: images whose noise was estimated begin with noise of their own each."""
+"""Most chains in memory; each image with estimated noise has a start noise of its own."""
 
 
 class Engine:
-    """Restores a stream of images of any sizes and operators; each result is that of the image alone.
+    """Restores a stream of images of any sizes and operators; each result is the same as for the image alone.
 
-    "That of the image alone" holds up to rounding: sums over another batch are taken in another order, which in
-    float32 moves a result by parts in 10^6 of its range.
+    It is the same up to rounding: sums over another batch are taken in another order, which in float32 moves a result
+    by parts in 10^6 of its range.
 
     Args:
         prior: A `Prior`, or any `Denoiser`.
-        settings: The same for all images.
-        measured: What another engine of the same prior and settings has found out; it is added to.
+        settings: Settings of all images.
+        batch_size: The measured batch size of another engine with the same prior and settings; None: a new one.
     """
 
-    def __init__(self, prior: Prior | Denoiser, settings: Settings, *, measured: Measured | None = None) -> None:
+    def __init__(self, prior: Prior | Denoiser, settings: Settings, *, batch_size: BatchSize | None = None) -> None:
         self.prior, self.settings = prior, settings
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
-        measured = Measured() if measured is None else measured
-        self._pacing = Pacing(prior=prior, settings=settings, tilings=self._tilings, measured=measured)
-        self._chains: dict[Span, Chain] = {}
+        size = BatchSize() if batch_size is None else batch_size
+        self._sizes = BatchSizes(prior=prior, settings=settings, tilings=self._tilings, a_call=size)
+        self._chains: dict[tuple[float, float, int], Chain] = {}
 
     @torch.inference_mode()
     def run(
         self, requests: Iterable[Request[Tag]], *, tally: Tally | None = None, images: int | None = None
     ) -> Iterator[Result[Tag] | Failed[Tag]]:
-        """Yield the result of each request, in the order in which they are done.
+        """Yield the result of each request, in the order in which they end.
 
-        An image that finds no memory, or that its operator cannot invert, ends alone, as `Failed`.
+        An image that finds no memory, or whose operator cannot invert it, ends alone, as `Failed`.
         Requests are taken only while there is room for them, on the calling thread.
 
         Args:
             requests: May be endless, and slow.
-            tally: Counts what happens; one for each run.
-            images: Most requests that there will be, where `requests` has no length and it is known. The last ones
-                are then taken early, at most two batches being under way, and share batches evenly.
+            tally: Counts of this run.
+            images: Most requests to come, if known; of a list it is the length. The last requests are then taken
+                early, with at most two batches under way, and share batches evenly.
 
         Raises:
             ValueError: An operator does not fit its image, or a setting is out of range.
             PriorError: The prior does not know noise as strong as a start's.
         """
-        images = len(requests) if isinstance(requests, Sized) else images
-        tally, requests = Tally() if tally is None else tally, iter(requests)
-        first = next(requests, None)
-        if first is None:
-            return
-        pacing = self._pacing
-        windows = Windows.of(self.settings, pacing.device_of(first), replicas=pacing.replicas)
-        together = self.settings.mode != "paper"
-        everything = itertools.chain([first], requests)
-        pool = Pool(everything, windows, pacing.batch_of, self._steps_of, self._pace_of, crowd=together, images=images)
-        while crew := pool.crew():
+        tally = Tally() if tally is None else tally
+        scheduler = Scheduler(
+            map(self._planned, requests),
+            Windows.of(self.settings, replicas=self._sizes.replicas),
+            lambda planned: self._sizes.of(planned.request),
+            together=self.settings.mode != "paper",
+            images=len(requests) if isinstance(requests, Sized) else images,
+        )
+        while batch := scheduler.schedule():
             began = time.perf_counter()
-            ended = self._ended(crew, pool, tally)
+            fates = self._further(batch, tally)
             tally.seconds += time.perf_counter() - began
+            scheduler.update(batch, fates)
+            ended = [fate for fate in fates if isinstance(fate, Result | Failed)]
             tally.images += len(ended)
             yield from ended
 
-    def _ended(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | Failed[Tag]]:
-        """Take a crew further, whatever becomes of any one image, and return those that are done or given up."""
+    def _further(self, batch: Batch[Tag], tally: Tally) -> list[Fate[Tag]]:
+        """Take the images of a batch one round further; return the fate of each, in their order."""
+        started = list[ImageState[Tag]]()
         try:
             if self.settings.mode == "paper":
-                return [self._as_published(crew, pool, tally)]
-            return self._round(crew, pool, tally)
+                return [self._as_published(*batch.starting, tally=tally)]
+            return self._round(batch, started, tally)
         except Exception as error:
             if not concerns_images(error):
                 raise
             failure = _bare(error)
-        # what follows needs the memory that the round's frames held until the error let go of them
+        # the round's frames held memory until the error let go of them; the rest needs it
+        running, starting = (*batch.running, *started), batch.starting[len(started) :]
+        batch = replace(batch, running=running, starting=starting)
         if not isinstance(failure, ConvergenceError):
-            return self._make_room(crew, pool, tally, failure)
-        if crew.images == 1:
-            return [Failed(tag=pool.let_go(crew).tag, shape=crew.shape, error=failure)]
-        return [one for part in crew.parts() for one in self._ended(part, pool, tally)]
+            return self._make_room(batch, tally, failure)
+        if len(batch.images) == 1:
+            return [Failed(tag=_planned_of(batch).request.tag, shape=batch.shape, error=failure)]
+        return [fate for part in batch.parts() for fate in self._further(part, tally)]
 
-    def _round(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> list[Result[Tag] | Failed[Tag]]:
-        """Take a crew one round further and return those that are done."""
+    def _round(self, batch: Batch[Tag], started: list[ImageState[Tag]], tally: Tally) -> list[Fate[Tag]]:
+        """Run one round; `started` receives the states of images that start, also if the round then fails."""
         began, settings = time.perf_counter(), self.settings
-        for request in list(crew.starting):
-            here = self._placed(request)
-            sampler = self.sampler(here)
-            flight = Flight(
+        for planned in batch.starting:
+            here = self._placed(planned)
+            state = ImageState(
                 here,
-                sampler,
+                self._sampler(here),
                 SURROGATES[settings.surrogate],
                 tolerance=settings.tolerance,
-                max_rounds=settings.max_rounds or sampler.chain.steps,
-                alone=crew.alone,
+                max_rounds=settings.max_rounds or here.chain.steps,
+                alone=batch.alone,
             )
-            pool.start(crew, request, flight)
-        fly(self._network(crew.shape), crew.flying, window=crew.window, batch=crew.batch, tally=tally)
+            started.append(state)
+        states = (*batch.running, *started)
+        run_round(self._network(batch.shape), states, window=batch.window, batch=batch.size, tally=tally)
         self._tilings.settle()
-        seconds = (time.perf_counter() - began) / crew.images
-        for flight in crew.flying:
-            flight.seconds += seconds
-        done = [flight for flight in crew.flying if flight.done]
-        results: list[Result[Tag] | Failed[Tag]] = [self._with_tile(flight.result(), crew.shape) for flight in done]
-        for flight in done:
-            pool.end(flight)
-        return results
+        seconds = (time.perf_counter() - began) / len(states)
+        for state in states:
+            state.seconds += seconds
+        return [self._with_tile(state.result(), batch.shape) if state.done else state for state in states]
 
-    def _as_published(self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally) -> Result[Tag]:
-        began, (request,) = time.perf_counter(), crew.starting
-        here = self._placed(request)
-        sampler = self.sampler(here)
-        x_0, stats = published(sampler, y=here.y, tolerance=self.settings.tolerance)
-        pool.drop(crew, request)
+    def _as_published(self, planned: Planned[Tag], *, tally: Tally) -> Result[Tag]:
+        began, here = time.perf_counter(), self._placed(planned)
+        sampler = self._sampler(here)
+        x_0, stats = published(sampler, y=here.request.y, tolerance=self.settings.tolerance)
         tally.rounds += stats.rounds
         for k in range(stats.rounds):
             tally.count(sampler.chain.steps - k, batch=sampler.denoiser_batch)
         seconds = time.perf_counter() - began
-        result = Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=seconds)
-        return self._with_tile(result, crew.shape)
+        result = here.result(image=x_0, start=sampler.start[0], stats=stats, seconds=seconds)
+        return self._with_tile(result, planned.shape)
 
-    def _make_room(
-        self, crew: Crew[Tag], pool: Pool[Tag], tally: Tally, error: Exception
-    ) -> list[Result[Tag] | Failed[Tag]]:
-        """Memory ran out: halve the batch; where it was but one, restore the image alone, then in smaller tiles."""
-        free_cached_memory(self._pacing.device_of(crew.first))
-        if self._pacing.halve(crew.shape, min(crew.evaluations, crew.batch)):
+    def _make_room(self, batch: Batch[Tag], tally: Tally, error: Exception) -> list[Fate[Tag]]:
+        """Answer a lack of memory: halve the batch; put a single image off; cut an image that is alone into tiles."""
+        planned = _planned_of(batch)
+        free_cached_memory(self._sizes.device_of(planned.request))
+        if self._sizes.halve(batch.shape, min(batch.evaluations, batch.size)):
             tally.halvings += 1
-            return []
-        alone = pool.put_off(crew)
-        if alone is None:
-            return []
-        if self._tilings.halve(crew.shape):
+            return list(batch.images)
+        if not batch.alone:
+            return [PutOff(planned)]
+        if self._tilings.halve(batch.shape):
             tally.halvings += 1
-            pool.defer(alone)
-            return []
-        return [Failed(tag=alone.tag, shape=crew.shape, error=error)]
+            return [PutOff(planned)]
+        return [Failed(tag=planned.request.tag, shape=batch.shape, error=error)]
 
     def sampler(self, request: Request[Tag]) -> Sampler:
-        """Return the chain of one image, for those who do more with it than `run` does.
+        """Return the chain of one image, for callers who do more with it than `run` does.
 
         Raises:
             ValueError, PriorError: As for `run`.
         """
-        A, device, chain = request.operator, self._pacing.device_of(request), self._chain(request)
-        y = sent(request.y, device)[None]
+        return self._sampler(self._planned(request))
+
+    def _sampler(self, planned: Planned[Tag]) -> Sampler:
+        request, chain, device = planned.request, planned.chain, self._sizes.device_of(planned.request)
+        A, y = request.operator, sent(request.y, device)[None]
         pinv_y = A.pinv(y)
-        start, guess = starts(request, self.settings, self.prior, y, pinv_y)
+        start, guess = start_and_guess(planned, self.prior, y, pinv_y)
         return Sampler(
-            denoiser=self._network(shape_of(request)),
+            denoiser=self._network(planned.shape),
             A=A,
             chain=chain,
             pinv_y=pinv_y,
@@ -188,41 +184,43 @@ class Engine:
             guess=guess,
             sigma_y=y.new_full((1,), request.sigma_y) if request.sigma_y else None,
             noise=chain_noise([request.seed], start.shape[1:], chain.steps, dtype=y.dtype, device=device),
-            denoiser_batch=self._pacing.batch_of(request),
+            denoiser_batch=self._sizes.of(request),
         )
 
-    def _chain(self, request: Request[Tag]) -> Chain:
+    def _planned(self, request: Request[Tag]) -> Planned[Tag]:
+        """Return a request with its chain."""
         given = request.start is not None
         span = span_of(self.settings, request.operator, self.prior, given=given, sigma_y=request.sigma_y)
-        if span not in self._chains:
+        ends = span.noise, span.end, span.steps
+        if ends not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(span.noise)
             if len(self._chains) >= CHAINS:
                 del self._chains[next(iter(self._chains))]
-            self._chains[span] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
-        return self._chains[span]
+            self._chains[ends] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
+        return Planned(request=request, shape=request.shape, span=span, chain=self._chains[ends])
 
-    def _steps_of(self, request: Request[Tag]) -> int:
-        return self._chain(request).steps
-
-    def _pace_of(self, request: Request[Tag]) -> Pace | None:
-        return self._pacing.pace_of(request, self._chain(request))
-
-    def _placed(self, request: Request[Tag]) -> Request[Tag]:
-        """Return a request whose y, which is needed at the start and at the end, is where the arithmetic runs."""
-        return replace(request, y=sent(request.y, self._pacing.device_of(request)))
+    def _placed(self, planned: Planned[Tag]) -> Planned[Tag]:
+        """Return a request whose y, which is needed at the start and at the end, is on the device of the chain."""
+        request = planned.request
+        return replace(planned, request=replace(request, y=sent(request.y, self._sizes.device_of(request))))
 
     def _network(self, image: Shape) -> Prior | Denoiser:
-        """Return the prior as it is to see images of a shape."""
+        """Return the prior, which sees images of this shape in tiles if they are cut."""
         tiling = self._tilings.of(image)
-        return self.prior if tiling is None else tiled(self.prior, tiling, batch=self._pacing.a_call(image))
+        return self.prior if tiling is None else tiled(self.prior, tiling, batch=self._sizes.of_a_call(image))
 
     def _with_tile(self, result: Result[Tag], image: Shape) -> Result[Tag]:
         tiling = self._tilings.of(image)
         return result if tiling is None else replace(result, stats=replace(result.stats, tile=tiling.tile))
 
 
+def _planned_of(batch: Batch[Tag]) -> Planned[Tag]:
+    """Return the first request of a batch."""
+    return batch.running[0].planned if batch.running else batch.starting[0]
+
+
 def _bare(error: Exception) -> Exception:
-    """Return an error without what led to it, whose frames hold the tensors of a round."""
+    """Return an error without its causes and its traceback, whose frames hold the tensors of a round."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

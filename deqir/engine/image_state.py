@@ -1,4 +1,4 @@
-"""One image on its way along its chain: what is known of it, what is due, and what each round brings."""
+"""The state of one image on its way along its chain: known states, guesses, and the steps of each round."""
 
 from __future__ import annotations
 
@@ -8,45 +8,47 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from deqir.fixed_point.joint_map import carried
+from deqir.fixed_point.joint_map import scan
 from deqir.fixed_point.solvers import block_residual
 from deqir.protocols import Linearization, Outcome, Surrogate
 from deqir.results import ConvergenceStats, misfit_or_nan
 from deqir.sampling.sampler import Sampler
 from deqir.shapes import Float
 
-from .requests import Request, Result
+from .chain_start import Planned
+from .requests import Result
 
 Tag = TypeVar("Tag")
 
 
-class Flight(Generic[Tag]):
-    """An image in the engine, its states numbered by their position along the chain.
+class ImageState(Generic[Tag]):
+    """An image under way; its states are numbered by their position along the chain.
 
-    The state at `frontier` is known: exact, or within the tolerance. The states behind it, as many as the window
-    holds, are guesses. A round evaluates the network at the known state and at the guesses, carries the changes
-    along the window, and moves the frontier past the next state, which is exact now, and past those guesses after
-    it that no longer moved (docs/algorithm.md, equations 8 to 10).
+    The state at `frontier` is known: exact, or within the tolerance. The states after it, as many as the window
+    holds, are guesses. A round evaluates the network at the known state and at the guesses and carries the changes
+    along the window. The next state is exact then. The frontier moves past it, and past the guesses after it which
+    did not move any more (docs/algorithm.md, equations 8 to 10).
 
     Args:
-        request: What was asked for.
+        planned: The request and its chain.
         sampler: The chain of this image alone.
         surrogate: Stand-in for the Jacobian in a window.
         tolerance: Residual at which a guess counts as found.
         max_rounds: Rounds before the image is finished step by step.
-        alone: It is restored with nothing beside it, step by step, as memory ran out once.
+        alone: The image is restored step by step with nothing beside it, as memory ran out once.
 
     Attributes:
+        planned: The request and its chain.
         frontier: Position of the last known state; T at the end.
-        fallback: Its rounds ran out, or its guesses broke; it is finished step by step.
-        broken: A state that was to be exact is not finite.
-        still: What is told of the state that `step_to` brought.
-        seconds: Its share of the time of its rounds.
+        fallback: The rounds ran out, or a guess was not finite; the image is finished step by step.
+        broken: A known state is not finite.
+        still: 0 if the state of `step_to` is finite, else nan.
+        seconds: The image's share of the time of its rounds.
     """
 
     def __init__(
         self,
-        request: Request[Tag],
+        planned: Planned[Tag],
         sampler: Sampler,
         surrogate: Surrogate,
         *,
@@ -54,7 +56,7 @@ class Flight(Generic[Tag]):
         max_rounds: int,
         alone: bool = False,
     ) -> None:
-        self.request, self.sampler, self.alone = request, sampler, alone
+        self.planned, self.sampler, self.alone = planned, sampler, alone
         self.frontier, self.fallback, self.broken, self.seconds = 0, False, False, 0.0
         self._tolerance, self._max_rounds = tolerance, max_rounds
         self._jacobian: Linearization = surrogate.linearize(sampler.chain.sigma.tolist(), 1)
@@ -73,16 +75,16 @@ class Flight(Generic[Tag]):
 
     @property
     def guesses(self) -> int:
-        """States held behind the frontier; the last of them is not evaluated but compared."""
+        """States held after the frontier; the last of them is compared, but not evaluated."""
         return len(self._states) - 1
 
     def width(self, window: int) -> int:
-        """Return how many states are due of a window's."""
+        """Return the number of due states in a window."""
         return 1 if self.fallback or self.alone else min(window, self.sampler.chain.steps - self.frontier)
 
     def due(self, window: int) -> Float[Tensor, "K C H W"]:
-        """Return the states to evaluate, from the frontier on; guesses that are missing are made."""
-        K, self._fresh = self.width(window), []  # some may be left of a round that failed
+        """Return the states to evaluate, from the frontier on; missing guesses are made."""
+        K, self._fresh = self.width(window), []  # a failed round may have left some
         self._window = max(self._window, K)
         if self._window == 1 or self.fallback:
             del self._states[1:]
@@ -93,30 +95,26 @@ class Flight(Generic[Tag]):
         return torch.cat(self._states[:K])
 
     def _guess(self, state: Tensor, position: int) -> Tensor:
-        """Return a guess at the state after `state`: the latest data prediction, or what there is before any."""
+        """Return a guess at the state after `state`, from the latest data prediction or from the guess before any."""
         if self._latest is None:
             return self.sampler.guessed(state, position)
         return self.sampler.step(state[:, None], self._latest, position)[:, 0]
 
     def step_to(self, state: Float[Tensor, "1 C H W"], still: Float[Tensor, " 1"]) -> None:
-        """Take the next state, where no guess is held, and 0 if it is finite, else nan."""
+        """Take the next state, for a round without guesses, and 0 if this state is finite, else nan."""
         self._fresh, self.still = [state], still
 
     def carry(self, eps: Float[Tensor, "K C H W"]) -> Float[Tensor, " K"]:
-        """Take the predicted noise of the states that were due; returns how far each next state moved."""
+        """Take the predicted noise of the due states; return the residual of each next state."""
         sampler, f, K = self.sampler, self.frontier, len(eps)
         old = torch.stack(self._states[:K], 1)
         x0_hat = sampler.steps(f, K, like=old).x0_hat(old[0], eps)[None]
-        stepped = sampler.step(old, x0_hat, f)
-        new = [stepped[:, 0]]
-        for j in range(1, K):
-            change = carried(sampler, self._jacobian, f + j, self._row, old[:, j], x0_hat[:, j], new[-1])
-            new.append(stepped[:, j] + change)
+        new = scan(sampler, self._jacobian, f, self._row, old, x0_hat)
         self._fresh, self._latest = new, x0_hat[:, -1:]
         return block_residual(torch.stack(new, 1), torch.stack(self._states[1 : K + 1], 1))[0]
 
     def settle(self, moved: list[float]) -> None:
-        """End the round: `moved` has the residual of each fresh state, nan where it is not finite."""
+        """End the round: `moved` holds the residual of each new state, nan if the state is not finite."""
         guessed, self._rounds, self._nfe = self.guesses > 0, self._rounds + 1, self._nfe + len(moved)
         found = next((j for j, residual in enumerate(moved) if not residual <= self._tolerance), len(moved))
         step = max(1, found)
@@ -130,8 +128,8 @@ class Flight(Generic[Tag]):
             self.fallback = self._rounds >= self._max_rounds or math.isnan(self._residuals[-1])
 
     def result(self) -> Result[Tag]:
-        """Return the state at the frontier, and how the solve went."""
-        x_0, sampler, request = self._states[0][0], self.sampler, self.request
+        """Return the state at the frontier and the statistics of the solve."""
+        x_0, sampler = self._states[0][0], self.sampler
         outcome = Outcome.MAX_ROUNDS if self.fallback else Outcome.CONVERGED
         stats = ConvergenceStats(
             outcome=Outcome.NONFINITE if self.broken else outcome,
@@ -142,6 +140,6 @@ class Flight(Generic[Tag]):
             residual_final=self._residuals[-1] if self._residuals else 0.0,
             residual_history=tuple(self._residuals),
             frontier_history=tuple(self._frontiers),
-            data_consistency=misfit_or_nan(sampler.A, x_0, request.y),
+            data_consistency=misfit_or_nan(sampler.A, x_0, self.planned.request.y),
         )
-        return Result(tag=request.tag, image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)
+        return self.planned.result(image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)

@@ -1,8 +1,9 @@
-"""What goes into the engine and what comes out of it."""
+"""Requests, results and counts of the engine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -12,6 +13,15 @@ from deqir.results import ConvergenceStats
 from deqir.shapes import Float
 
 Tag = TypeVar("Tag")
+Shape = tuple[int, int, int]
+
+
+class StartKind(StrEnum):
+    """The origin of a chain's start: the request, the prior's networks, or the operator."""
+
+    GIVEN = "given"
+    MADE = "made"
+    OWN = "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,12 +30,12 @@ class Request(Generic[Tag]):
 
     Attributes:
         y: The degraded image in [-1, 1].
-        operator: The degradation that made it. Images are stepped together where they share the object.
-        seed: Of the image's noise.
-        tag: Whatever the caller knows it by.
+        operator: The degradation that made y. Images that share this object are stepped together.
+        seed: Seed of the image's noise.
+        tag: The caller's name for the image.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; 0: y is exact.
-        start: What the chain starts from instead of the prior's or the operator's own start, such as another restorer's
-            image; where y is exact it is first made to agree with y.
+        start: An image to start the chain from, such as another restorer's; None: the prior's or the operator's own
+            start. If y is exact, `start` is first made to agree with y.
     """
 
     y: Float[Tensor, "c h w"]
@@ -35,18 +45,26 @@ class Request(Generic[Tag]):
     sigma_y: float = 0.0
     start: Float[Tensor, "C H W"] | None = None
 
+    @property
+    def shape(self) -> Shape:
+        """Shape (C, H, W) of the image to restore."""
+        return self.operator.image_shape(tuple(self.y.shape))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result(Generic[Tag]):
-    """One image that was restored, or whose restoration broke: see `stats.outcome`.
+    """The result of one image, also if its restoration broke: see `stats.outcome`.
 
     Attributes:
-        tag: The request's.
-        image: x_0 in [-1, 1] up to sampling error, where the chain's arithmetic ran; holds nan or inf where the
-            outcome is `nonfinite`.
-        start: The image that the chain started from, before noise.
-        stats: How the solve went.
-        seconds: The image's share of the time of the rounds that it took part in.
+        tag: The request's tag.
+        image: x_0 in [-1, 1] up to sampling error, on the device of the chain; holds nan or inf if the outcome is
+            `nonfinite`.
+        start: The start of the chain, before noise.
+        stats: Statistics of the solve.
+        seconds: The image's share of the time of its rounds.
+        steps: Sampling steps T of its chain.
+        start_noise: Noise of the start, as a standard deviation of images in [0, 1].
+        start_kind: Origin of the start.
     """
 
     tag: Tag
@@ -54,21 +72,24 @@ class Result(Generic[Tag]):
     start: Float[Tensor, "C H W"]
     stats: ConvergenceStats
     seconds: float
+    steps: int
+    start_noise: float
+    start_kind: StartKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Failed(Generic[Tag]):
-    """An image that was given up, while the others went on.
+    """An image that was given up while the others went on.
 
     Attributes:
-        tag: The request's.
-        shape: Of the image that was to be restored, (C, H, W).
-        error: Why: memory ran out though it was restored alone and step by step (`deqir.hardware.memory.out_of_memory`
-            tells), or a `ConvergenceError` of its operator.
+        tag: The request's tag.
+        shape: Shape (C, H, W) of the image to restore.
+        error: A `ConvergenceError` of its operator, or an error for which `deqir.hardware.memory.out_of_memory` is
+            True: memory ran out although the image was restored alone and step by step.
     """
 
     tag: Tag
-    shape: tuple[int, int, int]
+    shape: Shape
     error: Exception
 
 
@@ -79,9 +100,9 @@ class Tally:
     Attributes:
         images: Results so far, broken ones included.
         rounds: Rounds so far.
-        calls: Calls of the network; where it sees tiles, all that an image, or a batch of them, is cut into are one.
-        evaluations: Images x states that the network saw, whole or in tiles.
-        room: Evaluations that those calls had room for.
+        calls: Calls of the network; all tiles of a batch count as one call.
+        evaluations: Evaluated images x states, whole or in tiles.
+        room: Evaluations for which these calls had room.
         halvings: Times that memory ran out and the batch, or the side of an image's tiles, was halved.
         seconds: Time spent in rounds.
     """
@@ -95,7 +116,7 @@ class Tally:
     seconds: float = 0.0
 
     def count(self, evaluations: int, *, batch: int) -> None:
-        """Note so many evaluations in calls of at most `batch`."""
+        """Count evaluations in calls of at most `batch`."""
         calls = -(-evaluations // batch)
         self.calls, self.evaluations, self.room = (
             self.calls + calls,
@@ -105,5 +126,5 @@ class Tally:
 
     @property
     def occupancy(self) -> float:
-        """Share of the room that was used; 1 before the first call."""
+        """Used share of the room; 1 before the first call."""
         return self.evaluations / self.room if self.room else 1.0

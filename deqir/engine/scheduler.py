@@ -1,237 +1,276 @@
-"""Who takes part in the next round: requests that wait, images that are under way, and which of them go together."""
+"""The scheduler: it groups the images of a run by shape and precision and chooses the batch of the next round.
+
+`Scheduler.schedule` returns the batch as plain data, `Scheduler.update` takes the fate of each of its images.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from .image_state import Flight
-from .requests import Request
-from .windows import Pace, Windows
+import torch
+
+from .chain_start import Planned
+from .image_state import ImageState
+from .requests import Failed, Result, Shape
+from .windows import Windows
 
 Tag = TypeVar("Tag")
-Shape = tuple[int, int, int]
+Kind = tuple[Shape, torch.dtype]
 
 CHOICE: Final = 4
-"""Batches' worth of requests that may wait, so that images of one shape are found among others."""
+"""Batches' worth of requests that may wait, so that enough images of one shape are among them."""
 PATIENCE: Final = 64
-"""Rounds in a row in which images of one shape may be passed over for others that fill their batch."""
+"""Rounds in a row in which images of one shape may be passed over for fuller batches."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Crew(Generic[Tag]):
-    """Images of one shape: those that could take part in a round, or those that do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[Tag]):
+    """The images of one round, all of one shape.
 
     Attributes:
-        shape: Of the images, (C, H, W).
-        batch: Most evaluations in one network call.
-        window: States of each image that are solved together.
-        steps: Of the longest chain among them.
-        flying: Those under way.
-        starting: Those to be started.
-        alone: The one image is to have the memory for itself.
+        shape: Shape (C, H, W) of each image.
+        size: Most evaluations in one network call.
+        window: States of each image to solve together.
+        running: Images under way.
+        starting: Images to start.
+        alone: The only image has the memory for itself, as memory ran out once.
     """
 
     shape: Shape
-    batch: int
+    size: int
     window: int
-    steps: int
-    flying: list[Flight[Tag]] = field(default_factory=list)
-    starting: list[Request[Tag]] = field(default_factory=list)
+    running: tuple[ImageState[Tag], ...] = ()
+    starting: tuple[Planned[Tag], ...] = ()
     alone: bool = False
 
     @property
-    def images(self) -> int:
-        return len(self.flying) + len(self.starting)
-
-    @property
-    def first(self) -> Request[Tag]:
-        """One of its requests, or that of an image under way, where there are any images."""
-        return self.starting[0] if self.starting else self.flying[0].request
-
-    def parts(self) -> list[Crew[Tag]]:
-        """Return each image as a crew of its own."""
-        bare = replace(self, flying=[], starting=[])
-        flying = [replace(bare, flying=[flight]) for flight in self.flying]
-        return flying + [replace(bare, starting=[request]) for request in self.starting]
+    def images(self) -> tuple[ImageState[Tag] | Planned[Tag], ...]:
+        return *self.running, *self.starting
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations that a round of all of them takes."""
-        return sum(flight.width(self.window) for flight in self.flying) + self.window * len(self.starting)
+        """Network evaluations of a round of all images."""
+        return sum(state.width(self.window) for state in self.running) + self.window * len(self.starting)
+
+    def parts(self) -> list[Batch[Tag]]:
+        """Return a batch of its own for each image, in the same order."""
+        bare = replace(self, running=(), starting=())
+        running = [replace(bare, running=(state,)) for state in self.running]
+        return running + [replace(bare, starting=(planned,)) for planned in self.starting]
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff(Generic[Tag]):
+    """An image that found no memory: it is restored alone, from its start, when nothing else is under way."""
+
+    planned: Planned[Tag]
+
+
+Fate = Result[Tag] | Failed[Tag] | PutOff[Tag] | ImageState[Tag] | Planned[Tag]
+"""An image after a round: it ended, was put off, is under way, or still waits to be started."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Group(Generic[Tag]):
+    """All images of one shape and precision.
+
+    Attributes:
+        kind: Shape (C, H, W) and precision of each image.
+        least: The least window of the run.
+        size: Most evaluations in one network call.
+        running: Images under way, each with its place in the order of all starts.
+        waiting: Images to start, each with its place in the order of all requests.
+        steps: Steps of the longest chain.
+        due: Network evaluations of the running images in a round of the least window.
+    """
+
+    kind: Kind
+    least: int
+    size: int
+    running: dict[ImageState[Tag], int] = field(default_factory=dict)
+    waiting: dict[Planned[Tag], int] = field(default_factory=dict)
+    steps: int = 1
+    due: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        return self.kind[0]
+
+    @property
+    def window(self) -> int:
+        return min(self.least, self.steps)
+
+    @property
+    def first(self) -> Planned[Tag]:
+        return next(iter(self.running)).planned if self.running else next(iter(self.waiting))
+
+    def add(self, planned: Planned[Tag], place: int) -> None:
+        """Take an image to start."""
+        self.waiting[planned] = place
+        if planned.chain.steps > self.steps:
+            self.count()
+
+    def count(self) -> None:
+        """Count anew after a change of the images."""
+        chains = [planned.chain for planned in self.waiting] + [state.planned.chain for state in self.running]
+        self.steps = max((chain.steps for chain in chains), default=1)
+        self.due = sum(state.width(self.window) for state in self.running)
+
+    def evaluations(self, *, waiting: bool = True) -> int:
+        """Return the evaluations of a round of all images, or of the running images alone."""
+        return self.due + self.window * len(self.waiting) * waiting
 
     @property
     def full(self) -> bool:
-        return self.evaluations >= self.batch
+        return self.evaluations() >= self.size
 
     @property
-    def rank(self) -> tuple[float, int]:
-        """The fuller its batch, the sooner; among full ones, where more is under way."""
-        return min(1.0, self.evaluations / self.batch), len(self.flying)
+    def age(self) -> tuple[bool, int]:
+        """The smaller, the older: groups with an image under way come first, in the order of starts."""
+        return not self.running, next(iter(self.running.values() or self.waiting.values()))
+
+    def rank(self, *, waiting: bool) -> tuple[float, int]:
+        """Return the fill of the group's next batch; equal ones rank by the images under way."""
+        return min(1.0, self.evaluations(waiting=waiting) / self.size), len(self.running)
 
 
-class Pool(Generic[Tag]):
-    """All images of a run that were asked for and are not done.
+class Scheduler(Generic[Tag]):
+    """All requested images of a run that have not ended.
+
+    `schedule` and `update` are called in turns.
 
     Args:
         requests: Taken only while no batch can be filled, and never more than `CHOICE` batches ahead.
         windows: The windows of the run.
-        batch_of: Evaluations of an image like this in one network call.
-        steps_of: Steps of its chain.
-        pace_of: What rounds of images like this take; None where it is not known.
-        crowd: False gives one image at a time.
-        images: Most requests to come, if that is known: the last ones are then taken early, so that they share
-            batches evenly.
+        size_of: Returns the most evaluations in one network call for images like this one.
+        together: False gives batches of one image.
+        images: Most requests to come, if known: the last ones are then taken early and share batches evenly.
     """
 
     def __init__(
         self,
-        requests: Iterable[Request[Tag]],
+        requests: Iterable[Planned[Tag]],
         windows: Windows,
-        batch_of: Callable[[Request[Tag]], int],
-        steps_of: Callable[[Request[Tag]], int],
-        pace_of: Callable[[Request[Tag]], Pace | None],
+        size_of: Callable[[Planned[Tag]], int],
         *,
-        crowd: bool = True,
+        together: bool = True,
         images: int | None = None,
     ) -> None:
         self._requests, self._more, self._left = iter(requests), True, math.inf if images is None else images
-        self._windows, self._batch_of, self._steps_of, self._crowd = windows, batch_of, steps_of, crowd
-        self._pace_of = pace_of
-        self._waiting: list[Request[Tag]] = []
-        self._flying: list[Flight[Tag]] = []
-        self._deferred: list[Request[Tag]] = []
-        self._passed_over: dict[Hashable, int] = {}
+        self._windows, self._size_of, self._together = windows, size_of, together
+        self._groups: dict[Kind, _Group[Tag]] = {}
+        self._put_off: list[Planned[Tag]] = []
+        self._passed_over: dict[Kind, int] = {}
+        self._requested, self._started = itertools.count(), itertools.count()
 
-    def crew(self) -> Crew[Tag] | None:
-        """Return the images of the next round, after taking requests while there is room; None at the end."""
-        if self._deferred and not self._flying:
-            request = self._deferred.pop()
-            return Crew(shape=shape_of(request), batch=1, window=1, steps=1, starting=[request], alone=True)
-        groups = self._groups()
-        while self._more and not self._crowded and not self._enough(groups.values()):
-            self._take()
-            groups = self._groups()
-        return self._chosen(groups[self._turn(groups)]) if groups else None
+    def schedule(self) -> Batch[Tag] | None:
+        """Return the next batch, after taking requests while there is room; None when all images have ended."""
+        if self._put_off and not any(group.running for group in self._groups.values()):
+            planned = self._put_off[-1]
+            return Batch(shape=planned.shape, size=1, window=1, starting=(planned,), alone=True)
+        for group in self._groups.values():
+            group.size = self._size_of(group.first)
+        crowded = self._crowded
+        if not crowded:
+            self._fill()
+        groups = [(kind, group) for kind, group in self._groups.items() if group.running or not crowded]
+        groups.sort(key=lambda item: item[1].age)
+        return self._batch(self._turn(dict(groups), waiting=not crowded), waiting=not crowded) if groups else None
 
-    def start(self, crew: Crew[Tag], request: Request[Tag], flight: Flight[Tag]) -> None:
-        """Move a request of a crew to those under way, as the flight that it has become."""
-        self.drop(crew, request)
-        crew.flying.append(flight)
-        self._flying.append(flight)
-
-    def drop(self, crew: Crew[Tag], request: Request[Tag]) -> None:
-        """Let a request go that was not started."""
-        crew.starting.remove(request)
-        if not crew.alone:
-            self._waiting.remove(request)
-
-    def end(self, flight: Flight[Tag]) -> None:
-        """Let an image go that was under way."""
-        self._flying.remove(flight)
-
-    def let_go(self, crew: Crew[Tag]) -> Request[Tag]:
-        """Let the only image of a crew go, for good or to be deferred."""
-        if crew.starting:
-            (request,) = crew.starting
-            self.drop(crew, request)
-            return request
-        (flight,) = crew.flying
-        self.end(flight)
-        return flight.request
-
-    def put_off(self, crew: Crew[Tag]) -> Request[Tag] | None:
-        """Let the only image of a crew go until all others are done; return it if it was alone already."""
-        alone = crew.alone or any(flight.alone for flight in crew.flying)
-        request = self.let_go(crew)
-        if alone:
-            return request
-        self.defer(request)
-        return None
-
-    def defer(self, request: Request[Tag]) -> None:
-        """Restore a request that was let go from its start, alone, when nothing else is under way."""
-        self._deferred.append(request)
+    def update(self, batch: Batch[Tag], fates: Sequence[Fate[Tag]]) -> None:
+        """Take the fate of each image of the last batch, in the order of `batch.images`."""
+        for image, fate in zip(batch.images, fates, strict=True):
+            if fate is image:
+                continue
+            if isinstance(image, ImageState):
+                del self._group_of(image.planned).running[image]
+            elif batch.alone:
+                self._put_off.remove(image)
+            else:
+                del self._group_of(image).waiting[image]
+            if isinstance(fate, ImageState):
+                self._group_of(fate.planned).running[fate] = next(self._started)
+            elif isinstance(fate, PutOff):
+                self._put_off.append(fate.planned)
+        group = self._group_of(batch.images[0])
+        group.count()
+        if not group.running and not group.waiting:
+            del self._groups[group.kind]
 
     @property
     def _crowded(self) -> bool:
-        """Whether an image needs the memory for itself, or will once the others are done."""
-        return bool(self._deferred) or any(flight.alone for flight in self._flying)
+        """True if an image needs the memory for itself, or will when the others have ended."""
+        return bool(self._put_off) or any(state.alone for group in self._groups.values() for state in group.running)
 
-    def _turn(self, groups: Mapping[Hashable, Crew[Tag]]) -> Hashable:
-        """Return the group whose turn it is: the first in rank, but for one that has been passed over too often."""
-        passed = {key: self._passed_over.get(key, -1) + 1 for key in groups}
+    def _group_of(self, image: ImageState[Tag] | Planned[Tag]) -> _Group[Tag]:
+        planned = image.planned if isinstance(image, ImageState) else image
+        kind = planned.shape, planned.request.y.dtype
+        if kind not in self._groups:
+            self._groups[kind] = _Group(kind=kind, least=self._windows.least, size=self._size_of(planned))
+        return self._groups[kind]
+
+    def _fill(self) -> None:
+        """Take requests until they fill a batch, or enough of them wait."""
+        groups = self._groups.values()
+        due, full = sum(group.evaluations() for group in groups), any(group.full for group in groups)
+        room = max((group.size for group in groups), default=1)
+        while self._more:
+            few_left = self._together and self._windows.least == 1 and 0 < self._left < room
+            enough = full or due >= CHOICE * room or (bool(self._groups) and not self._together)
+            if enough and not few_left:
+                return
+            planned = next(self._requests, None)
+            if planned is None:
+                self._more = False
+                return
+            self._left -= 1
+            group = self._group_of(planned)
+            due -= group.evaluations()
+            group.add(planned, next(self._requested))
+            due, full, room = due + group.evaluations(), full or group.full, max(room, group.size)
+
+    def _turn(self, groups: Mapping[Kind, _Group[Tag]], *, waiting: bool) -> _Group[Tag]:
+        """Return the group for the next round: the first in rank, or a group passed over too often."""
+        passed = {kind: self._passed_over.get(kind, -1) + 1 for kind in groups}
         turn = max(passed, key=passed.__getitem__)
         if passed[turn] < PATIENCE:
-            turn = max(groups, key=lambda key: groups[key].rank)
+            turn = max(groups, key=lambda kind: groups[kind].rank(waiting=waiting))
         self._passed_over = passed | {turn: -1}
-        return turn
+        return groups[turn]
 
-    def _groups(self) -> dict[Hashable, Crew[Tag]]:
-        """Return all images by shape and precision, at their least window; only those under way if it is crowded."""
-        groups = dict[Hashable, Crew[Tag]]()
+    def _batch(self, group: _Group[Tag], *, waiting: bool) -> Batch[Tag]:
+        """Return the next batch of a group, images under way first; it holds at least one image."""
+        running, starting = list(group.running), list(group.waiting) if waiting else []
+        images, room = len(running) + len(starting), group.size
+        window = self._windows.of_images(images, batch=room, steps=group.steps)
+        if window == 1 and room < images < 2 * room and (self._left <= 0 or not self._more):
+            # Of a batch and one image more, the last image would else go its whole way alone. With the longest way
+            # first, all images end at about the same time.
+            starting = starting[:room]
+            running = sorted(running, key=lambda state: state.frontier)[: room - len(starting)]
+        else:
+            running, starting = self._fitting(running, starting, window, room)
+        return Batch(
+            shape=group.shape,
+            size=group.size,
+            window=window,
+            running=tuple(running),
+            starting=tuple(starting),
+            alone=any(state.alone for state in running),
+        )
 
-        def group(request: Request[Tag], steps: int) -> Crew[Tag]:
-            shape = shape_of(request)
-            key = (shape, request.y.dtype)
-            if key not in groups:
-                groups[key] = Crew(shape=shape, batch=self._batch_of(request), window=1, steps=1)
-            found = groups[key]
-            found.steps = max(found.steps, steps)
-            found.window = min(self._windows.least, found.steps)
-            return found
-
-        for flight in self._flying:
-            group(flight.request, flight.sampler.chain.steps).flying.append(flight)
-        for request in [] if self._crowded else self._waiting:
-            group(request, self._steps_of(request)).starting.append(request)
-        return groups
-
-    def _enough(self, groups: Collection[Crew[Tag]]) -> bool:
-        """Whether a batch can be filled, or so much waits that taking more would not help."""
-        due, room = sum(group.evaluations for group in groups), max((group.batch for group in groups), default=1)
-        if self._crowd and self._windows.least == 1 and 0 < self._left < room:
-            return False
-        return any(group.full for group in groups) or due >= CHOICE * room or (bool(groups) and not self._crowd)
-
-    def _take(self) -> None:
-        try:
-            self._waiting.append(next(self._requests))
-            self._left -= 1
-        except StopIteration:
-            self._more = False
-
-    def _chosen(self, group: Crew[Tag]) -> Crew[Tag]:
-        """Return those of a group that fill a batch, those under way first, at least one of them."""
-        window = self._windows.wide(group.batch, group.images, group.steps, self._pace_of(group.first))
-        if window == 1 and group.batch < group.images < 2 * group.batch and (self._left <= 0 or not self._more):
-            return _furthest_behind(group)
-        crew: Crew[Tag] = Crew(shape=group.shape, batch=group.batch, window=window, steps=group.steps)
-        room = crew.batch
-        for flight in group.flying:
-            if not crew.images or flight.width(window) <= room:
-                crew.flying.append(flight)
-                room -= flight.width(window)
-        for request in group.starting:
-            if crew.images and (not self._crowd or window > room):
-                break
-            crew.starting.append(request)
-            room -= window
-        return crew
-
-
-def _furthest_behind(group: Crew[Tag]) -> Crew[Tag]:
-    """Return the images of a group that have most of their way before them, so that all end at about the same time.
-
-    Of a batch and one image more, the one would else go its whole way alone, for as many rounds as all others took.
-    """
-    starting = group.starting[: group.batch]
-    flying = sorted(group.flying, key=lambda flight: flight.frontier)[: group.batch - len(starting)]
-    return replace(group, window=1, flying=flying, starting=starting)
-
-
-def shape_of(request: Request[Any]) -> Shape:
-    """Return the shape of the image behind a request's y."""
-    return request.operator.image_shape(tuple(request.y.shape))
+    def _fitting(
+        self, running: list[ImageState[Tag]], starting: list[Planned[Tag]], window: int, room: int
+    ) -> tuple[list[ImageState[Tag]], list[Planned[Tag]]]:
+        """Return the first images whose states fit into the room; the first image always does."""
+        fitting = list[ImageState[Tag]]()
+        for state in running:
+            if not fitting or state.width(window) <= room:
+                fitting.append(state)
+                room -= state.width(window)
+        most = room // window if self._together else 0
+        return fitting, starting[: max(most, 0 if fitting else 1)]

@@ -1,7 +1,7 @@
-"""Images of any size in bounded memory: tiles that overlap, their answers blended at every call of the network.
+"""Images of any size in bounded memory: overlapping tiles, their answers blended at every call of the network.
 
-Only the network sees tiles. The degradation and the arithmetic of a step act on the whole image, and what each
-network call says of it is a sum of the tiles' answers with smooth weights, so that no seam is left to hide.
+Only the network sees tiles. The degradation and the arithmetic of a step act on the whole image. The answer of each
+network call is a sum of the tiles' answers with smooth weights, without seams.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from deqir.protocols import Denoiser
 from deqir.shapes import Float
 
 SMALLEST: Final = 64
-"""Pixels a side below which no tile is cut for want of memory: the network would see too little."""
+"""Least pixels a side of tiles that are cut for want of memory: smaller ones show the network too little."""
 LARGEST_OVERLAP: Final = 64
 """Default overlap of large tiles in pixels; of smaller ones it is a quarter of their side."""
 RAMP: Final = 0.25
-"""Share of the overlap over which one tile hands over to the next; the rest keeps borders out of the sum."""
+"""Share of the overlap over which a tile hands over to the next; the rest keeps borders out of the sum."""
 
 Shape = tuple[int, int, int]
 
 
 class Strip(NamedTuple):
-    """Where tiles lie along one axis, and what their answers weigh there."""
+    """The place of a tile along one axis, and the weights of its answer there."""
 
     span: slice
     weight: Float[Tensor, " tile"]
@@ -38,12 +38,12 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
-    """How images are cut.
+    """The cut of images into tiles.
 
     Attributes:
-        tile: Side of a tile in pixels; an axis that is shorter is not cut.
-        overlap: Pixels that neighbours share at least.
-        scarce: They are that small for want of memory, which holds one at a time.
+        tile: Side of a tile in pixels; a shorter axis is not cut.
+        overlap: Least pixels shared by neighbours.
+        scarce: The tiles are small for want of memory, which holds one tile at a time.
     """
 
     tile: int
@@ -56,25 +56,25 @@ class Tiling:
 
         Args:
             tile: Side in pixels.
-            overlap: In pixels, at most half the side, as is what is more; None: a quarter of the side, at most 64.
-            multiple: Of the network, see `Prior`.
+            overlap: In pixels; more than half the side counts as half. None: a quarter of the side, at most 64.
+            multiple: Factor of all sides that the network takes, see `Prior`.
         """
         tile = max(2, math.ceil(tile / multiple)) * multiple
         overlap = min(tile // 4, LARGEST_OVERLAP) if overlap is None else overlap
         stride = (tile - min(overlap, tile // 2)) // multiple * multiple
         return cls(tile=tile, overlap=tile - stride)
 
-    def starts(self, side: int) -> list[int]:
-        """Return where tiles begin along an axis; the last one ends where the image does."""
+    def offsets(self, side: int) -> list[int]:
+        """Return the first pixel of each tile along an axis; the last tile ends with the image."""
         end = max(0, side - self.tile)
         return [*range(0, end, self.tile - self.overlap), end]
 
     def strips(self, side: int, like: Tensor) -> tuple[Strip, ...]:
-        """Return the tiles along an axis with weights, as precise as `like`, that add up to 1 at every pixel.
+        """Return the tiles along an axis; their weights, in the precision of `like`, add up to 1 at every pixel.
 
-        A tile takes over from the one before it in the middle of what they share, on a smooth ramp. Within three
-        eighths of the overlap from its borders, where the network did not see what comes next, it weighs nothing: a
-        network that looks no farther than that answers as it would for the whole image.
+        A tile takes over from its neighbour in the middle of their overlap, on a smooth ramp. Within three eighths of
+        the overlap from its borders, where the network did not see the next pixels, its weight is 0: a network that
+        looks no farther answers as for the whole image.
         """
         return _strips(self, side, like.dtype, like.device)
 
@@ -85,12 +85,12 @@ class Tiling:
 
     def count(self, image: Shape) -> int:
         """Return the number of tiles of an image."""
-        return len(self.starts(image[1])) * len(self.starts(image[2]))
+        return len(self.offsets(image[1])) * len(self.offsets(image[2]))
 
 
 @lru_cache(maxsize=32)
 def _strips(tiling: Tiling, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Strip, ...]:
-    starts, size = tiling.starts(side), min(tiling.tile, side)
+    starts, size = tiling.offsets(side), min(tiling.tile, side)
     seams = [-math.inf, *((before + size + after) / 2 for before, after in pairwise(starts)), math.inf]
     centre = torch.arange(size, dtype=torch.float64) + 0.5
     width = max(RAMP * tiling.overlap, 1e-9)
@@ -99,7 +99,7 @@ def _strips(tiling: Tiling, side: int, dtype: torch.dtype, device: torch.device)
         u = ((centre + start - seam) / width + 0.5).clamp(0, 1)
         return u * u * (3 - 2 * u)
 
-    with torch.inference_mode(False):  # what is kept may serve a caller who wants gradients next
+    with torch.inference_mode(False):  # kept weights may serve a caller who wants gradients next
         return tuple(
             Strip(slice(start, start + size), (risen(start, rise) - risen(start, fall)).to(device, dtype))
             for start, (rise, fall) in zip(starts, pairwise(seams), strict=True)
@@ -108,11 +108,11 @@ def _strips(tiling: Tiling, side: int, dtype: torch.dtype, device: torch.device)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TiledDenoiser:
-    """A `Denoiser` that sees large images in tiles, and small ones as they are.
+    """A `Denoiser` that sees large images in tiles, and small images whole.
 
     Attributes:
         denoiser: The network.
-        tiling: How images are cut.
+        tiling: The cut of images.
         batch: Most tiles in one call of the network; tiles of all images of a call go together.
     """
 
@@ -136,17 +136,17 @@ class TiledDenoiser:
 
 
 def tiled(denoiser: Prior | Denoiser, tiling: Tiling, *, batch: int = 1) -> Prior | Denoiser:
-    """Return the same network, given large images in tiles; of a `Prior`, a `Prior` with the same limits."""
+    """Return the same network for images in tiles; a `Prior` stays a `Prior` with the same limits."""
     if isinstance(denoiser, Prior):
         return replace(denoiser, denoiser=TiledDenoiser(denoiser=denoiser.denoiser, tiling=tiling, batch=batch))
     return TiledDenoiser(denoiser=denoiser, tiling=tiling, batch=batch)
 
 
 class Tilings:
-    """Which images are cut, and how: as was asked, as the network needs, or as small as memory demands.
+    """The tilings of images by shape: as set, as the network needs, or as small as memory demands.
 
     Args:
-        denoiser: A `Prior` with a native size gets tiles of that size; other networks see images whole.
+        denoiser: A `Prior` with a native size sees tiles of this size; other networks see whole images.
         tile, overlap: See `Settings`.
     """
 
@@ -160,7 +160,7 @@ class Tilings:
         self._known: dict[Shape, list[Tiling]] = {}
 
     def of(self, image: Shape) -> Tiling | None:
-        """Return how images of a shape are cut; None where the network sees them whole."""
+        """Return the tiling of images of a shape; None if the network sees them whole."""
         chosen, *smaller = self._choices(image)
         if _pixels(chosen, image) >= self._too_many and smaller:
             fitting = (tiling for tiling in smaller if 2 * _pixels(tiling, image) <= self._too_many)
@@ -168,14 +168,14 @@ class Tilings:
         return chosen if chosen.count(image) > 1 else None
 
     def seen(self, image: Shape) -> Shape:
-        """Return the shape that the network sees of images of a shape."""
+        """Return the shape of the tiles, or of the whole images, that the network sees."""
         tiling = self.of(image)
         return image if tiling is None else tiling.shape(image)
 
     def halve(self, image: Shape) -> bool:
-        """Cut smaller, as what the network sees of this image was too much alone; returns False where it is least.
+        """Cut smaller, as one tile of this image, or all of it, was too much; return False if no tile is smaller.
 
-        In that case the network was not to blame, and what the image taught since the last `settle` is forgotten.
+        In this case the network was not to blame, and the limit learnt since the last `settle` is forgotten.
         """
         before = math.prod(self.seen(image)[1:])
         self._too_many = before
@@ -189,7 +189,7 @@ class Tilings:
         self._certain = self._too_many
 
     def _choices(self, image: Shape) -> list[Tiling]:
-        """Return the ways to cut an image, the wanted one first, then by falling size."""
+        """Return the possible tilings of an image, the wanted one first, then by falling size."""
         if image in self._known:
             return self._known[image]
         longest = max(image[1:])

@@ -14,14 +14,14 @@ class JointMap:
     """F over the states at positions 1..T of every image; its fixed point is the sequential chain.
 
     One call evaluates the step f_i at all states at once, then carries the changes along the chain in one
-    scan that calls no network, equations (8) and (9):
+    scan without the network, equations (8) and (9):
         x_{i+1}^new = f_i(x_i) + M_i (x_i^new - x_i),
         M_i = sqrt(alpha_bar_{i+1}) N J_i / sqrt(alpha_bar_i) + (c2_i / sqrt(1 - alpha_bar_i)) (I - J_i)
     with N = I - A^+ A and J_i the surrogate's stand-in for the Jacobian of the data prediction with respect
     to x_i / sqrt(alpha_bar_i). M_i would be the step's Jacobian, and the map a Newton step, were J_i exact.
 
-    State k depends on states before it only, so each call makes one more leading state exact. F keeps those,
-    whatever a caller hands in for them, and evaluates the network only behind them; call k = 0, 1, ... costs
+    State k depends on states before it only, so each call makes one more leading state exact. F keeps the exact
+    states, whatever a caller passes for them, and evaluates the network only after them; call k = 0, 1, ... costs
     T - k network evaluations an image (10). A map therefore serves one solve: images may leave between calls,
     but not pause.
 
@@ -46,12 +46,7 @@ class JointMap:
         if k == sampler.chain.steps:
             return torch.stack([state[rows] for state in self._done], 1)
         old = torch.cat([self._exact[rows, None], X[:, k : sampler.chain.steps - 1]], 1)
-        x0_hat = sampler.x0_hat(old, k)
-        stepped = sampler.step(old, x0_hat, k)
-        new = [stepped[:, 0]]
-        for j in range(1, old.shape[1]):
-            change = carried(sampler, self._jacobian, k + j, rows, old[:, j], x0_hat[:, j], new[-1])
-            new.append(stepped[:, j] + change)
+        new = scan(sampler, self._jacobian, k, rows, old, sampler.x0_hat(old, k))
         self._remember(new[0], rows)
         self.calls += 1
         return torch.stack([*(state[rows] for state in self._done[:-1]), *new], 1)
@@ -66,15 +61,30 @@ class JointMap:
         self._done.append(self._exact)
 
 
-def carried(
+def scan(
     sampler: Sampler,
     jacobian: Linearization,
-    i: int,
+    first: int,
     rows: Int[Tensor, " b"],
-    old: Float[Tensor, "b C H W"],
-    x0_hat: Float[Tensor, "b C H W"],
-    new: Float[Tensor, "b C H W"],
-) -> Float[Tensor, "b C H W"]:
-    """Return M_i (new - old), what a change of the state at position i brings to the next one, by (9)."""
-    step, dx = sampler.steps(i, 1, like=old), new - old
-    return step.carried(dx, jacobian(i, rows, old / step.signal, x0_hat, dx / step.signal))
+    old: Float[Tensor, "b K C H W"],
+    x0_hat: Float[Tensor, "b K C H W"],
+) -> list[Float[Tensor, "b C H W"]]:
+    """Return the states after K old ones, with the changes carried along the chain (9); calls no network.
+
+    Args:
+        sampler: The chain of the images.
+        jacobian: Stand-in for the Jacobian of the data prediction.
+        first: Position of the first old state, which is known: it does not change.
+        rows: Places of the images in the batch of the solve.
+        old: States at positions first..first+K-1.
+        x0_hat: Their data predictions.
+    """
+    stepped = sampler.step(old, x0_hat, first)
+    new = [stepped[:, 0]]
+    for j in range(1, old.shape[1]):
+        step, dx = sampler.steps(first + j, 1, like=old), new[-1] - old[:, j]
+        du = dx / step.signal
+        new.append(
+            stepped[:, j] + step.carried(dx, jacobian(first + j, rows, old[:, j] / step.signal, x0_hat[:, j], du))
+        )
+    return new

@@ -21,7 +21,7 @@ ROUNDS: Final = 15
 def published(
     sampler: Sampler, *, y: Float[Tensor, "c h w"], tolerance: float
 ) -> tuple[Float[Tensor, "C H W"], ConvergenceStats]:
-    """Return x_0 of one image after 15 rounds (fewer where T is less), and how the solve went.
+    """Return x_0 of one image after 15 rounds (fewer if T is less), and the statistics of the solve.
 
     Args:
         sampler: The chain of one image.
@@ -54,7 +54,7 @@ def published(
 
 
 def _frontiers(found: FixedPoint, tolerance: float) -> tuple[int, ...]:
-    """Leading states that are within the tolerance or exact, after each round."""
+    """Return the number of leading states within the tolerance or exact, after each round."""
     rounds = int(found.rounds[0])
     within = (found.residual[:rounds, 0] <= tolerance).long().cumprod(1).sum(1).tolist()
     return tuple(max(leading, exact) for exact, leading in enumerate(within, 1))

@@ -1,4 +1,4 @@
-"""Solvers of x = F(x) for batches whose elements converge, stall or blow up each for itself."""
+"""Solvers of x = F(x) for batches; each element converges, stalls or blows up by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Mix = Callable[[Float[Tensor, "b K ..."], Float[Tensor, "b K ..."], Int[Tensor, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picard:
-    """x <- F(x). With a `JointMap` that knows its Jacobian this is Newton's method.
+    """x <- F(x). With a `JointMap` and the exact Jacobian this is Newton's method.
 
     Attributes:
         tol: Largest relative residual of any block at which an element has converged.
@@ -88,20 +88,20 @@ class _Mixer:
 
     def _weights(self, gaps: Float[Tensor, "b m D"], held: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         gaps = gaps * held[..., None]
-        gram = (gaps @ gaps.mT).to(torch.promote_types(gaps.dtype, torch.float32))  # none is solved in half precision
+        gram = (gaps @ gaps.mT).to(torch.promote_types(gaps.dtype, torch.float32))  # half precision has no solver
         diagonal = gram.diagonal(dim1=1, dim2=2)
         scale = (diagonal.sum(1) / held.sum(1)).clamp(min=torch.finfo(gram.dtype).tiny)
         empty = (~held).to(gram)  # an empty slot gets a one on the diagonal and no share of the weights
         gram = gram / scale[:, None, None] + torch.diag_embed(self._anderson.ridge + empty)
-        # without a check, which would wait for the device: what is singular gives values that are not finite
+        # without a check, which would wait for the device: a singular matrix gives values that are not finite
         weights: Tensor = torch.linalg.solve_ex(gram, held.to(gram)[..., None]).result[..., 0]
         return (weights / weights.sum(1, keepdim=True)).to(gaps)
 
 
 def _iterate(F: FixedPointMap, init: Tensor, *, tol: float, max_rounds: int, mix: Mix) -> FixedPoint:
-    """Iterate until every element has converged, broken or had its rounds; those done leave the batch.
+    """Iterate until every element has converged, broken or had its rounds; finished elements leave the batch.
 
-    A round waits for the device once, for how far each element moved.
+    A round waits for the device once, for the residuals.
     """
     if max_rounds < 1:
         raise ValueError(f"a solver needs at least 1 round, got max_rounds={max_rounds}")

@@ -1,4 +1,4 @@
-"""Stand-ins for the Jacobian of the data prediction: what a change of a state does to it."""
+"""Stand-ins for the Jacobian of the data prediction with respect to a state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Wiener:
     p is the squared coefficient of the data prediction itself.
 
     Attributes:
-        kappa: How strongly noise is held back.
+        kappa: Weight of the noise; a larger weight lowers the gains.
         cap: Largest gain; nearer to 1 the scan no longer contracts at eta = 1.
     """
 
@@ -60,19 +60,19 @@ class Wiener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secant:
-    """The gain of each DCT coefficient is what past rounds showed (13): <D du, D dx0_hat> / <D du, D du>.
+    """The gain of each DCT coefficient comes from past rounds (13): <D du, D dx0_hat> / <D du, D du>.
 
     Sums run over 3 x 3 neighbours and over past rounds with weight `memory` each; where there is little
-    evidence the gain is pulled to the Wiener gain. What these gains G miss of the last round's change, dx0_hat -
-    G du, is added to the share in which the new change repeats the old one at each pixel, as Broyden's update does
-    for a vector as a whole. Costs no network evaluation and depends on no prior.
+    evidence the gain is pulled to the Wiener gain. These gains G miss a part of the last round's change, dx0_hat -
+    G du. It is added in the share in which the new change repeats the old one at each pixel, as Broyden's update does
+    for a whole vector. Costs no network evaluation and depends on no prior.
 
-    Safeguarded against data prediction, which answers 0: where an answer was further than 0 from what happened to
-    that image's state in the end, the next one is cut to the part of it that was right, to 0 if there was none.
+    Safeguarded against the answer 0, which is data prediction. If 0 was nearer to the actual change of an image's
+    state than the last answer was, the next answer is cut to the share of the last one that was right, at least 0.
 
     Attributes:
         wiener: The gain without evidence.
-        pull: Weight of that gain, relative to the mean evidence of the state.
+        pull: Weight of the Wiener gain, relative to the mean evidence of the state.
         memory: Weight of a past round against the next one.
         cap: Largest gain.
         repeat: Largest share: 1 is the whole old change; 0 leaves the gains alone.
@@ -98,7 +98,7 @@ class _SecantMemory:
 
     def __call__(self, i: int, rows: Tensor, u: Tensor, x0_hat: Tensor, du: Tensor, /) -> Tensor:
         secant = self._secant
-        if i <= self._last:  # a round begins; what lies before it is exact by now
+        if i <= self._last:  # a round begins; states before it are exact by now
             for position in [position for position in self._evidence if position < i]:
                 del self._evidence[position]
         self._last = i
@@ -118,7 +118,7 @@ class _SecantMemory:
 
 
 class _Change(NamedTuple):
-    """What the last round did to u and, thereby, to the data prediction; the coefficients are those of du."""
+    """The last round's changes of u and of the data prediction, and the coefficients of du."""
 
     du: Tensor
     dx0_hat: Tensor
@@ -126,7 +126,7 @@ class _Change(NamedTuple):
 
 
 class _Evidence:
-    """What past rounds showed at one position, for the images `rows`."""
+    """Evidence of past rounds at one position, for the images `rows`."""
 
     __slots__ = ("_answer", "_den", "_num", "_rows", "_u", "_x0_hat")
 
@@ -137,7 +137,7 @@ class _Evidence:
         self._answer: Tensor | None = None
 
     def keep(self, rows: Tensor) -> None:
-        """Forget the images that have left since; none comes back."""
+        """Forget images that have left; they do not come back."""
         if len(rows) == len(self._rows):
             return
         places = torch.searchsorted(self._rows, rows)
@@ -148,7 +148,7 @@ class _Evidence:
             self._answer = self._answer[places]
 
     def see(self, u: Tensor, x0_hat: Tensor, memory: float) -> _Change:
-        """Add this round's changes, which are returned, to what is known, of which the share `memory` is kept."""
+        """Return this round's changes, and add them to the share `memory` of the evidence."""
         du, dx0_hat = u - self._u, x0_hat - self._x0_hat
         before, after = analyse(du), analyse(dx0_hat)
         self._u, self._x0_hat = u, x0_hat.clone()
@@ -159,7 +159,7 @@ class _Evidence:
         return _Change(du, dx0_hat, before)
 
     def pull(self, gain: Tensor, weight: float) -> Tensor:
-        """Return the observed gain, pulled to `gain`, which is overwritten, where evidence is little."""
+        """Return the observed gain, pulled to `gain` where evidence is little; overwrites `gain`."""
         if self._num is None or self._den is None:
             return gain
         trust = weight * self._den.flatten(1).mean(1) + torch.finfo(gain.dtype).tiny
@@ -168,7 +168,7 @@ class _Evidence:
         return observed.view_as(gain)
 
     def trusted(self, answer: Tensor, dx0_hat: Tensor) -> Tensor:
-        """Return a new answer, cut for each image whose last one was further from what happened, dx0_hat, than 0."""
+        """Return a new answer, cut for each image whose last answer was further from the change dx0_hat than 0."""
         last, self._answer = self._answer, answer
         if last is None:
             return answer
@@ -178,14 +178,14 @@ class _Evidence:
 
 
 def _share(new: Tensor, old: Tensor) -> Tensor:
-    """Return how much of `old` is in `new` at each pixel: their inner product over the channels, over that of `old`."""
+    """Return the share of `old` in `new` at each pixel: <new, old> / <old, old>, sums over the channels."""
     size = old.square().sum(1, keepdim=True)
     little = 1e-3 * size.flatten(1).mean(1)[:, None, None, None] + torch.finfo(old.dtype).tiny
     return (new * old).sum(1, keepdim=True) / (size + little)
 
 
 def _around(c: Tensor) -> Tensor:
-    """Sum over the 3 x 3 neighbours that there are; 7 x avg_pool2d's speed on a CPU."""
+    """Return sums over the 3 x 3 neighbours inside the image; 7 times avg_pool2d's speed on a CPU."""
     rows = c.clone()
     rows[..., 1:, :] += c[..., :-1, :]
     rows[..., :-1, :] += c[..., 1:, :]

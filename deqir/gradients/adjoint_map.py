@@ -12,7 +12,7 @@ from deqir.sampling.sampler import Sampler
 from deqir.shapes import Float, Int
 
 EVIDENCE: Final = 0.01
-"""Size, RMS, at which a surrogate is shown adjoints as changes of an image: small, so that it stays the same image."""
+"""RMS of adjoints when a surrogate sees them as changes of an image; so small that the image stays the same."""
 
 
 class AdjointMap:
@@ -21,8 +21,8 @@ class AdjointMap:
     As `JointMap` does with the states, one call takes all vector-Jacobian products at the old adjoints, and then
     carries the changes along the chain, from its end to its beginning, without the network (32):
         a_i^new = (dx_{i+1}/dx_i)^T a_{i+1} + M_i^T (a_{i+1}^new - a_{i+1})
-    M_i is (9). Its J_i is symmetric for the surrogates that know it; `Secant` learns the transpose directly, from the
-    products of past rounds.
+    M_i is (9). Its J_i is symmetric for surrogates other than `Secant`; `Secant` learns the transpose directly, from
+    the products of past rounds.
 
     Block k is exact after call k: call k = 0, 1, ... goes through the network T - k times an image (10).
 
@@ -35,7 +35,7 @@ class AdjointMap:
     Attributes:
         sampler: The chain.
         calls: Calls so far, which is also the number of exact blocks.
-        start: The adjoints that the surrogate alone gives, shape (B, T, C, H, W).
+        start: The adjoints of the surrogate alone, shape (B, T, C, H, W).
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class AdjointMap:
         Args:
             k: The block.
             rows: The images.
-            change: Of the adjoint a_{i+1}.
-            seed, through: What went back through the network in this round, and what came out.
+            change: Change of the adjoint a_{i+1}.
+            seed, through: Input and output of this round's vector-Jacobian product of the network.
         """
         i, sampler = self.sampler.chain.steps - 1 - k, self.sampler.take(rows)
         direct, to_predict = (part[:, 0] for part in _step_transposed(sampler, change[:, None], i))
@@ -101,7 +101,7 @@ class AdjointMap:
 
 
 class Pulled(NamedTuple):
-    """Adjoints one step back: in all, what went back through the network of it, and what came out there."""
+    """Adjoints one step back, and the input and output of the network's vector-Jacobian products."""
 
     adjoint: Float[Tensor, "B K C H W"]
     seed: Float[Tensor, "B K C H W"]
@@ -109,7 +109,7 @@ class Pulled(NamedTuple):
 
 
 def pull(sampler: Sampler, x: Tensor, adjoint: Tensor, first: int) -> Pulled:
-    """Return (dx_{i+1}/dx_i)^T adjoint at the K states x, which stand at positions first.., a micro-batch at a time."""
+    """Return (dx_{i+1}/dx_i)^T adjoint at the K states x at positions first.., a micro-batch at a time."""
     (B, K), most = x.shape[:2], sampler.denoiser_batch
     pulled = Pulled(*(torch.empty_like(x) for _ in range(3)))
     width = max(1, most // B)

@@ -1,6 +1,6 @@
-"""Gradients of a loss of the restored image with respect to the noise that its chain was made from.
+"""Gradients of a loss of the restored image with respect to the noise of its chain.
 
-The states of the chain are known beforehand, from whatever solve, so nothing has to be kept from it: every function
+The states of the chain are known beforehand, from any solve, so nothing has to be kept from it: every function
 here evaluates the network again, one micro-batch of `Sampler.denoiser_batch` states at a time, and keeps no graph
 between two of them. Memory grows with T by the states alone. All may be called under `torch.inference_mode`.
 """
@@ -25,28 +25,28 @@ from deqir.shapes import Float
 from .adjoint_map import AdjointMap, pull
 
 VJP_COST: Final = 2
-"""Network evaluations that a vector-Jacobian product counts as, besides the evaluation that it goes back through."""
+"""Cost of a vector-Jacobian product in network evaluations, besides the evaluation itself."""
 STAND_IN: Final[Surrogate] = Secant(wiener=Wiener(kappa=1.0))
-"""The default surrogate; its Wiener gains come from the restored image, which is cleaner than the predictions."""
+"""The default surrogate; its Wiener gains come from the restored image, which is cleaner than predictions."""
 
 SOLVER: Final[FixedPointSolver] = Picard(tol=1e-2)
-"""The default solver; a hundredth is more than descending needs, which is also why no more digits are asked for."""
+"""The default solver; a tolerance of a hundredth is finer than descending needs."""
 
 Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gradient:
-    """dL of each image of a batch, and what it cost.
+    """The gradient of each image of a batch, and its cost.
 
     Attributes:
         state: dL/dx_0, with respect to the state at position 0, shape (B, C, H, W).
         noise: dL/d(the start's noise, z_0, ..., z_{T-1}), laid out as `Sampler.noise`, (B, T + 1, C, H, W).
         rounds: Serial passes through the network and back, of each image.
-        evaluations: States of each image that the network was evaluated at, and gone back through.
+        evaluations: Network evaluations of each image, each with a vector-Jacobian product.
         outcome: Why each image's solve stopped; `max_rounds` is a truncated gradient.
-        adjoints: a_{T-1}, ..., a_0, the gradient with respect to each state, as `AdjointMap` orders them and as a later
-            solve may begin with, shape (B, T, C, H, W); None after `exact_adjoint`, which keeps one at a time.
+        adjoints: a_{T-1}, ..., a_0, the gradient with respect to each state, in the order of `AdjointMap`; a later
+            solve may begin with them. Shape (B, T, C, H, W); None after `exact_adjoint`, which keeps one at a time.
     """
 
     state: Float[Tensor, "B C H W"]
@@ -70,7 +70,7 @@ def outside_inference() -> Iterator[None]:
 
 
 def normal(thing: Thing) -> Thing:
-    """Return a tensor, or a dataclass of tensors, that autograd takes: copies of what inference mode made."""
+    """Return a tensor, or a dataclass of tensors, for autograd: tensors of inference mode are copied."""
     if isinstance(thing, Tensor):
         return cast(Thing, thing.clone() if thing.is_inference() else thing)
     if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
@@ -99,7 +99,7 @@ def exact_adjoint(
 
     Args:
         sampler: The chain.
-        states: x_0..x_T. The gradient is that of a chain through these states, as exact as they are.
+        states: x_0..x_T. The gradient of a chain through these states is as exact as they are.
         end: dL/dx_T.
     """
     sampler, states, end = normal(sampler), normal(states), normal(end)
@@ -129,11 +129,11 @@ def parallel_adjoint(
 
     Args:
         sampler: The chain.
-        states: x_0..x_T. The gradient is that of a chain through these states, as exact as they are.
+        states: x_0..x_T. The gradient of a chain through these states is as exact as they are.
         end: dL/dx_T.
         surrogate: Stand-in for the Jacobian of the data prediction, transposed.
         solver: Finds the fixed point; its tolerance is relative to each adjoint's size.
-        init: Adjoints to begin with, such as those of a similar chain; None: what the surrogate alone says.
+        init: Adjoints to begin with, such as a similar chain's; None: the adjoints of the surrogate alone.
     """
     sampler, end = normal(sampler), normal(end)
     F = AdjointMap(sampler, normal(states), end, surrogate)
@@ -158,7 +158,7 @@ def phantom_gradient(
     """Return a cheap approximation of the gradient: (32) cut off after so many rounds (33).
 
     With 0 rounds the network is not called at all: the adjoint passes back through steps whose denoiser is the
-    surrogate. Its direction is right roughly, which is enough to descend.
+    surrogate. Its direction is roughly right, enough to descend.
 
     Args:
         sampler: The chain.
@@ -182,7 +182,7 @@ def phantom_gradient(
 def _from_adjoints(
     sampler: Sampler, end: Tensor, adjoints: Tensor, rounds: list[int], outcome: list[Outcome]
 ) -> Gradient:
-    """Return the gradient that belongs to adjoints a_{T-1}..a_0 found in so many rounds."""
+    """Return the gradient of adjoints a_{T-1}..a_0, found in so many rounds."""
     T, noise = sampler.chain.steps, torch.empty_like(sampler.noise)
     noise[:, T] = _fresh_noise(sampler, end, T - 1)
     for k in range(T - 1):
@@ -199,11 +199,11 @@ def _from_adjoints(
 
 
 def _fresh_noise(sampler: Sampler, adjoint: Tensor, i: int) -> Tensor:
-    """Return dL/dz_i from the adjoint a_{i+1}: what a step makes of z_i is its own transpose."""
+    """Return dL/dz_i from the adjoint a_{i+1}: the map of z_i in a step is its own transpose."""
     zero = torch.zeros_like(adjoint)
     return sampler.steps(i, 1, like=adjoint)(zero, zero, pinv_y=zero, z=adjoint)
 
 
 def _start_noise(sampler: Sampler, adjoint: Tensor) -> Tensor:
-    """Return the gradient of the start's noise from the adjoint a_0: what x_0 makes of it is its own transpose."""
+    """Return the gradient of the start's noise from the adjoint a_0: its map to x_0 is its own transpose."""
     return replace(sampler, start=torch.zeros_like(adjoint), noise=adjoint[:, None]).initial()

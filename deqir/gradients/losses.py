@@ -1,7 +1,7 @@
-"""What a restored image can be asked for besides agreeing with y: losses for `deqir.gradients.optimise`.
+"""Losses for `deqir.gradients.optimise`: wishes for a restored image besides its agreement with y.
 
-A loss is a value for each image by itself, differentiable in the image, and smaller is better. None of them may know
-the original: a guide is what a user has, another restorer's output or a picture of the same colours.
+A loss is a value for each image by itself, differentiable in the image, and smaller is better. No loss may know the
+original: a guide is a picture of the user, another restorer's output or a picture of the same colours.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ GuideName = Literal["pixels", "colour", "lpips"]
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss of each of some images of a batch; any function with this call fits."""
+    """A loss of each image of a part of a batch; any function with this call fits."""
 
     def __call__(self, x: Float[Tensor, "b C H W"], rows: Int[Tensor, " b"], /) -> Float[Tensor, " b"]:
-        """x: images in [-1, 1], those of the batch that `rows` names."""
+        """Return the loss of each image x in [-1, 1]; `rows` are their places in the batch."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Misfit:
-    """How badly an image explains y: mean((A x - y)^2), and 0 where that is no more than the noise in y explains.
+    """Misfit of an image to y: mean((A x - y)^2), or 0 if the noise in y explains it.
 
-    Values that a mask has set to 0 count in the mean, but have neither a misfit nor noise.
+    Values in the gaps of a mask count in the mean, but have neither a misfit nor noise.
 
-    A chain that takes y for exact has none, and one that knows the noise in y hardly ever: it is for what a chain
-    leaves out, singular values that its A^+ cuts, or a degradation that the chain knows less well than A does.
+    A chain with exact y has no misfit, and a chain with the right noise in y hardly any. This loss is for errors
+    outside the chain: singular values cut by its A^+, or a degradation that A knows better than the chain.
 
     Attributes:
         A: The degradation; `adjoint`, `pinv` and `start` are not called.
@@ -124,7 +124,7 @@ def guided(name: GuideName, guide: Float[Tensor, "B 3 H W"], *, lpips: Lpips | N
         lpips: The metric, for "lpips".
 
     Raises:
-        ValueError: There is no such distance, or it needs the metric.
+        ValueError: The name is unknown, or the distance needs the metric.
     """
     if name not in get_args(GuideName):
         raise ValueError(f"the distance to a guide is one of {', '.join(get_args(GuideName))}, got {name!r}")

@@ -1,4 +1,4 @@
-"""The search for one image's noise: how it is set, how it moves, and what it says afterwards."""
+"""The search for one image's noise: its settings, its steps and its statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GradientName = Literal["exact", "parallel", "phantom"]
 
 
 class Stop(StrEnum):
-    """Why the search for one image ended."""
+    """The reason for the end of one image's search."""
 
     STEPS = "steps"
     STALLED = "stalled"
@@ -28,19 +28,19 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimisation:
-    """How noise is optimised.
+    """Settings of the optimisation of noise.
 
     Attributes:
         steps: Most gradient steps of an image.
-        variables: "start": the noise of the chain's start alone; "all": that of every step too.
+        variables: "start": the noise of the chain's start alone; "all": the noise of every step too.
         gradient: "exact": T vector-Jacobian products one after another. "parallel": states and adjoints of an iterate
-            are each solved all at once, from those of the iterate before; less depth for more work, for devices with
+            are each solved all at once, from the iterate before; less depth for more work, for devices with
             room to spare. "phantom": an approximation after `rounds` rounds.
         rounds: Rounds of a phantom gradient; 0 calls the network for no gradient at all.
         tolerance: Relative residual of the parallel solves.
-        learning_rate: Adam's: about how far a value of the noise moves in a step, in standard deviations.
-        patience: Steps without progress after which an image is done.
-        progress: What counts as such, as a share of the best loss.
+        learning_rate: Adam's; about the move of a value of the noise in a step, in standard deviations.
+        patience: Steps without progress before the search ends.
+        progress: Least progress, as a share of the best loss.
 
     Raises:
         ValueError: A name is unknown or a number out of range.
@@ -73,13 +73,13 @@ class Optimisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimisationStats:
-    """How the search for one image went.
+    """Statistics of the search for one image.
 
     Attributes:
-        stop: Why it ended.
-        loss_history: Of each iterate; the first is the chain with the noise that was given.
-        best: The iterate that was kept, 0: none was better than the first.
-        evaluations: Network evaluations, those that gradients go back through included.
+        stop: Reason for its end.
+        loss_history: Loss of each iterate; the first is the chain with the given noise.
+        best: Place of the kept iterate; 0: the first was the best.
+        evaluations: Network evaluations, also of gradients.
         vjps: Vector-Jacobian products of the network.
     """
 
@@ -104,11 +104,11 @@ class OptimisationStats:
 
 
 class Candidate:
-    """The search for one image: its noise, which moves, the best iterate, and what was counted.
+    """The search for one image: its moving noise, its best iterate and its counts.
 
     Args:
         noise: The noise to begin with.
-        settings: How it is optimised.
+        settings: Settings of the search.
     """
 
     def __init__(self, noise: Float[Tensor, "positions C H W"], settings: Optimisation) -> None:
@@ -123,7 +123,7 @@ class Candidate:
         self._evaluations, self._vjps, self._stop = 0, 0, Stop.STEPS
 
     def see(self, image: Float[Tensor, "C H W"], value: float, evaluations: int) -> bool:
-        """Take the image that the noise gave, and its loss; returns whether the search goes on."""
+        """Take the image of the present noise and its loss; return True if the search goes on."""
         self._evaluations += evaluations
         self._history.append(value)
         place, first = len(self._history) - 1, len(self._history) == 1
@@ -142,30 +142,30 @@ class Candidate:
         return False
 
     def slope(self, gradient: Float[Tensor, "positions C H W"]) -> Float[Tensor, ""]:
-        """Return the RMS of what a gradient says of the noise that moves."""
+        """Return the RMS of a gradient over the moving noise."""
         return gradient[: len(self._leaf)].square().mean().sqrt()
 
     def descend(self, gradient: Float[Tensor, "positions C H W"], size: float, *, evaluations: int) -> bool:
-        """Take a step, and put the noise of each position back to its norm; returns whether the search goes on.
+        """Take a step and put the noise of each position back to its norm; return True if the search goes on.
 
         Args:
-            gradient: Of the loss, with respect to the noise.
-            size: Its `slope`, of which those of all images are read at once.
-            evaluations: What it cost.
+            gradient: Gradient of the loss with respect to the noise.
+            size: The gradient's `slope`; a caller reads the slopes of all images at once.
+            evaluations: Network evaluations of the gradient.
         """
         self._evaluations, self._vjps = self._evaluations + evaluations, self._vjps + evaluations
         gradient = gradient[: len(self._leaf)]
         if size == 0 or not math.isfinite(size):
             self._stop = Stop.STALLED if size == 0 else Stop.NONFINITE
             return False
-        self._unit = self._unit or size  # Adam is blind to gradients below 1e-8, which a mean over many pixels has
+        self._unit = self._unit or size  # Adam is blind to gradients below 1e-8, as of means over many pixels
         self._leaf.grad = gradient / self._unit
         self._adam.step()
         self._leaf.mul_(self._radius / _norm(self._leaf))
         return True
 
     def stats(self) -> OptimisationStats:
-        """Return how it went."""
+        """Return the statistics of the search."""
         return OptimisationStats(
             stop=self._stop,
             loss_history=tuple(self._history),
@@ -176,6 +176,6 @@ class Candidate:
 
 
 def _norm(noise: Float[Tensor, "positions C H W"]) -> Float[Tensor, "positions 1 1 1"]:
-    """Return the Euclidean norm at each position, but not 0."""
+    """Return the Euclidean norm at each position, but never 0."""
     size: Tensor = torch.linalg.vector_norm(noise.detach(), dim=(1, 2, 3), keepdim=True)
     return size.clamp(min=torch.finfo(size.dtype).tiny)

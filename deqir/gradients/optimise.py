@@ -1,6 +1,6 @@
-"""Optimising the noise of a chain, so that the image it restores is also close to what a loss asks for.
+"""Optimisation of a chain's noise, so that the restored image also has a small loss.
 
-Every iterate is a whole restoration: it explains y as any other does, and its noise keeps its size.
+Every iterate is a whole restoration: it explains y like any other, and its noise keeps its size.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Optimised:
 
     Attributes:
         images: x_T of the best iterate, in [-1, 1] up to sampling error, shape (B, C, H, W).
-        noise: What it was made from; a chain with it gives `images` again, shape (B, T + 1, C, H, W).
-        first: x_T of the noise that was given.
+        noise: The noise of `images`; a chain with it gives them again, shape (B, T + 1, C, H, W).
+        first: x_T of the given noise.
         stats: One entry per image.
     """
 
@@ -57,15 +57,15 @@ class Optimised:
 def optimise(sampler: Sampler, loss: Loss, *, settings: Optimisation = DEFAULT) -> Optimised:
     """Return, for each image, the restoration of least loss that Adam finds by changing the noise (34).
 
-    The noise of each position keeps its Euclidean norm, which in so many dimensions is what makes noise plausible
-    to a denoiser. Images are searched for independently and leave the batch when they are done. The iterate of least
-    loss is kept, so none is worse than where it began. A search ends early for an image whose loss or gradient is
+    The noise of each position keeps its Euclidean norm, which in so many dimensions makes it plausible to a denoiser.
+    Images are searched for independently and leave the batch when they end. The iterate of least loss is kept, so no
+    result is worse than the first iterate. A search ends early for an image whose loss or gradient is
     not finite; it too keeps its best iterate.
 
     Args:
-        sampler: The chains, with the noise to begin with. May come from inference mode.
-        loss: Of each image, never a distance to the original: that would measure nothing but itself.
-        settings: How.
+        sampler: The chains, with their first noise. May come from inference mode.
+        loss: Loss of each image, never a distance to the original: it would measure nothing but itself.
+        settings: Settings of the search.
     """
     sampler, loss = normal(sampler), normal(loss)
     candidates, device = [Candidate(noise, settings) for noise in sampler.noise], sampler.start.device
@@ -97,9 +97,9 @@ def optimise(sampler: Sampler, loss: Loss, *, settings: Optimisation = DEFAULT) 
 
 
 class _Chains:
-    """Solves chains and their adjoints: step by step, or in parallel, and then from those of the iterate before.
+    """Solves chains and their adjoints: step by step, or in parallel and then from the iterate before.
 
-    Images are known by their places in the batch that the search began with.
+    Images are known by their places in the first batch of the search.
     """
 
     def __init__(self, settings: Optimisation) -> None:
@@ -110,7 +110,7 @@ class _Chains:
     def solve(
         self, sampler: Sampler, places: Sequence[int]
     ) -> tuple[Float[Tensor, "b positions C H W"], tuple[int, ...]]:
-        """Return x_0..x_T of each image and the network evaluations that they took."""
+        """Return x_0..x_T of each image and their network evaluations."""
         T = sampler.chain.steps
         if self._settings.gradient != "parallel":
             return chain_states(sampler), (T,) * len(places)

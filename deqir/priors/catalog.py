@@ -124,10 +124,12 @@ def load_prior(name_or_path: str, *, device: str = "auto") -> Prior:
     """
     from safetensors.torch import load
 
-    card, data = _checked(name_or_path)
+    card, data, base = _checked(name_or_path)
     target = device_of(device)
     directory, build = prior_directory(name_or_path), _unet if card.kind == "unet" else _plain
     weights = load(data)
+    if card.base is not None:
+        weights |= card.base.taken(load(base))
     try:
         starters = take_starters(weights, card.skills)
     except RuntimeError as error:
@@ -163,7 +165,23 @@ def native_size(network: torch.nn.Module) -> int | None:
     return max(side) if isinstance(side, list | tuple) else side
 
 
-def _checked(name_or_path: str) -> tuple[PriorCard, bytes]:
+def _checked(name_or_path: str) -> tuple[PriorCard, bytes, bytes]:
+    """Return a prior's card, its weights file and the weights file of its base; the last is empty without a base."""
+    card, data = _own(name_or_path)
+    if card.base is None:
+        return card, data, b""
+    base, taken = _own(card.base.prior)
+    if base.file_sha256 != card.base.sha256:
+        raise PriorError(
+            f"prior {card.name!r} takes networks from {card.base.prior!r}, whose weights are others since: their "
+            f"SHA-256 is {base.file_sha256[:16]}..., the card says {card.base.sha256[:16]}...; "
+            f"{REINSTALL if name_or_path in SHIPPED else 'build it again'}"
+        )
+    return card, data, taken
+
+
+def _own(name_or_path: str) -> tuple[PriorCard, bytes]:
+    """Return a prior's card and its weights file, without the networks of a base."""
     directory = prior_directory(name_or_path)
     if not (directory / CARD).exists():
         raise PriorError(f"prior {name_or_path!r} is not here ({directory / CARD} is missing); {_remedy(name_or_path)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Final, Literal, get_args
@@ -17,6 +17,7 @@ from deqir.pretrained.rrdb import SCALE
 from deqir.protocols import LinearOperator
 from deqir.sampling.schedule import NoiseSchedule
 
+from .base import Base, base_from
 from .prior import PriorError, refuse_beyond
 from .starters.starters import Skills
 
@@ -41,7 +42,7 @@ class PriorCard:
         name: Its name for the user.
         kind: "denoiser": an `FFDNet` shaped by `architecture`. "drunet", "pyramid": a `DRUNet` or a
             `PyramidDenoiser`, likewise. "unet": a UNet2DModel by config.json.
-        sha256: Digest of the weights file.
+        sha256: Digest of the weights file; with a base, of the file that would hold all its weights.
         max_noise: Strongest noise in training, as a standard deviation of images in [0, 1].
         architecture: Arguments of `FFDNet`, `DRUNet` or `PyramidDenoiser`. For a UNet: num_heads if all its attention
             layers have as many heads, which config.json cannot express; else empty.
@@ -50,6 +51,7 @@ class PriorCard:
         timestep_scale: Factor on the timesteps given to a UNet.
         enlarges, dense, fills, colorizes: Tasks of the starter networks, see `Skills`; their weights are in the same
             file.
+        base: Another prior that holds some of the networks; None: the weights file holds all of them.
         native_size: Side of the square training images, in pixels; None: any.
         licence, source: Terms and origin of the weights.
         format: Version of this file's layout.
@@ -70,10 +72,16 @@ class PriorCard:
     dense: Sequence[int] = ()
     fills: bool = False
     colorizes: bool = False
+    base: Base | None = None
     native_size: int | None = None
     licence: str = "not stated"
     source: str = "not stated"
     format: int = FORMAT
+
+    @property
+    def file_sha256(self) -> str:
+        """Digest of the weights file."""
+        return self.sha256 if self.base is None else self.base.own_sha256
 
     @property
     def skills(self) -> Skills:
@@ -81,9 +89,9 @@ class PriorCard:
         dense = tuple(self.dense)
         return Skills(enlarges=tuple(self.enlarges), dense=dense, fills=self.fills, colorizes=self.colorizes)
 
-    def starts(self, A: LinearOperator) -> bool:
+    def makes_start(self, A: LinearOperator) -> bool:
         """Return True if the prior's networks make starts for A."""
-        return self.skills.starts(A)
+        return self.skills.makes_start(A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""
@@ -137,7 +145,7 @@ def _card(values: object) -> PriorCard:
     for name, annotation in PriorCard.__annotations__.items():
         if name in values and not isinstance(values[name], types.get(annotation, object)):
             raise TypeError(f"{name} must be of type {annotation}, got {values[name]!r}")
-    return PriorCard(**values)
+    return PriorCard(**values | {"base": base_from(values.get("base"))})
 
 
 def schedule_of(card: PriorCard) -> NoiseSchedule:
@@ -170,31 +178,43 @@ def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> byt
     except OSError as error:
         raise PriorError(f"the weights of prior {card.name!r} cannot be read: {path} ({error.strerror})") from error
     found = hashlib.sha256(data).hexdigest()
-    if found != card.sha256:
+    if found != card.file_sha256:
         remedy = remedy or f"delete {directory} and fetch or build it again"
         raise PriorError(
             f"the weights of prior {card.name!r} were altered or cut short: {path} has SHA-256 "
-            f"{found[:16]}..., its card says {card.sha256[:16]}...; {remedy}"
+            f"{found[:16]}..., its card says {card.file_sha256[:16]}...; {remedy}"
         )
     return data
 
 
 def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor]) -> PriorCard:
-    """Write a denoiser's weights and card into a directory and return the card with the weights' digest.
+    """Write a prior's weights and card into a directory and return the card with the weights' digests.
 
     The card is written last: a directory with a card is whole.
+
+    Args:
+        directory: Directory of the prior.
+        card: Its card. Networks of a base are left out of the weights file.
+        weights: All weights, also those of a base.
     """
+    whole = own = _saved(weights)
+    if card.base is not None:
+        own = _saved({name: weight for name, weight in weights.items() if not card.base.has(name)})
+        card = replace(card, base=replace(card.base, own_sha256=hashlib.sha256(own).hexdigest()))
+    install_file(weights_path(directory, card), own)
+    return write_card(directory, card, whole)
+
+
+def _saved(weights: Mapping[str, Tensor]) -> bytes:
     from safetensors.torch import save
 
-    data = save({key: weights[key].detach().cpu().contiguous() for key in sorted(weights)})
-    install_file(weights_path(directory, card), data)
-    return write_card(directory, card, data)
+    return save({key: weights[key].detach().cpu().contiguous() for key in sorted(weights)})
 
 
 def write_card(directory: Path, card: PriorCard, weights: bytes) -> PriorCard:
     """Write deqir.json for weights already in the directory; returns the card with their digest."""
-    values = asdict(card) | {"sha256": hashlib.sha256(weights).hexdigest()}
-    newer = ("enlarges", "dense", "fills", "colorizes")
-    known = {name: value for name, value in values.items() if name not in newer or value}  # older versions can read it
+    card = replace(card, sha256=hashlib.sha256(weights).hexdigest())
+    newer = ("enlarges", "dense", "fills", "colorizes", "base")
+    known = {name: value for name, value in asdict(card).items() if name not in newer or value}  # for older versions
     install_file(directory / CARD, (json.dumps(known, indent=2) + "\n").encode())
-    return PriorCard(**values)
+    return card

@@ -53,9 +53,9 @@ class Prior:
         wide = reflected(x_t, -height % self.multiple, -width % self.multiple)
         return self.denoiser(wide, alpha_bar)[..., :height, :width]
 
-    def starts(self, A: LinearOperator) -> bool:
+    def makes_start(self, A: LinearOperator) -> bool:
         """Return True if its networks make starts for A."""
-        return self.starters is not None and self.starters.skills.starts(A)
+        return self.starters is not None and self.starters.skills.makes_start(A)
 
     def check_noise(self, noise: float) -> None:
         """Raise PriorError if the prior was not trained for noise this strong."""

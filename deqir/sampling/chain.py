@@ -1,6 +1,6 @@
 """The noise levels of a sampling chain and the weights of fresh and predicted noise in each step.
 
-Equation numbers here and in the modules beside it are those of docs/algorithm.md.
+Equation numbers here and in the other modules of this folder refer to docs/algorithm.md.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Chain:
     def weights_of(self, positions: Sequence[int], like: Tensor) -> Float[Tensor, "6 N"]:
         """Return the weights of the steps from some positions, where `like` is and in its precision.
 
-        Cut out of a copy that is there already: positions that were sent would have to be waited for in every round.
+        They are cut out of a copy on the device: positions would have to be sent, a wait in every round.
         """
         weights, parts, first = self._weights.like(like), list[Tensor](), positions[0]
         if all(position == first for position in positions):  # images that started together

@@ -1,4 +1,4 @@
-"""Standard normal numbers that are a function of a seed and their place, and the same on every device."""
+"""Standard normal numbers as a function of a seed and a place, the same on every device."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from torch import Tensor
 from deqir.shapes import Float
 
 GOLDEN: Final = 0x9E3779B1
-"""2^32 over the golden ratio, odd: places that are near each other come apart."""
+"""2^32 over the golden ratio, odd: separates places near each other."""
 MIXING: Final = ((16, 0x21F0AAAD), (15, 0xD35A2D97), (15, 1))
 """Shifts and factors of a good mixer, found by search (https://github.com/skeeto/hash-prospector)."""
 APART: Final = 1024
-"""The two numbers of a pair are so many places apart; next to each other they would take a CPU twice as long."""
+"""Places between the two numbers of a pair; next to each other they would take a CPU twice as long."""
 AT_ONCE: Final = 2**16
-"""Numbers that a CPU makes at a time, so that they stay in its cache."""
+"""Numbers per pass on a CPU, so that they stay in its cache."""
 LARGEST_AT_ONCE: Final = 2**25
-"""Numbers that another device makes at a time."""
+"""Numbers per pass on another device."""
 TO_UNIT, TO_ANGLE, LEAST = 2.0**-32, 2.0**-31 * math.pi, 2.0**-33
 
 
 def standard_normal(seed: int, count: int, *, device: torch.device) -> Float[Tensor, " count"]:
-    """Return independent standard normal numbers in float32, the first ones the same however many are asked for.
+    """Return independent standard normal numbers in float32; a larger count only appends numbers.
 
-    Each pair is made by Box and Muller's transform of two numbers of 32 bits. Those are the pair's places and a half of
-    the seed, mixed, and mixed again with the seed's other half; mixing is xor with a shift of itself and
-    multiplication in turns. Integers are the same everywhere, as the numbers of generators that keep a state and work
-    in parallel are not; on another device results differ by the rounding of logarithm and cosine.
+    Box and Muller's transform makes each pair of two numbers of 32 bits. These mix the pair's places with a half of the
+    seed, then with its other half; mixing is xor with a shift of itself and multiplication in turns. The integers are
+    the same everywhere, unlike numbers of parallel generators with a state. On another device results differ by the
+    rounding of logarithm and cosine.
 
     A CPU makes them in one thread, by NumPy: torch's threads would be waited for at each of thirty short operations.
 
     Args:
         seed: Its lowest 64 bits count.
-        count: How many.
+        count: Number of numbers.
         device: Where they are made.
     """
     whole = -(-count // (2 * APART)) * 2 * APART
@@ -84,14 +84,14 @@ def _there(seed: int, begin: int, out: Tensor) -> None:
 
 
 def _signed(number: int) -> int:
-    """Return the signed number that has these 32 bits."""
+    """Return the signed number with these 32 bits."""
     return number - (number >> 31 << 32)
 
 
 def _halves(seed: int, begin: int) -> tuple[int, int]:
-    """Return two numbers of 32 bits that differ wildly for seeds that are near each other (splitmix64).
+    """Return two numbers of 32 bits, very different for seeds near each other (splitmix64).
 
-    The first counts for places from `begin` on; the second tells those apart whose lowest 32 bits are the same.
+    The first is for places from `begin` on; the second separates places with equal lowest 32 bits.
     """
     z = (seed + 0x9E3779B97F4A7C15) % 2**64
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64

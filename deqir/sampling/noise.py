@@ -1,4 +1,4 @@
-"""Noise: an image's own, a function of the job's seed and its content, never of its place; and that of grey images."""
+"""Noise of an image, a function of the job's seed and the image's content, never of its place; noise of grey images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from deqir.shapes import Float
 from .counter_normal import standard_normal
 
 GREY: Final = math.sqrt(3)
-"""By how much noise that is the same in three channels counts for more than noise that is different in each.
+"""Factor by which noise counts for more if it is the same in all three channels.
 
-A network for colour knows the second kind, whose mean over the channels is weaker by that than the noise of each. Grey
-images are given to it as three equal channels, all noise of which is in their mean.
+A network for colour was trained with different noise in each channel, whose mean over the channels is weaker by this
+factor than the noise of each channel. It sees grey images as three equal channels, with all noise in their mean.
 """
 
 

@@ -1,4 +1,4 @@
-"""One step of the chain, the sequential sampler, and the joint map F whose fixed point is the same chain."""
+"""The chain of a batch of images: its first state, its step, and the sequential sampler."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sampler:
         x0_hat  = (x_i - sqrt(1 - alpha_bar_i) e_i) / sqrt(alpha_bar_i)
         x_tilde = A^+ y + (I - A^+ A) x0_hat
         x_{i+1} = sqrt(alpha_bar_{i+1}) x_tilde + c1_i z_i + c2_i e_i
-    and with noise in y what `Step` makes of them.
+    and with noise in y the equations of `Step`.
 
     Attributes:
         denoiser: Noise predictor eps_theta.
@@ -31,7 +31,7 @@ class Sampler:
         chain: Levels and noise weights.
         pinv_y: A^+ y of each image, shape (B, C, H, W).
         start: The image each chain starts from, before noise, shape (B, C, H, W).
-        guess: What a parallel solve first takes the data predictions for, shape (B, C, H, W); None: the start.
+        guess: First guess of a parallel solve at the data predictions, shape (B, C, H, W); None: the start.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1], shape (B,); None: y is exact.
         noise: Standard normal noise: the start's, then z_0..z_{T-1}, shape (B, T + 1, C, H, W).
         denoiser_batch: Most images x positions in one call of the denoiser; bounds memory, not results.
@@ -114,7 +114,7 @@ class Sampler:
         return step.next_signal * guess + step.c1 * self.noise[:, i + 1] + step.c2 * step.eps(x, guess)
 
     def frozen(self) -> Float[Tensor, "B T C H W"]:
-        """Return positions 1..T of the chain whose data prediction is the guess throughout, without the network."""
+        """Return states 1..T of the chain whose data predictions are all the guess, without the network."""
         x, states = self.initial(), list[Tensor]()
         for i in range(self.chain.steps):
             x = self.guessed(x, i)

@@ -1,4 +1,4 @@
-"""Several restorations of one image: the data allow many, and where they differ nothing is certain."""
+"""Several restorations of one image: the data allow many, and pixels in which they differ are uncertain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .noise import image_seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Restorations of one image that differ in their noise alone.
+    """Restorations of one image with different noise.
 
     Attributes:
         images: Shape (K, C, H, W), K of at least 2, about [-1, 1].
@@ -37,11 +37,11 @@ class Samples:
     def spread(self) -> Float[Tensor, "H W"]:
         """Standard deviation of each pixel over the samples, root mean square over the channels, images in [-1, 1].
 
-        Large where the data leave much open. It says nothing of errors that all samples share.
+        Large where the data leave much open. Errors common to all samples do not show.
         """
         return self.images.var(0).mean(0).sqrt()
 
 
 def sample_seed(seed: int, sample: int) -> int:
-    """Return the seed of an image's further samples from the image's own; sample 0 has that one."""
+    """Return the seed of a further sample from the image's seed; sample 0 has the image's seed itself."""
     return image_seed(seed, f"sample {sample}") if sample else seed

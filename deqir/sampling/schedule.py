@@ -80,7 +80,7 @@ class NoiseSchedule:
     def t_of(self, alpha_bar: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Return the real-valued t of each level in float64, linear in log sigma between two neighbours.
 
-        Levels below t = 1 or above the last one give those ends. Computed where the levels are, which nobody waits for.
+        Levels below t = 1 or above the last one give those ends. Computed on their device, without a wait.
         """
         known = self._known.on(alpha_bar.device, torch.float64)
         wanted = sigma_of(alpha_bar.double()).log().clamp(known[0], known[-1])

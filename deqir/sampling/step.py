@@ -1,7 +1,7 @@
-"""One step of the chain for rows that may be of different images and at different positions.
+"""One step of the chain, for rows of different images at different positions.
 
 In the right-singular basis of A = U diag(s) V^T each component of an image is restored by itself, and the data know
-it up to noise of sigma_y / s. What a step takes from noisy data is therefore a function of s, which
+it up to noise of sigma_y / s. The share that a step takes from noisy data is therefore a function of s, which
 `SpectralOperator.filter` applies.
 """
 
@@ -20,7 +20,7 @@ from deqir.shapes import Float
 from .chain import Chain
 
 PRIOR_ERROR: Final = 0.5
-"""Error of the last data prediction, as a share of the noise in the state that it was made from."""
+"""Error of the last data prediction, as a share of the noise in its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,9 +58,9 @@ class Step:
 
         Args:
             chain: Levels and noise weights.
-            positions: Of each row, shape (N,).
+            positions: Position of each row, shape (N,).
             A: The degradation.
-            sigma_y: Of each row, shape (N,), or None.
+            sigma_y: Noise of each row, shape (N,), or None.
             like: A tensor of the device and precision to compute in.
         """
         signal, noise, next_signal, next_noise, c1, c2 = chain.weights_of(positions, like)[..., None, None, None]
@@ -80,7 +80,7 @@ class Step:
         return (x - self.noise * eps) / self.signal
 
     def eps(self, x: Float[Tensor, "N C H W"], x0_hat: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        """Return the predicted noise that belongs to a data prediction."""
+        """Return the predicted noise of a data prediction."""
         return (x - self.signal * x0_hat) / self.noise
 
     def __call__(
@@ -95,7 +95,7 @@ class Step:
 
         Args:
             x0_hat: Data predictions.
-            eps: The noise that belongs to them.
+            eps: Their predicted noise.
             pinv_y: A^+ y.
             z: Fresh noise.
         """
@@ -106,39 +106,39 @@ class Step:
         return self.next_signal * x_tilde + A.filter(z, self._fresh) + A.filter(eps, self._predicted)
 
     def carried(self, dx: Float[Tensor, "N C H W"], dx0_hat: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        """Return what changes of the states, and of their data predictions, bring to the next states (9)."""
+        """Return the changes of the next states for changes of the states and of their data predictions (9)."""
         deps = self.eps(dx, dx0_hat)
         predicted = self.c2 * deps if self.sigma_y is None else _spectral(self.A).filter(deps, self._predicted)
         return self.next_signal * self._unseen(dx0_hat) + predicted
 
     def _unseen(self, v: Tensor) -> Tensor:
-        """What a step keeps of a data prediction: (I - A^+A) v where the data are exact."""
+        """Return the part of a data prediction that a step keeps: (I - A^+A) v if the data are exact."""
         return v - (self.A.pinv(self.A(v)) if self.sigma_y is None else _spectral(self.A).filter(v, self._data))
 
     def _data(self, s: Tensor) -> Tensor:
-        """lambda(s), the share of A^+ y that is taken (20); in the last step (21)."""
+        """Return lambda(s), the share of A^+ y in the next state (20); in the last step (21)."""
         data_noise = self._data_noise(s)
-        due = self.next_noise / (self.next_signal * data_noise)  # what is due in the next state anyway does no harm
+        due = self.next_noise / (self.next_signal * data_noise)  # noise due in the next state anyway does no harm
         prior = (PRIOR_ERROR * self.noise / self.signal).square()
         share = torch.where(self.next_noise > 0, due.clamp(max=1), prior / (prior + data_noise.square()))
         return torch.where(s > 0, share, 0.0)
 
     def _fresh(self, s: Tensor) -> Tensor:
-        """c1(s): the data's noise takes the place of fresh noise (22)."""
+        """Return c1(s): the data's noise takes the place of fresh noise (22)."""
         return (self.c1.square() - self._brought(s).square()).clamp(min=0).sqrt()
 
     def _predicted(self, s: Tensor) -> Tensor:
-        """c2(s): where the data bring more than the fresh noise, also of the predicted one (23)."""
+        """Return c2(s): noise of the data beyond the fresh noise takes the place of predicted noise (23)."""
         room = self.next_noise.square() - self._brought(s).square()
         return torch.minimum(self.c2, room.clamp(min=0).sqrt())
 
     def _data_noise(self, s: Tensor) -> Tensor:
-        """Noise of A^+ y; any positive number where s is 0."""
+        """Return the noise of A^+ y; any positive number where s is 0."""
         assert self.sigma_y is not None
         return (self.sigma_y / torch.where(s > 0, s, 1.0)).clamp(min=torch.finfo(s.dtype).tiny)
 
     def _brought(self, s: Tensor) -> Tensor:
-        """Noise that the data bring into the next state, which is none after the last step."""
+        """Return the noise from the data in the next state; 0 after the last step."""
         return torch.where(self.next_noise > 0, self.next_signal * self._data(s) * self._data_noise(s), 0.0)
 
 

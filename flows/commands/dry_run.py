@@ -30,9 +30,11 @@ def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     """
     prepared(verbose=verbose)
     from pipeline.job.dry_run import preview
+    from pipeline.job.job import check_job
 
-    refuse_empty(job)
-    found, output = preview(job), Console()
+    checked = check_job(job)
+    refuse_empty(checked)
+    found, output = preview(checked), Console()
     if as_json:
         output.out(json.dumps(asdict(found), indent=2), highlight=False)
         return

@@ -11,27 +11,23 @@ from flows.display.summary import endings_in_words
 from pipeline.errors import ConfigurationError, StoreAccessError
 
 if TYPE_CHECKING:
-    from pipeline.config import RestoreJob
+    from pipeline.job.job import CheckedJob
 
 
-def refuse_empty(job: RestoreJob) -> None:
+def refuse_empty(job: CheckedJob) -> None:
     """Refuse a job whose source holds no file with an image's name, unless an earlier run has begun the job.
 
     Raises:
-        ConfigurationError: There is no image, or the job's places cannot be used.
+        ConfigurationError: The source holds no such file.
         StoreUnavailableError: A store does not answer.
     """
-    from pipeline.job.identity import identity_of
     from pipeline.keys import INTERNAL, Layout, has_image_name
-    from pipeline.places import with_places
     from pipeline.reporting.file_endings import ending_of, most_frequent
     from pipeline.store import open_store
 
-    job = with_places(job)
-    source = open_store(job.source, writable=False)
-    if job.retry:
+    if job.config.retry:
         return
-    endings = Counter[str]()
+    source, endings = open_store(job.config.source, writable=False), Counter[str]()
     for info in source.list():
         if info.key.startswith(INTERNAL):
             continue
@@ -39,8 +35,8 @@ def refuse_empty(job: RestoreJob) -> None:
             return
         endings[ending_of(info.key)] += 1
     with suppress(StoreAccessError):  # as where the destination is not there yet
-        record = Layout(identity_of(job).job_id).job()
-        if open_store(job.destination, writable=False).head(record) is not None:
+        record = Layout(job.identity.job_id).job()
+        if open_store(job.config.destination, writable=False).head(record) is not None:
             return
     raise no_image_in(source.url, most_frequent(endings)) if endings else nothing_in(source.url)
 

@@ -21,6 +21,7 @@ from .empty_source import no_image_in, nothing_in, refuse_empty
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
+    from pipeline.job.job import CheckedJob
     from pipeline.reporting.summary import JobSummary
 
 
@@ -34,7 +35,10 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
             before Prefect starts unless it holds the credentials.
         JobError: The job stopped.
     """
-    run_prepared(job, prepared(verbose=verbose), as_json=as_json)
+    messages = prepared(verbose=verbose)
+    from pipeline.job.job import check_job
+
+    run_checked(job, check_job(job), messages, as_json=as_json)
 
 
 def run_retry(
@@ -53,7 +57,8 @@ def run_retry(
     from .retry import retry_job
 
     messages = prepared(verbose=verbose)
-    run_prepared(retry_job(destination, job_id=job_id, runtime=runtime), messages, as_json=as_json)
+    checked = retry_job(destination, job_id=job_id, runtime=runtime)
+    run_checked(checked.config, checked, messages, as_json=as_json)
 
 
 def prepared(*, verbose: bool) -> Console:
@@ -69,11 +74,11 @@ def prepared(*, verbose: bool) -> Console:
     return messages
 
 
-def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
-    """Run the flow, print its summary and end the process with the status of its result."""
+def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_json: bool) -> None:
+    """Run the flow of a job, print its summary and end the process with the status of its result."""
     output, last = Console(), LastStanding()
     with watching(last):
-        summary = restore_with_display(job, messages)
+        summary = restore_with_display(job, checked, messages)
     if not (last.total or job.retry):  # an earlier run began the job, and its source was empty then, too
         raise nothing_in(job.source)
     if as_json:
@@ -88,19 +93,20 @@ def run_prepared(job: RestoreJob, messages: Console, *, as_json: bool) -> None:
         sys.exit(Exit.SOME_FAILED)
 
 
-def restore_with_display(job: RestoreJob, console: Console) -> JobSummary:
-    """Run the flow with a display of its progress on `console`."""
-    from pipeline.job.job import open_job
+def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console) -> JobSummary:
+    """Run the flow and show its progress on `console`."""
+    from pipeline.job.job import record_job
 
-    refuse_empty(job)
-    open_job(job)
+    refuse_empty(checked)
+    opened = record_job(checked)
     from flows.server import check_server  # imports Prefect, after the checks that need none
 
     check_server()
     with display(console, f"restoring {job.source}") as show, watching(show):
-        from flows.flow.restore_archive import restore_archive
+        from flows.flow.restore_archive import already_opened, restore_archive
 
-        return restore_archive.with_options(retries=0)(job)  # the user waits here and decides about another try
+        with already_opened(opened):
+            return restore_archive.with_options(retries=0)(job)  # the user decides about another try
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ from flows.options.request import changed, location
 
 if TYPE_CHECKING:
     from pipeline.config import RestoreJob
+    from pipeline.job.job import CheckedJob
 
 
-def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> RestoreJob:
+def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> CheckedJob:
     """Return the job that retries the failures and conflicts of an earlier job.
 
     Args:
@@ -24,7 +25,7 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
             has another id by now; a value is out of its range.
     """
     from pipeline.errors import ConfigurationError
-    from pipeline.job.job import find_jobs, recorded_job
+    from pipeline.job.job import check_job, find_jobs, recorded_job
     from pipeline.planning.retry import base_of
 
     archive = location(destination, name="DST")
@@ -36,8 +37,15 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
     recorded = recorded_job(archive, asked)
     check_destination(archive, asked, recorded)
     job = recorded.model_copy(update={"retry": True, "runtime": changed(recorded.runtime, runtime)})
-    check_identity(asked, job)
-    return job
+    checked = check_job(job)
+    if (now := checked.identity.job_id) != asked:
+        raise ConfigurationError(
+            f"job {asked} cannot be tried again here, where its settings make another job, {now}. Possible reasons: "
+            f"other weights of the prior {job.result.prior}, another mask or picture of a blur, a link that leads "
+            "elsewhere, another version of deqir. Retry with the files and the version that the job began with, or "
+            "restore into another destination"
+        )
+    return checked
 
 
 def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
@@ -56,24 +64,4 @@ def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
             f"job {job_id} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
             f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "
             "back to it first. A job of another destination is another job, begun by deqir restore"
-        )
-
-
-def check_identity(job_id: str, job: RestoreJob) -> None:
-    """Raise ConfigurationError if recorded settings make another job by now, whose failures would be retried.
-
-    Args:
-        job_id: Id of the record.
-        job: The settings.
-    """
-    from pipeline.errors import ConfigurationError
-    from pipeline.job.identity import identity_of
-    from pipeline.places import with_places
-
-    if (now := identity_of(with_places(job)).job_id) != job_id:
-        raise ConfigurationError(
-            f"job {job_id} cannot be tried again here, where its settings make another job, {now}. Possible reasons: "
-            f"other weights of the prior {job.result.prior}, another mask or picture of a blur, a link that leads "
-            "elsewhere, another version of deqir. Retry with the files and the version that the job began with, or "
-            "restore into another destination"
         )

@@ -65,7 +65,8 @@ def overview(summaries: list[JobSummary]) -> list[Text]:
 
 def cells(summary: JobSummary) -> tuple[str, ...]:
     """Return the columns of a job."""
-    counts = (summary.images, summary.to_do, summary.restored, summary.failed, summary.skipped, summary.conflicts)
+    found = summary.counts
+    counts = (summary.images, summary.to_do, found.restored, found.failed, found.skipped, found.conflicts)
     return (
         summary.job_id,
         f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",

@@ -1,4 +1,4 @@
-"""Exit statuses of the command line, and the one clear line that goes with each."""
+"""Exit statuses of the command line, each with a clear line."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.errors import ConfigurationError, JobError, uncoloured
 
 
 class Exit(IntEnum):
-    """What the command line tells its caller."""
+    """Exit status of the command line."""
 
     DONE = 0
     """Everything restored."""
     JOB_FAILED = 1
     """The job stopped; running it again resumes."""
     USAGE = 2
-    """Something the user has to correct first."""
+    """The user has to correct something first."""
     SOME_FAILED = 3
-    """The job is finished, but some images failed or were in conflict, and none of its runs and retries restored them
-    since, or what replaced them in the source."""
+    """The job is finished, but some images failed or were in conflict, and neither they nor their newer versions were
+    restored since."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 
@@ -43,7 +43,7 @@ class Terminated(SystemExit):
 def exit_status(console: Console) -> Iterator[None]:
     """Turn errors and signals into a line on `console` and an exit status; a bug keeps its traceback.
 
-    SIGTERM ends the block as an exception does, so that what it started is cleaned up.
+    SIGTERM ends the block as an exception does, so everything it started is cleaned up.
     """
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -65,10 +65,10 @@ def exit_status(console: Console) -> Iterator[None]:
 
 
 def terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
-    """End the process as an exception does; a handler may interrupt whatever writes, so that it says nothing itself.
+    """End the process as an exception does, without a message: a handler may interrupt another writer.
 
     Raises:
-        Terminated: Always, with the status that shells use for SIGTERM.
+        Terminated: Always, with the shells' status for SIGTERM.
     """
     raise Terminated(Exit.TERMINATED)
 

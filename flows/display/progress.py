@@ -1,4 +1,4 @@
-"""Where a running job stands: the sentence, the bar on a terminal and the lines elsewhere."""
+"""The progress of a running job: a sentence, a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from pipeline.execution.progress import Progress
 
 PLAIN_LINE_SECONDS: Final = 10.0
 
@@ -21,18 +24,25 @@ class Standing:
 
     Attributes:
         total: Images of the job.
-        done: Images with a row, or about to have one, in this run or an earlier one.
-        failed, conflicts: How many of this run's did not end well.
-        fresh: Images done in this run.
+        before: Images done by earlier runs.
+        run: Images done in this run, some in unfinished shards.
         seconds: Wall time of this run.
     """
 
     total: int
-    done: int
-    failed: int
-    conflicts: int
-    fresh: int
+    before: int
+    run: Progress
     seconds: float
+
+    @property
+    def done(self) -> int:
+        """Images done in this run or an earlier one."""
+        return self.before + self.run.done
+
+    @property
+    def fresh(self) -> int:
+        """Images done in this run."""
+        return self.run.done
 
     @property
     def per_minute(self) -> float | None:
@@ -46,14 +56,15 @@ class Standing:
 
     @property
     def rest(self) -> str:
-        """Return what follows the count, last what a narrow page may cut off: "3 failed, ETA 9 min, 41/min".
+        """The words after the count, the most important first: "3 failed, ETA 9 min, 41/min".
 
-        Where an earlier run did some of the images: "3 failed in this run", as that may have had failures of its own.
+        After an earlier run: "3 failed in this run", as the earlier run may have had failures of its own.
         """
-        parts = [f"{self.failed:,} failed"]
-        if self.conflicts:
-            parts.append(f"{self.conflicts:,} in conflict")
-        if self.done > self.fresh:
+        counts = self.run.counts
+        parts = [f"{counts.failed:,} failed"]
+        if counts.conflicts:
+            parts.append(f"{counts.conflicts:,} in conflict")
+        if self.before:
             parts[-1] += " in this run"
         if self.seconds_left:
             parts.append(f"ETA {duration(self.seconds_left)}")
@@ -73,9 +84,9 @@ _watchers: ContextVar[tuple[Show, ...]] = ContextVar("watchers", default=())
 
 @contextmanager
 def watching(show: Show) -> Iterator[None]:
-    """Have every job that runs inside the block tell `show` where it stands.
+    """Have every job inside the block report its progress to `show`.
 
-    A flow's parameters are data that a server stores, so a display cannot be one of them.
+    A server stores a flow's parameters, so a display cannot be a parameter.
     """
     token = _watchers.set((*_watchers.get(), show))
     try:
@@ -94,7 +105,7 @@ class Throttle:
     """Lets a `show` through at most every `seconds`, and always the first and the last time.
 
     Attributes:
-        share: Part of a run's time that has to pass, too, so that a long run is not told of as often as a short one.
+        share: Part of the run's time so far to wait, too, so a long run has fewer updates than many short runs.
         longest: Seconds between two times, at most, however long the run.
     """
 
@@ -114,7 +125,7 @@ class Throttle:
 
 @contextmanager
 def display(console: Console, title: str) -> Iterator[Show]:
-    """Give a `show` that draws a bar on a terminal, and prints a line every ten seconds elsewhere."""
+    """Give a `show`: a bar on a terminal, a line every ten seconds elsewhere."""
     if not console.is_terminal:
         console.print(title, markup=False, highlight=False, soft_wrap=True)
         yield Throttle(show=lambda standing: print_line(console, standing), seconds=PLAIN_LINE_SECONDS)
@@ -125,13 +136,13 @@ def display(console: Console, title: str) -> Iterator[Show]:
         BarColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(title, total=None, text="starting")
-        yield lambda standing: progress.update(bar, total=standing.total, completed=standing.done, text=str(standing))
+    with Bar(*columns, console=console, transient=True) as drawn:
+        bar = drawn.add_task(title, total=None, text="starting")
+        yield lambda standing: drawn.update(bar, total=standing.total, completed=standing.done, text=str(standing))
 
 
 def print_line(console: Console, standing: Standing) -> None:
-    """Print where the job stands, as one line however narrow the console is."""
+    """Print the standing as a single line, however narrow the console is."""
     console.print(str(standing), markup=False, highlight=False, soft_wrap=True)
 
 

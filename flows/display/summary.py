@@ -19,14 +19,14 @@ FAILURES_SHOWN: Final = 20
 
 
 def facts(summary: JobSummary) -> list[tuple[str, str]]:
-    """Return what there is to say of a job, as pairs of a name and a value."""
+    """Return the facts of a job, as pairs of a name and a value."""
     rows = [
         ("images", f"{summary.images:,}"),
         *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
-        ("restored", f"{summary.restored:,}"),
-        ("failed", f"{summary.failed:,}"),
-        ("skipped", f"{summary.skipped:,}"),
-        ("in conflict", f"{summary.conflicts:,}"),
+        ("restored", f"{summary.counts.restored:,}"),
+        ("failed", f"{summary.counts.failed:,}"),
+        ("skipped", f"{summary.counts.skipped:,}"),
+        ("in conflict", f"{summary.counts.conflicts:,}"),
     ]
     if summary.restored_since:
         rows.append(("restored since", f"{summary.restored_since:,}"))
@@ -59,24 +59,24 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
 
 
 def places(summary: JobSummary) -> list[tuple[str, str]]:
-    """Return where there is more, as pairs of a name and a place."""
+    """Return the places of further results, as pairs of a name and a place."""
     from pipeline.keys import Layout
 
     root, layout = summary.destination.rstrip("/"), Layout(summary.job_id)
-    found = [("manifest", f"{root}/{layout.manifest_prefix()}")]
+    found = [("manifest", f"{root}/{layout.parts}")]
     if summary.sampled:
         found.append(("samples, mean and spread, a folder for each image", f"{root}/{layout.samples}"))
     return found
 
 
 def notes(summary: JobSummary) -> list[str]:
-    """Return a sentence on what was skipped for its name, and one on what is still to do, if there is any."""
+    """Return a sentence on inputs skipped for their names, and a sentence on inputs still to do, if any."""
     from pipeline.planning.retry import number_of
 
     found = list[str]()
     if summary.not_images:
         endings = endings_in_words(summary.endings)
-        found.append(f"skipped: {summary.not_images:,} not named as JPEG, PNG or WebP files are ({endings})")
+        found.append(f"{summary.not_images:,} skipped: their names are not of JPEG, PNG or WebP files ({endings})")
     if summary.to_do:
         command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
         found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")
@@ -84,12 +84,12 @@ def notes(summary: JobSummary) -> list[str]:
 
 
 def endings_in_words(endings: Mapping[str, int]) -> str:
-    """Return how often endings of names come: ".tif 2, .bmp 1"."""
+    """Return the counts of name endings in words: ".tif 2, .bmp 1"."""
     return ", ".join(f"{ending} {count:,}" for ending, count in endings.items())
 
 
 def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
-    """Return key, error class and message of the first images that were not restored."""
+    """Return key, error class and message of the first failures."""
     return [
         (failure.key, failure.error_type or failure.status, failure.error)
         for failure in summary.failures[:FAILURES_SHOWN]
@@ -97,7 +97,7 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 
 
 def print_summary(console: Console, summary: JobSummary) -> None:
-    """Print the job's id, to be copied, the counts and means, what there is to know of them and the first failures."""
+    """Print the job's id, ready to be copied, its counts and means, notes on them and the first failures."""
     console.print(plain(f"job {summary.job_id}"), soft_wrap=True)
     table = Table(show_header=False)
     for name, value in facts(summary):
@@ -111,7 +111,7 @@ def print_summary(console: Console, summary: JobSummary) -> None:
 
 
 def print_failures(console: Console, summary: JobSummary) -> None:
-    """Print one line for each of the first images that were not restored, and how many more there are."""
+    """Print a line for each of the first failures, and the number of further failures."""
     rows = failures(summary)
     for key, kind, message in rows:
         console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)
@@ -125,7 +125,14 @@ def as_data(summary: JobSummary) -> dict[str, Any]:
     for name in ("started_at", "finished_at"):
         data[name] = data[name] and data[name].isoformat()
     (_, manifest), *samples = places(summary)
-    return {**data, "manifest": manifest, "samples": samples[0][1] if samples else None}
+    return {
+        "job_id": data.pop("job_id"),
+        "destination": data.pop("destination"),
+        **data.pop("counts"),
+        **data,
+        "manifest": manifest,
+        "samples": samples[0][1] if samples else None,
+    }
 
 
 def counted(number: int, thing: str) -> str:
@@ -134,5 +141,5 @@ def counted(number: int, thing: str) -> str:
 
 
 def plain(text: str) -> Text:
-    """Return text that shows as it is, whatever a file was named: no markup, no control sequence."""
+    """Return text shown unchanged, whatever the name of a file: without markup and control sequences."""
     return Text("".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text))

@@ -1,4 +1,4 @@
-"""Columns of plain text: nothing is cut in a pipe, and a narrow terminal folds what does not fit."""
+"""Columns of plain text: nothing is cut in a pipe, and a narrow terminal folds long lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .summary import plain
 
 
 def columns(rows: Sequence[tuple[str, ...]], *, left: Container[int]) -> list[Text]:
-    """Return the lines of a table; each column is as wide as what is in it.
+    """Return the lines of a table; each column is as wide as its widest cell.
 
     Args:
         rows: The heading, then the lines; all of them have as many cells.
-        left: Columns that are flush left, from 0; what is in the others are numbers.
+        left: Numbers of flush-left columns, from 0; all other columns hold numbers.
     """
     shown = [[plain(cell).plain for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]

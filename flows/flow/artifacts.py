@@ -1,4 +1,4 @@
-"""What a flow run shows in Prefect while it goes on: where it stands, in a sentence and in a table."""
+"""The progress of a flow run in Prefect, as a sentence and as a table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from prefect.exceptions import PrefectException
 from flows.display.progress import Standing
 from flows.display.summary import counted
 from pipeline.shards import ShardReport
+from pipeline.status import NO_IMAGES, Counts
 
 EVERYBODY: Final = "all"
 MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<![^\W_])_|_(?![^\W_])")
@@ -27,11 +28,10 @@ MARKUP: Final = re.compile(r"[\\|<>*`\[\]&~]|(?<![^\W_])_|_(?![^\W_])")
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What one worker, or all of them, did in this run."""
+    """Counts of one worker, or of all workers, in this run."""
 
     shards: int = 0
-    images: int = 0
-    restored: int = 0
+    counts: Counts = NO_IMAGES
     nfe: int = 0
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
@@ -39,20 +39,20 @@ class Tally:
     def add(self, report: ShardReport) -> None:
         """Count a shard."""
         self.shards += 1
-        self.images += report.images
-        self.restored += report.restored
+        self.counts += report.counts
         self.nfe += report.nfe
         self.seconds += report.seconds
         self.errors.update(dict(report.errors))
 
     def row(self, name: str, *, seconds: float) -> dict[str, Any]:
-        """Return the row of the table, at the pace that `seconds` of work make."""
+        """Return the row of the table, with the pace over `seconds` of work."""
+        images, restored = self.counts.total, self.counts.restored
         return {
             "worker": name,
             "shards": self.shards,
-            "images": self.images,
-            "images/min": round(60 * self.images / seconds, 1) if seconds else None,
-            "NFE/image": round(self.nfe / self.restored, 1) if self.restored else None,
+            "images": images,
+            "images/min": round(60 * images / seconds, 1) if seconds else None,
+            "NFE/image": round(self.nfe / restored, 1) if restored else None,
             "not restored": ", ".join(f"{count} {error}" for error, count in self.errors.most_common()),
         }
 
@@ -83,19 +83,19 @@ class Board:
         return board
 
     def add(self, report: ShardReport) -> None:
-        """Count a shard that is committed."""
+        """Count a committed shard."""
         self.all.add(report)
         if report.worker:
             self.workers.setdefault(report.worker, Tally()).add(report)
 
     def show_progress(self, standing: Standing) -> None:
-        """Show where the run stands; a server that does not answer costs a line in the log, not the job."""
+        """Show the progress of the run; a server without an answer costs a line in the log, not the job."""
         self._last = standing
         percent = 100 * standing.done / standing.total if standing.total else 100.0
         update(self.progress, data=percent, description=str(standing))
 
     def show_table(self, standing: Standing) -> None:
-        """Show what was done by whom, likewise."""
+        """Show the work of each worker, likewise."""
         update(self.table, data=json.dumps(self.rows(seconds=standing.seconds)), description=self.headline())
 
     def finish(self) -> None:
@@ -104,7 +104,7 @@ class Board:
             self.show_table(self._last)
 
     def headline(self) -> str:
-        """Return what the run page shows of the table: "12 of 200 shards, 2 workers"."""
+        """Return the table's description on the run page: "12 of 200 shards, 2 workers"."""
         return f"{self.all.shards:,} of {self.shards:,} shards, {counted(len(self.workers), 'worker')}"
 
     def rows(self, *, seconds: float) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ class Board:
 
 
 def update(artifact: UUID, *, data: Any, description: str) -> None:
-    """Change an artifact; if that fails, say so in the run's log."""
+    """Change an artifact; a failure goes to the run's log."""
     try:
         with get_client(sync_client=True) as client:
             client.update_artifact(artifact, ArtifactUpdate(data=data, description=description))
@@ -123,13 +123,13 @@ def update(artifact: UUID, *, data: Any, description: str) -> None:
 
 
 def uuid_of(created: object) -> UUID:
-    """Return the id of an artifact that was created where there is no event loop."""
+    """Return the id of an artifact created without an event loop."""
     assert isinstance(created, UUID)
     return created
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a markdown table; what would end a cell or start markup is escaped."""
+    """Return the lines of a markdown table, with all markup in its cells escaped."""
     return markup_table(header, [tuple(cell(text) for text in row) for row in rows])
 
 
@@ -143,7 +143,7 @@ def markup_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> li
 
 
 def cell(text: str) -> str:
-    """Return text that stays in its cell and shows as it is, whatever a file was named.
+    """Return text escaped so it stays in its cell and shows unchanged, whatever the name of a file.
 
     Tables of Prefect's are markdown, too. An underscore between letters or digits is none, and can so be searched for.
     """

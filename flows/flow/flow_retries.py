@@ -1,4 +1,4 @@
-"""Which ends of a run are worth another try of the same run, and which are for people."""
+"""Retries of a flow run, for the errors that may pass."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PASSING: Final = (StoreUnavailableError, CommitStateUnknownError, ShardsAbandone
 
 @contextmanager
 def retried_where_it_helps() -> Iterator[None]:
-    """Let Prefect retry the flow run for errors that may pass; for all others, tell it not to.
+    """Let Prefect retry the flow run for errors that may pass; forbid it for all others.
 
-    Prefect has a condition for the retries of tasks, and none for those of flows.
+    Prefect has a condition for retries of tasks, but not for retries of flows.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Log lines of the command line: on the console that also draws the progress bar, never told twice."""
+"""Log lines of the command line: on the console of the progress bar, each message once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FORMER_LOGGERS: Final = {
     "pipeline.executors": "deqir.shards",
     "pipeline.ray_executor": "deqir.ray",
 }
-"""Loggers of version 0.1 that deployments name in PREFECT_LOGGING_EXTRA_LOGGERS, and their successors."""
+"""Loggers of version 0.1, as deployments name them in PREFECT_LOGGING_EXTRA_LOGGERS, and their successors."""
 
 IMAGES: Final = "deqir.images"
-"""Who tells of each image that was not restored."""
+"""Logger of images that were not restored."""
 
 
 def log_to(console: Console, *, verbose: bool) -> None:
     """Send warnings of every library to `console`, and the information of ours and Prefect's if `verbose`.
 
-    To be called before Prefect is imported: it leaves a root logger alone that has a handler already. What it
-    reports to its API does not depend on this.
+    Call it before Prefect is imported: Prefect leaves a root logger with a handler alone. Prefect's reports
+    to its API do not depend on this.
     """
     handler = RichHandler(
         level=logging.INFO if verbose else logging.WARNING,
@@ -43,10 +43,10 @@ def log_to(console: Console, *, verbose: bool) -> None:
 
 
 def not_told_twice(record: logging.LogRecord) -> bool:
-    """Return False for what the command line says itself, in a line each.
+    """Return False for messages repeated by the command line itself.
 
-    That is what Prefect's engine says of a run that ended badly, and what a shard says of each image that was not
-    restored: those are listed after the summary.
+    Prefect's engine reports runs that ended badly, and a shard reports each image that failed: the command line
+    lists both after the summary.
     """
     of_engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.levelno >= logging.ERROR
     return not (of_engine or record.name == IMAGES)

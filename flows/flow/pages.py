@@ -1,4 +1,4 @@
-"""The pages that a run leaves behind in Prefect: its summary, and what was not restored."""
+"""The pages of a finished run in Prefect: its summary, and the images that were not restored."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .plots import convergence, data_uri
 MOST_BYTES: Final = 2**20
 MOST_FAILURES: Final = 1000
 AS_GIVEN: Final = "as given"
-WITHOUT_NETWORK: Final = "what is made of them without the network, such as a smooth enlargement"
+WITHOUT_NETWORK: Final = "as made without the network, for example by a smooth enlargement"
 
 
 def write_pages(
     summary: JobSummary, pictures: Sequence[Exhibit], residuals: Sequence[tuple[float, float]], *, tolerance: float
 ) -> None:
-    """Publish a job's summary as a markdown artifact, and what was not restored as a table that can be searched."""
+    """Publish a job's summary as a markdown artifact, and its failures as a searchable table."""
     page = markdown(summary, pictures, residuals, tolerance=tolerance)
     create_markdown_artifact(page, key=f"summary-{summary.job_id}", description=headline(summary))
     # without a row, too: in place of the table of an earlier run
@@ -47,8 +47,8 @@ def write_pages(
 def headline(summary: JobSummary) -> str:
     """Return the summary in a line."""
     line = (
-        f"{summary.restored:,} restored, {summary.failed:,} failed, {summary.skipped:,} skipped, "
-        f"{summary.conflicts:,} in conflict"
+        f"{summary.counts.restored:,} restored, {summary.counts.failed:,} failed, {summary.counts.skipped:,} skipped, "
+        f"{summary.counts.conflicts:,} in conflict"
     )
     return f"{line}; {summary.restored_since:,} restored since" if summary.restored_since else line
 
@@ -81,7 +81,7 @@ def _page(
 
 
 def meanings(summary: JobSummary) -> list[str]:
-    """Return what the words of the table mean that are not everybody's."""
+    """Return an explanation of the technical words in the table."""
     text = "NFE is the number of evaluations of the network."
     if summary.psnr is not None:
         text += (
@@ -92,14 +92,14 @@ def meanings(summary: JobSummary) -> list[str]:
 
 
 def before_and_after(pictures: Sequence[Exhibit]) -> list[str]:
-    """Return a few images at their full resolution, beside what they were."""
+    """Return a few images at full resolution, beside their sources."""
     if not pictures:
         return []
     rows = list[tuple[str, ...]]()
     for each in pictures:  # two lines each, as a column of names would push the pictures out of the page
         rows.append((cell(each.key), ""))
         rows.append(tuple(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides(each)))
-    text = "Of each image the part that changed most; what was smaller is enlarged smoothly."
+    text = "The most changed part of each image; the smaller picture is enlarged smoothly."
     return ["## Before and after", "", text, "", *markup_table(("before", "after"), rows)]
 
 
@@ -123,7 +123,7 @@ def how_it_converged(residuals: Sequence[tuple[float, float]], tolerance: float)
 
 
 def not_restored(summary: JobSummary) -> list[str]:
-    """Return the first failures, with the command that tries them again."""
+    """Return the first failures, with the command to try them again."""
     rows = failures(summary)
     if not rows:
         return []
@@ -154,5 +154,5 @@ def further(summary: JobSummary) -> list[str]:
 
 
 def retry_command(summary: JobSummary) -> str:
-    """Return the command that tries again what was not restored."""
+    """Return the command to try the failures again."""
     return shlex.join(["deqir", "retry", summary.destination, "--job", summary.job_id])

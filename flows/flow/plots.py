@@ -16,7 +16,7 @@ SMALLEST = 1e-12
 def by_round(histories: Sequence[Sequence[float]], worst: Sequence[float]) -> list[tuple[float, float]]:
     """Return the median and the largest residual after each round, over images.
 
-    An image that needed fewer rounds than others keeps its last residual.
+    An image with fewer rounds than others keeps its last residual.
 
     Args:
         histories: Residuals of an image after each of its rounds, of all images or of some.
@@ -72,5 +72,5 @@ def convergence(values: Sequence[tuple[float, float]], *, tolerance: float) -> s
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """Return a picture as a URI that holds it."""
+    """Return a picture as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import Final, TypeVar, cast
 
@@ -34,6 +35,21 @@ PICTURES: Final = 4
 
 T = TypeVar("T")
 
+_opened: ContextVar[Job | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def already_opened(job: Job) -> Iterator[None]:
+    """Give an opened job to the flow run inside the block; as a parameter, a server would have to store it.
+
+    A deployed run opens its job itself.
+    """
+    token = _opened.set(job)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
 
 @flow(
     name=FLOW,
@@ -44,17 +60,17 @@ T = TypeVar("T")
     log_prints=False,
 )
 def restore_archive(job: RestoreJob) -> JobSummary:
-    """Restore one archive of degraded images; run again, it finishes what is left.
+    """Restore an archive of degraded images; a later run does the rest.
 
     Args:
-        job: What to restore, how, and where the results go.
+        job: The source, the settings and the destination.
 
     Returns:
-        What became of every image, from the manifest.
+        The summary of all images, from the manifest.
 
     Raises:
-        ConfigurationError: Something the user has to correct.
-        JobError: The job stopped; what is committed stays, and the next run does the rest.
+        ConfigurationError: The user has to correct a setting.
+        JobError: The job stopped; committed shards stay, and the next run does the rest.
     """
     started = time.monotonic()
     log_jobs_and_shards()
@@ -72,8 +88,8 @@ def restore_archive(job: RestoreJob) -> JobSummary:
 
 @task(task_run_name="plan {job.source}", cache_policy=NO_CACHE, persist_result=False)
 def plan(job: RestoreJob) -> tuple[Job, JobPlan]:
-    """Check the job, list its source and write what is to be done."""
-    opened = open_job(job)
+    """Check the job, list its source and write the plan."""
+    opened = _opened.get() or open_job(job)
     planned = plan_job(opened)
     for show in watchers():
         show(standing_of(planned, Progress(), seconds=0.0))
@@ -91,7 +107,7 @@ def plan(job: RestoreJob) -> tuple[Job, JobPlan]:
 
 
 def restore(job: Job, planned: JobPlan, *, started: float) -> None:
-    """Run the shards that have no manifest part yet, in waves, and tell where they stand.
+    """Run the shards without a manifest part, in waves, and show their progress.
 
     The actors live as long as the generator of reports, so from the first wave to the last. Closing it ends them,
     however the run ends: cancelled, too.
@@ -142,13 +158,13 @@ def waves(shards: int) -> Iterator[tuple[int, int]]:
 def telling(
     planned: JobPlan, shows: tuple[Show, ...], *, started: float, limit: float | None
 ) -> Callable[[Progress], None]:
-    """Return what tells every display where the run stands, and ends it when its time is over.
+    """Return a callback for progress: it updates every display, and ends the run at its time limit.
 
     Args:
         planned: The job's plan.
         shows: The displays.
         started: When the run began, on the monotonic clock.
-        limit: Minutes that it may take; None: as long as it needs.
+        limit: Minutes for the run; None: no limit.
     """
     began = time.monotonic()
 
@@ -167,17 +183,10 @@ def telling(
 
 
 def standing_of(planned: JobPlan, progress: Progress, *, seconds: float) -> Standing:
-    """Return where the whole job stands after `seconds` of this run."""
-    return Standing(
-        total=planned.inputs,
-        done=planned.done + progress.done,
-        failed=progress.failed,
-        conflicts=progress.conflicts,
-        fresh=progress.done,
-        seconds=seconds,
-    )
+    """Return the standing of the whole job after `seconds` of this run."""
+    return Standing(total=planned.inputs, before=planned.done, run=progress, seconds=seconds)
 
 
 def unseen(value: T) -> T:
-    """Return an argument of a task that Prefect hands on without looking for futures in it."""
+    """Return an argument wrapped so Prefect does not search it for futures."""
     return cast(T, opaque(value))

@@ -1,4 +1,4 @@
-"""The executor that runs shards in this process."""
+"""The executor of shards in this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from pipeline.manifest.schema import Status
 from pipeline.shards import Shard, ShardReport
+from pipeline.status import Counts, Status
 
 from .progress import Progress
 from .protocol import PROGRESS_SECONDS, OnProgress, WorkerFactory
@@ -16,10 +16,10 @@ from .shard_queue import ShardQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalExecutor:
-    """In this process and thread, one shard after another: for small machines, tests and debuggers.
+    """Runs one shard after another in this process and thread: for small machines, tests and debuggers.
 
-    An image that kills the process ends the run, and every run after it: nobody is left to go on without it, as the
-    driver of Ray's processes is.
+    An image that kills the process ends the run, and every run after it: nothing is left to go on without it, unlike
+    the driver of Ray's processes.
 
     Attributes:
         attempts: Times a shard is tried.
@@ -48,12 +48,12 @@ class LocalExecutor:
 
 
 def _each_second(on_progress: OnProgress, before: Progress) -> Callable[[Status], None]:
-    """Return a row's callback that adds up the running shard and tells of it at most once a second."""
+    """Return a callback for rows: it adds up the running shard and reports at most once a second."""
     running, told = Progress(), time.monotonic()
 
     def on_row(status: Status) -> None:
         nonlocal running, told
-        running = running.counting(status)
+        running += Progress(counts=Counts.of([status]))
         if time.monotonic() - told >= PROGRESS_SECONDS:
             told = time.monotonic()
             on_progress(before + running)

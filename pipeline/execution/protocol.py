@@ -1,4 +1,4 @@
-"""The seam between a job and the machines that run its shards."""
+"""The seam between a job and the machines of its shards."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Executor(Protocol):
     def run(
         self, shards: Sequence[Shard], make_worker: WorkerFactory, on_progress: OnProgress, /
     ) -> Generator[ShardReport, None, None]:
-        """Run every shard, trying again those that fail.
+        """Run every shard, and failed shards again.
 
         Args:
-            shards: What to run.
+            shards: Shards to run.
             make_worker: Builds the worker where it is to run; picklable, so that it crosses to another
                 process and nothing large has to.
-            on_progress: Called by the thread that iterates, about every second and after each shard.
+            on_progress: Called by the iterating thread, about every second and after each shard.
 
         Raises:
             ConfigurationError: At once, as trying again cannot help.
-            StoreUnavailableError: The store answers nobody.
+            StoreUnavailableError: The store does not answer.
             ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
         """
         ...

@@ -1,26 +1,21 @@
-"""Where shards run: the seam, the counting of attempts, and the executor in this process."""
+"""The queue of a run's shards, which counts their attempts."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError, TimeLimitError
 from pipeline.shards import Shard, ShardReport
 
 from .progress import Progress, progress_of
 
-if TYPE_CHECKING:
-    pass
-
-
 logger = logging.getLogger("deqir.shards")
 
 
 class ShardQueue:
-    """Shards of one run that wait, failed or are done; attempts are counted here for every executor.
+    """Waiting, failed and finished shards of a run; attempts are counted here for every executor.
 
     Attributes:
         done: Images of the shards finished so far.
@@ -40,11 +35,11 @@ class ShardQueue:
         return bool(self._waiting)
 
     def take(self) -> Shard:
-        """Return the next shard; those that failed come after those never tried."""
+        """Return the next shard; failed shards come after shards never tried."""
         return self._waiting.popleft()
 
     def take_if(self, suits: Callable[[Shard], bool]) -> Shard | None:
-        """Return the next shard that suits, in the order of `take`; None where none of those that wait does."""
+        """Return the next suitable shard, in the order of `take`; None if no waiting shard suits."""
         for place, shard in enumerate(self._waiting):
             if suits(shard):
                 del self._waiting[place]
@@ -52,7 +47,7 @@ class ShardQueue:
         return None
 
     def finished(self, shard: Shard, report: ShardReport) -> None:
-        """Count a shard that is committed."""
+        """Count a committed shard."""
         self._unanswered = 0
         self.done += progress_of(shard, report)
 
@@ -62,7 +57,7 @@ class ShardQueue:
         Args:
             shard: The shard.
             error: How its death was noticed.
-            then: What is to follow, for the log.
+            then: The next step, for the log.
         """
         self._unanswered = 0
         logger.warning(
@@ -79,7 +74,7 @@ class ShardQueue:
         """Put a shard back, or leave it for the next run when it has had all its attempts.
 
         Returns:
-            Whether it is tried again.
+            True if it is tried again.
 
         Raises:
             ConfigurationError, TimeLimitError: `error` is one.

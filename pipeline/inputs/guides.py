@@ -1,4 +1,4 @@
-"""What restorations are optimised for after they were made: a guide under each image's own key, or y itself."""
+"""Goals for optimising finished restorations: a guide under each image's own key, or y itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Guides:
 
     Attributes:
         files: Where they are.
-        by: In what they are to be approached; for colour their size does not matter.
+        by: Measure of closeness; for colour the size of a guide does not matter.
         max_pixels: As for sources.
     """
 
@@ -63,12 +63,12 @@ class Guides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guidance:
-    """How restorations are optimised.
+    """Settings for optimising restorations.
 
     Attributes:
         settings: Of the search.
         by: The distance to a guide.
-        lpips: The metric, where that is LPIPS.
+        lpips: The metric, if `by` is LPIPS.
     """
 
     settings: Optimisation

@@ -1,4 +1,4 @@
-"""What a job undoes: its operator, for all images or for each, what each image observes, and how noisy that is."""
+"""The operator of a job, for all images or for each, and the observation and the noise of each image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .side_files import Companion, Companions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
-    """What a job undoes: one operator for all images, or one for each where each has its mask.
+    """The degradation to undo: one operator for all images, or one for each image with its own mask.
 
     Attributes:
         degradation: As the job says it.
@@ -44,7 +44,7 @@ class Undoing:
         """Return an image's own mask; None where one operator is for all.
 
         Raises:
-            MaskError: It has none, or one that cannot be read.
+            MaskError: It has no mask, or its mask cannot be read.
         """
         return None if self.masks is None else self.masks.of(source_key)
 
@@ -65,7 +65,7 @@ class Undoing:
         """Return y of an image's pixels, shape (1 or 3, H, W).
 
         The network knows three channels: grey becomes three equal ones, except where grey is the degradation. A blur
-        that takes an image for a tile of itself gets one whose edges meet.
+        with a circular boundary gets an image whose opposite edges meet.
         """
         if is_grey(self.degradation):
             return pixels if len(pixels) == 1 else Colorization()(pixels[None])[0]
@@ -99,11 +99,11 @@ def open_undoing(
     max_bytes: int,
     max_pixels: int,
 ) -> Undoing:
-    """Return what undoes a degradation.
+    """Return the operators of a degradation.
 
     Args:
         degradation: As the job says it.
-        file: What `read_file` gave for it.
+        file: The file of the degradation, from `read_file`.
         noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
         max_bytes: Largest mask read, where each image has its own.
         max_pixels: Of an image, and so of its mask.

@@ -1,4 +1,4 @@
-"""From a job's degradation to the operator that knows it, and the one file that some are told by."""
+"""From a job's degradation to its operator, and the file that some degradations need."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from pipeline.images.codec import decode, decode_mask
 from pipeline.store import open_store
 
 TILED: Final = 0.05
-"""Least share of the largest singular value that the inverse of a blur uses where a scene is taken for tiles of y."""
+"""Least share of the largest singular value in the inverse of a blur, if a scene is taken for tiles of y."""
 FINEST: Final = 1e-3
 """Least tolerance of the inverse of a framed blur."""
 KNOWN: Final = 75 / 255
-"""Strongest noise that the priors for plain denoisers know, which the start of a grey image is to need no more than."""
+"""Strongest noise known to the priors for plain denoisers; the start of a grey image needs no more."""
 MAX_KERNEL_PIXELS: Final = 255 * 255
 FAINT: Final = 0.01
 """Share of its brightest pixel below which the picture of a blur is taken for black: a JPEG's black is not."""
@@ -101,7 +101,7 @@ def decode_kernel(data: bytes) -> Tensor:
     """Return the picture of a blur as a kernel of odd sides, shape (n, m).
 
     Raises:
-        ConfigurationError: The bytes are no image that we read, or one without light.
+        ConfigurationError: The bytes are no image of a known format, or a black image.
     """
     try:
         light = (decode(data, max_pixels=MAX_KERNEL_PIXELS).pixels.double().mean(0) + 1) / 2
@@ -117,12 +117,12 @@ def decode_kernel(data: bytes) -> Tensor:
 
 
 def file_of(degradation: Degradation) -> str | None:
-    """Return where the one file is that the degradation is told by: a mask for all images, or the image of a blur."""
+    """Return the place of the degradation's file, if it has one: a mask for all images, or the image of a blur."""
     return degradation.kernel_file or degradation.mask
 
 
 def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> bytes | None:
-    """Return the bytes of that file, after making sure that they are an image; None for tasks without one.
+    """Return the bytes of the degradation's file, after a check that they are an image; None without a file.
 
     Raises:
         ConfigurationError: There is none there, it is not an image, or too large.
@@ -133,7 +133,8 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
     folder, _, name = place.rpartition("/")
     what = "kernel" if degradation.task == "deblur" else "mask"
     try:
-        data = open_store(folder or ("/" if place.startswith("/") else "."), writable=False).get(name, limit=max_bytes)
+        store = open_store(folder or ("/" if place.startswith("/") else "."), writable=False)
+        data = store.get(name, limit=max_bytes).data
         if what == "kernel":
             decode_kernel(data)
         else:
@@ -146,5 +147,5 @@ def read_file(degradation: Degradation, *, max_bytes: int, max_pixels: int) -> b
 
 
 def is_grey(degradation: Degradation) -> bool:
-    """Return whether the images that were degraded have lost their colour."""
+    """True if the degraded images have lost their colour."""
     return degradation.task == "colorize" or degradation.grey

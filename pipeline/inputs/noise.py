@@ -1,4 +1,4 @@
-"""What a restoration is told of the noise in its image."""
+"""The noise in an image, as a restoration needs it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ALIKE: Final = 1 / 4
 
 
 def sigma_of(noise: float, operator: LinearOperator, y: Tensor) -> float:
-    """Return the sigma_y that a restoration is told: none where the operator's own tolerance allows for the noise.
+    """Return sigma_y for a restoration: 0 if the operator's own tolerance allows for the noise.
 
-    That of a grey image in three channels is the same in each, and counts for more: see `GREY`.
+    The noise of a grey image is the same in its three channels, and counts for more: see `GREY`.
 
     Args:
         noise: Of the image, as a standard deviation of images in [0, 1].
-        operator: That is to be undone.
-        y: What is observed, shape (c, h, w), in [-1, 1].
+        operator: The operator to be undone.
+        y: The observation, shape (c, h, w), in [-1, 1].
     """
     if isinstance(operator, FramedDeblurring):
         return 0.0
@@ -30,12 +30,12 @@ def sigma_of(noise: float, operator: LinearOperator, y: Tensor) -> float:
 
 
 def in_each_channel(sigma_y: float, y: Tensor) -> float:
-    """Return the noise in each channel of an observation whose restoration is told of sigma_y, in the same unit."""
+    """Return the noise in each channel of an observation with a restoration's sigma_y, in the same unit."""
     return sigma_y / GREY if are_alike(y, sigma_y / 2 / GREY) else sigma_y
 
 
 def are_alike(y: Tensor, noise: float) -> bool:
-    """Return whether the channels of an observation, shape (c, h, w), are one and the same, beside its noise."""
+    """True if the channels of an observation, shape (c, h, w), are equal but for its noise."""
     if len(y) == 1 or not noise:
         return False
     differences = y - y.mean(0, keepdim=True)

@@ -25,8 +25,8 @@ class Reference:
         store: Where they are.
         keys: Their keys by key without extension.
         max_bytes, max_pixels: As for sources.
-        slack: Pixels that a side of an original may have more than the restored image: what its degradation cut
-            off at the right and the bottom, as `deqir degrade` does to make sides divisible.
+        slack: Pixels by which a side of an original may exceed the restored image, because its degradation cut
+            them off at the right and the bottom, as `deqir degrade` does to make sides divisible.
     """
 
     store: Store
@@ -39,14 +39,14 @@ class Reference:
     def original_of(self, source_key: str, shape: tuple[int, ...]) -> Tensor | None:
         """Return a source's original, shape (3, H, W), in [-1, 1]; None if there is none for shape (C, H, W).
 
-        One that is there but cannot be used never stops a restoration: it is logged, after the
+        An unusable original never stops a restoration: it is logged, after the
         first time at level DEBUG.
         """
         key = companion(self.keys, source_key)
         if key is None:
             return None
         try:
-            pixels = decode(self.store.get(key, limit=self.max_bytes), max_pixels=self.max_pixels).pixels
+            pixels = decode(self.store.get(key, limit=self.max_bytes).data, max_pixels=self.max_pixels).pixels
         except UNREADABLE as error:
             self._tell(key, f"{type(error).__name__}: {error}")
             return None

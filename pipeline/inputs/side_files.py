@@ -1,4 +1,4 @@
-"""What lies beside each image in another store, under the image's own key: its mask, its guide, its original."""
+"""Files beside each image in another store, under the image's own key: its mask, its guide, its original."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.keys import INTERNAL, escaped, has_image_name, is_resource_fork
 from pipeline.store import Store, open_store
 
 LOOKED_AT: Final = 20_000
-"""Keys of each place that are compared before a job is planned: in S3 twenty requests."""
+"""Keys of each place compared before a job is planned: in S3 twenty requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """A file that belongs to one image.
+    """A file of a single image, such as its mask.
 
     Attributes:
         place: Where it was read.
@@ -40,8 +40,8 @@ class Companions:
     """Files of one kind, one for each image.
 
     Attributes:
-        name: What one is, such as "mask".
-        fault: What an image fails of that has none that can be used.
+        name: Kind of file, such as "mask".
+        fault: Error of an image without a usable file.
         store: Where they are.
         keys: Their keys by key without extension.
         max_bytes: Largest file read.
@@ -55,7 +55,7 @@ class Companions:
 
     @classmethod
     def open(cls, url: str, /, *, name: str, fault: type[ImageError], max_bytes: int) -> Companions:
-        """Return those below a folder or a bucket's prefix, listed once.
+        """Return the files below a folder or a bucket's prefix, listed once.
 
         Raises:
             ConfigurationError: It cannot be listed.
@@ -67,7 +67,7 @@ class Companions:
         """Return an image's file.
 
         Raises:
-            ImageError: As `fault`: it has none, or one that cannot be read.
+            ImageError: As `fault`: the image has no file, or an unreadable one.
         """
         key = companion(self.keys, source_key)
         if key is None:
@@ -76,7 +76,7 @@ class Companions:
             )
         place = f"{self.store.url}/{key}"
         try:
-            return Companion(place=place, data=self.store.get(key, limit=self.max_bytes))
+            return Companion(place=place, data=self.store.get(key, limit=self.max_bytes).data)
         except UNREADABLE as error:
             reason = "it is gone" if isinstance(error, FileNotFoundError) else error
             raise self.fault(f"the {self.name} {place} cannot be used: {reason}") from error
@@ -94,26 +94,26 @@ def index(store: Store) -> dict[str, str]:
 
 
 def companion(keys: Mapping[str, str], source_key: str) -> str | None:
-    """Return the key of what belongs to a source, out of what `index` gave; None if there is nothing.
+    """Return the key of a source's file, out of the result of `index`; None if there is no file.
 
-    Of photo.jpg that is photo.jpg.png, as `output_keys` names it where there is a photo.png, too, else photo.png.
+    For photo.jpg it is photo.jpg.png, as `output_keys` names it beside a photo.png, else photo.png.
     """
     return keys.get(source_key, keys.get(stem(source_key)))
 
 
 def check_match(source: Store, beside: Store, *, name: str) -> None:
-    """Make sure that something belongs to some image, before each image finds by itself that it has nothing.
+    """Check that some file belongs to some image, before every image fails for want of its file.
 
     Both places are listed side by side and no further than to the first match, which in two places with the same keys
     is among the first; and never beyond `LOOKED_AT` keys, as planning is to list a large source, and workers the rest.
 
     Args:
         source: The images.
-        beside: What is said to belong to them.
-        name: What the configuration calls that.
+        beside: The files for them.
+        name: Name of `beside` in the configuration.
 
     Raises:
-        ConfigurationError: There are images, and nothing belongs to any of them. Of larger places nothing is said.
+        ConfigurationError: There are images, and no file belongs to any of them. Larger places are not judged.
     """
     listings = source.list(), beside.list()
     images, files = dict[str, str](), dict[str, str]()  # keys by what they are compared by

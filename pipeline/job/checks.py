@@ -1,4 +1,4 @@
-"""What a job needs, checked before anything of it is written: places, a device, and networks that are whole."""
+"""The needs of a job, checked before anything of it is written: places, a device, intact networks."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from .executor_choice import ray_executor_of
 
 
 def check_places(job: RestoreJob) -> None:
-    """Make sure that what a job reads is there, apart from where it writes, and that no original is a guide.
+    """Check that the places a job reads exist, apart from its destination, and that no original is a guide.
 
     Args:
         job: With absolute places.
 
     Raises:
-        ConfigurationError: A place is not there, or is where another one must not be.
-        StoreUnavailableError: A store answers nobody.
+        ConfigurationError: A place is missing, or overlaps another place.
+        StoreUnavailableError: A store does not answer.
     """
     for name, url in {"source": job.source, **_beside(job)}.items():
         refuse_overlap(name, url, job.destination)
         open_store(url, writable=False)
     if job.reference is not None and job.result.guide == job.reference:
         raise ConfigurationError(
-            "the guide is the reference: what a job is measured against must not be what it is brought near to"
+            "the guide is the reference: images must not be measured against the very images they are brought near to"
         )
 
 
 def check_companions(job: RestoreJob) -> None:
-    """Make sure that of masks, guides and originals some belong to some images, as far as `check_match` looks.
+    """Check that some masks, guides and originals belong to some images, as far as `check_match` looks.
 
     Args:
-        job: With places that are there.
+        job: A job whose places exist.
 
     Raises:
-        ConfigurationError: None does.
+        ConfigurationError: No file belongs to any image.
     """
     source = open_store(job.source, writable=False)
     for name, url in _beside(job).items():
@@ -54,7 +54,7 @@ def check_companions(job: RestoreJob) -> None:
 
 
 def _beside(job: RestoreJob) -> dict[str, str]:
-    """Return where files are that belong to single images, by what the configuration calls them."""
+    """Return the places of files for single images, by their names in the configuration."""
     places = {
         "reference": job.reference,
         "guide": job.result.guide_place,
@@ -74,7 +74,7 @@ def check_device(runtime: RuntimeConfig) -> None:
 
 
 def check_networks(result: ResultConfig) -> None:
-    """Raise ConfigurationError if a network beside the prior that the job uses is not here, or was altered."""
+    """Raise ConfigurationError if a network of the job, other than the prior, is missing or was altered."""
     with model_errors():
         if result.guide == UPSCALER:
             REAL_ESRGAN_WEIGHTS.read()
@@ -83,14 +83,14 @@ def check_networks(result: ResultConfig) -> None:
 
 
 def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
-    """Make sure that the start's noise is one that the prior knows, and that it falls from there.
+    """Check that the prior knows the noise of the start, and that the noise falls from there.
 
     Args:
-        job: Its prior is here and whole.
-        file: What `read_file` gave for its degradation.
+        job: A job whose prior is intact.
+        file: The file of its degradation, from `read_file`.
 
     Raises:
-        ConfigurationError: The noise that was set, or the task's own, is too strong or too weak.
+        ConfigurationError: The noise, set or the task's own, is too strong or too weak.
     """
     result, degradation = job.result, job.result.degradation
     marked = degradation.mask or degradation.masks
@@ -116,7 +116,7 @@ def prior_digest_of(prior: str) -> str:
     """Return the SHA-256 of a prior's weights.
 
     Raises:
-        ConfigurationError: It is not here, or not whole.
+        ConfigurationError: It is missing or incomplete.
     """
     with model_errors():
         return deqir.prior_digest(prior)

@@ -1,4 +1,4 @@
-"""What a run of a job would do, found out without writing anything."""
+"""The work of a run, found out without writing anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.planning.missing_outputs import Listing
@@ -17,17 +16,17 @@ from pipeline.reporting.file_endings import ending_of
 from pipeline.shards import ImageRef
 from pipeline.store import Store, open_store
 
-from .job import check_job
+from .job import CheckedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Inputs that would not be restored, for one reason.
+    """Inputs to be refused, for a common reason.
 
     Attributes:
-        reason: Why they would be skipped, or the class name of the error that they would fail of.
-        ending: What their names end in, as `ending_of` says it.
-        count: How many they are.
+        reason: The reason for skipping them, or the class name of their error.
+        ending: The ending of their names, from `ending_of`.
+        count: Number of these inputs.
     """
 
     reason: str
@@ -37,17 +36,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a run would do.
+    """The work of a run.
 
     Attributes:
         job_id: The job.
-        inputs: In all, each version for itself.
-        done: Those that have a row.
-        to_restore: Images that would be restored.
-        taken: How many of them find something at their output's key: a conflict, unless a run of this job that died
+        inputs: All inputs, each version counted.
+        done: Inputs with a row.
+        to_restore: Images to be restored.
+        taken: Images whose output's key is taken: a conflict, unless an interrupted run of this job
             left it.
         shards: Units of work, of which `refused` are a part.
-        refused: The inputs that would be skipped or fail by their names, the most frequent first.
+        refused: Inputs to be skipped or to fail because of their names, the most frequent first.
     """
 
     job_id: str
@@ -59,14 +58,14 @@ class Preview:
     refused: tuple[Refused, ...]
 
 
-def preview(job: RestoreJob, /) -> Preview:
-    """Return what a run would do: the source and the destination are listed, no image is read.
+def preview(checked: CheckedJob, /) -> Preview:
+    """Return the work of a run: the source and the destination are listed, no image is read.
 
     Raises:
-        ConfigurationError: The job would be refused.
+        ConfigurationError: The destination cannot be written to.
         StoreUnavailableError: A store does not answer.
     """
-    job, identity = check_job(job)
+    job, identity = checked.config, checked.identity
     layout, destination = Layout(identity.job_id), _destination(job.destination)
     shards = plan_unwritten(
         open_store(job.source, writable=False),
@@ -89,10 +88,10 @@ def preview(job: RestoreJob, /) -> Preview:
 
 
 def _destination(url: str) -> Store | None:
-    """Return the store that a job would write to; None for a folder that it would make.
+    """Return the destination's store; None for a folder that does not exist yet.
 
     Raises:
-        ConfigurationError: It could not. Whether a bucket may be written to shows at the first write only.
+        ConfigurationError: The folder cannot be written to. A bucket shows this only at the first write.
     """
     if "://" in url:
         return open_store(url, writable=False)

@@ -1,4 +1,4 @@
-"""The executor that a job's settings ask for."""
+"""The choice of the executor by a job's settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def executor_of(runtime: RuntimeConfig) -> Executor:
-    """Return what runs the shards."""
+    """Return the executor of the job's shards."""
     if runtime.executor == "local":
         return LocalExecutor(attempts=runtime.attempts)
     return ray_executor_of(runtime)
 
 
 def ray_executor_of(runtime: RuntimeConfig) -> RayExecutor:
-    """Return what runs the shards on Ray."""
+    """Return the executor of the job's shards on Ray."""
     from pipeline.execution.ray.executor import RayExecutor  # takes a third of a second to import
 
     return RayExecutor(

@@ -1,4 +1,4 @@
-"""Which job some settings are, here and now: weights and files are read, not only their names."""
+"""The identity of a job on this machine: weights and files are read, not only their names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .checks import prior_digest_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a job is known by.
+    """The identity of a job.
 
     Attributes:
-        job_id: Digest of everything that decides the pixels, and of the places.
+        job_id: Digest of all settings and files that decide the pixels, and of the places.
         prior_digest: SHA-256 of the prior's weights.
-        file: The mask or the picture of a blur that the degradation is told by, if it is.
+        file: The mask or the picture of a blur of the degradation, if it has one.
         file_digest: Its SHA-256.
     """
 
@@ -29,7 +29,7 @@ class Identity:
 
 
 def identity_of(job: RestoreJob) -> Identity:
-    """Return what a job is known by.
+    """Return the identity of a job.
 
     Args:
         job: With absolute places.

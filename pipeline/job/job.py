@@ -1,4 +1,4 @@
-"""What a flow or a command calls: open a job, plan it, run its shards, sum it up."""
+"""The calls of a flow or a command: open a job, plan it, run its shards, sum it up."""
 
 from __future__ import annotations
 
@@ -38,12 +38,25 @@ logger = logging.getLogger("deqir.job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedJob:
+    """Settings checked on this machine, and the identity of their job.
+
+    Attributes:
+        config: The settings, with absolute places.
+        identity: The job's id and the digests behind it.
+    """
+
+    config: RestoreJob
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job whose settings are checked and recorded. Small: it crosses to other processes.
 
     Attributes:
         config: The settings, with absolute places.
-        id: Digest of everything that decides the pixels, and of the places.
+        id: Digest of all settings and files that decide the pixels, and of the places.
         prior_digest: SHA-256 of the prior's weights.
     """
 
@@ -58,11 +71,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """What there is to do.
+    """The work of a job.
 
     Attributes:
-        shards: Every shard of the job; with a list of keys, those that have one of its keys as it is now.
-        pending: Those without a manifest part.
+        shards: Every shard of the job; with a list of keys, only shards with a present version of a listed key.
+        pending: Shards without a manifest part.
         inputs: Images in these shards.
         done: Images with a row.
     """
@@ -78,14 +91,23 @@ class JobPlan:
         return self.inputs - self.done
 
 
-def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
-    """Return settings that are checked, with absolute places, and what their job is known by; nothing is written.
+def open_job(job: RestoreJob, /) -> Job:
+    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
 
     Raises:
-        ConfigurationError: A setting that the user has to correct.
+        ConfigurationError: The user has to correct a setting.
+    """
+    return record_job(check_job(job))
+
+
+def check_job(job: RestoreJob, /) -> CheckedJob:
+    """Return a job whose settings are checked; nothing is written.
+
+    Raises:
+        ConfigurationError: The user has to correct a setting.
     """
     if job.retry and job.key_list is not None:
-        raise ConfigurationError("retry and key_list go not together: a retry is of everything that failed")
+        raise ConfigurationError("retry and key_list exclude each other: a retry tries all failures again")
     job = with_places(job)
     check_places(job)
     check_device(job.runtime)
@@ -93,17 +115,17 @@ def check_job(job: RestoreJob, /) -> tuple[RestoreJob, Identity]:
     identity = identity_of(job)
     check_start_noise(job, identity.file)
     check_companions(job)
-    return job, identity
+    return CheckedJob(config=job, identity=identity)
 
 
-def open_job(job: RestoreJob, /) -> Job:
-    """Return a job whose settings are checked and recorded in its destination, now or by an earlier run.
+def record_job(checked: CheckedJob, /) -> Job:
+    """Return a checked job after recording it in its destination, unless an earlier run has.
 
     Raises:
-        ConfigurationError: A setting that the user has to correct.
+        ConfigurationError: The destination cannot be written to, or it holds no job to try again.
     """
-    job, identity = check_job(job)
-    file, job_id = identity.file, identity.job_id
+    job, identity = checked.config, checked.identity
+    job_id = identity.job_id
     if job.retry:
         open_store(job.destination, writable=False)  # a folder that is not there holds nothing to try again
     destination = open_store(job.destination, writable=True)
@@ -111,8 +133,8 @@ def open_job(job: RestoreJob, /) -> Job:
         source = open_store(job.source, writable=False)
         job_id = open_retry(source, destination, job_id, shard_size=job.runtime.shard_size)
     opened = Job(config=job, id=job_id, prior_digest=identity.prior_digest)
-    if file is not None:
-        destination.create(opened.layout.file(), file)
+    if identity.file is not None:
+        destination.create(opened.layout.file(), identity.file)
     record = {
         "job_id": opened.id,
         "prior_digest": identity.prior_digest,
@@ -124,7 +146,7 @@ def open_job(job: RestoreJob, /) -> Job:
 
 
 def plan_job(job: Job, /) -> JobPlan:
-    """Return what there is to do, after adding what is new in the source to the job's plan; not to a retry's."""
+    """Return the work of a job, after adding new inputs of the source to its plan; a retry's plan never grows."""
     source = open_store(job.config.source, writable=False)
     destination = open_store(job.config.destination, writable=True)
     key_list = job.config.key_list
@@ -155,13 +177,13 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
     Close it (`contextlib.closing`) to end its actors at once when the loop over it is left early.
 
     Args:
-        job: The job that the shards belong to.
-        shards: What to run, such as a plan's `pending`.
-        on_progress: Called by the thread that iterates, about every second and after each shard.
+        job: The job of the shards.
+        shards: Shards to run, such as a plan's `pending`.
+        on_progress: Called by the iterating thread, about every second and after each shard.
 
     Raises:
         ConfigurationError: At once: the job cannot run here.
-        StoreUnavailableError: A store answers nobody.
+        StoreUnavailableError: A store does not answer.
         ShardsAbandonedError: At the end: some shards kept failing; all others are committed.
     """
     build = partial(make_worker, job.config, job.layout, job.prior_digest)
@@ -172,7 +194,7 @@ def run_shards(job: Job, shards: Sequence[Shard], /, *, on_progress: OnProgress)
 
 
 def summarise(destination: str, job_id: str, /) -> JobSummary:
-    """Return a job in numbers, from its manifest and those of its retries alone.
+    """Return a job in numbers, from its manifest and the manifests of its retries alone.
 
     Raises:
         ConfigurationError: No such job.
@@ -181,7 +203,7 @@ def summarise(destination: str, job_id: str, /) -> JobSummary:
 
 
 def survey(destination: str, job_id: str, /) -> Survey:
-    """Return a job in numbers and examples, by the newest version of each input and with what was restored since.
+    """Return a job in numbers and examples, by the newest version of each input, with images restored since.
 
     Raises:
         ConfigurationError: No such job, or its manifest, its plan or the manifest of a retry cannot be read.
@@ -209,11 +231,11 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
     """Return the settings of a job as they were recorded.
 
     Raises:
-        ConfigurationError: No such job, or one that this version cannot read.
+        ConfigurationError: No such job, or this version cannot read its record.
     """
     store, key = open_store(destination, writable=False), Layout(job_id).job()
     try:
-        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES))["job"])
+        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES).data)["job"])
     except FileNotFoundError as error:
         raise no_such_job(store, job_id) from error
     except ValidationError as error:
@@ -223,18 +245,18 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
 
 
 def find_jobs(destination: str, /) -> tuple[str, ...]:
-    """Return the ids of the jobs that wrote to a destination, in order."""
+    """Return the ids of the jobs of a destination, in order."""
     return jobs_in(open_store(destination, writable=False))
 
 
 def jobs_in(store: Store) -> tuple[str, ...]:
-    """Return the ids of the jobs that have a record in a store, in order."""
+    """Return the ids of the jobs with a record in a store, in order."""
     ids = (job_id_of(info.key) for info in store.list(INTERNAL, depth=2))  # not every sample of every image
     return tuple(sorted(id for id in ids if id is not None))
 
 
 def no_such_job(store: Store, job_id: str) -> ConfigurationError:
-    """Return what to raise for a job that is not in a store: the error names those that are."""
+    """Return the error for a job without a record in a store; it names the jobs with a record."""
     return ConfigurationError(f"no job {job_id!r} in {store.url}; there: {', '.join(jobs_in(store)) or 'none'}")
 
 
@@ -246,10 +268,10 @@ def log(job: Job, report: ShardReport) -> None:
         "already committed" if report.already_committed else "committed",
         job.id,
         report.shard_id,
-        report.restored,
-        report.failed,
-        report.skipped,
-        report.conflicts,
+        report.counts.restored,
+        report.counts.failed,
+        report.counts.skipped,
+        report.counts.conflicts,
         report.rounds,
         report.nfe,
         report.seconds,

@@ -1,4 +1,4 @@
-"""Rows in brief: the few columns that a summary needs, read without the others, which are most of a part."""
+"""Rows in brief: the few columns of a summary, read without the others, which fill most of a part."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ COLUMNS: Final = tuple(field.name for field in fields(Brief))
 
 
 def decode_briefs(data: bytes) -> tuple[list[Brief], list[list[float]]]:
-    """Return the rows of a part in brief, and the residual histories that they have.
+    """Return the rows of a part in brief, and their residual histories.
 
     Raises:
-        ConfigurationError: It is damaged, no part, or of a version of the schema that is not read.
+        ConfigurationError: It is damaged, no part, or has an unknown version of the schema.
     """
     found = PARTS.decode_columns(data, (*COLUMNS, HISTORY))
     return [Brief(*values) for *values, _ in found], [history for *_, history in found if history]

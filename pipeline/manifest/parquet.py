@@ -32,8 +32,8 @@ class Table(Generic[T]):
 
     Attributes:
         row: The rows' class; each of its fields is a column, nullable where it may be None.
-        name: What the files are, for people.
-        version: Raised with each change of the columns; files of other versions are refused, but for those that merely
+        name: The kind of file, for people.
+        version: Raised with each change of the columns; files of other versions are refused, unless they only
             lack columns of `since`.
         since: The version that brought a column, for columns which are None where they are missing. Files are read from
             the version before the first of these on.
@@ -56,7 +56,7 @@ class Table(Generic[T]):
 
     @property
     def _readable(self) -> tuple[int, ...]:
-        """Versions that are read."""
+        """Versions this program reads."""
         return tuple(range(min(self.since.values(), default=self.version + 1) - 1, self.version + 1))
 
     def encode(self, rows: Sequence[T]) -> bytes:
@@ -79,7 +79,7 @@ class Table(Generic[T]):
         """Return the rows of a file.
 
         Raises:
-            ConfigurationError: It is damaged, something else, or of a version that is not read.
+            ConfigurationError: It is damaged, another kind of file, or has an unknown version.
         """
         table = self._read(data)
         names = table.column_names
@@ -91,20 +91,20 @@ class Table(Generic[T]):
 
         Args:
             data: The file.
-            names: Of the columns; one that came after the file's version is None in each row.
+            names: Names of the columns; a column newer than the file is None in each row.
 
         Raises:
-            ConfigurationError: It is damaged, something else, or of a version that is not read.
+            ConfigurationError: It is damaged, another kind of file, or has an unknown version.
         """
         table = self._read(data, names)
         there, missing = set(table.column_names), [None] * table.num_rows
         return list(zip(*(_values(table[name]) if name in there else missing for name in names), strict=True))
 
     def count(self, data: bytes) -> int:
-        """Return how many rows a file has; none is unpacked.
+        """Return the number of rows in a file, without unpacking any.
 
         Raises:
-            ConfigurationError: It is damaged, something else, or of a version that is not read.
+            ConfigurationError: It is damaged, another kind of file, or has an unknown version.
         """
         return int(self._read(data, []).num_rows)
 
@@ -158,7 +158,7 @@ def _type(hint: Any) -> pa.DataType:
 
 
 def _check_types(name: str, values: Iterable[Any], hint: Any) -> None:
-    """Raise TypeError for a value that is not what a field's annotation says.
+    """Raise TypeError for a value whose type is not its field's.
 
     Arrow itself would cut 1.5 down to 1, and write None into a map's column.
     """

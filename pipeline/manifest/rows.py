@@ -1,124 +1,63 @@
-"""A manifest row from its first entry to its last, as an image moves along."""
+"""A manifest row from the job's template to its end, and the counts of a shard's rows."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from deqir import Tally
-from deqir.estimation import Misfit
-from deqir.restore import ConvergenceStats
-from pipeline.errors import ImageError
+from pipeline.errors import ConflictError, ImageError
 from pipeline.shards import ImageRef, ShardReport
+from pipeline.status import Counts, Status
 
-from .schema import ManifestRow, Status
+from .schema import ManifestRow
 
 logger = logging.getLogger("deqir.images")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
-    """What every row of one job repeats; see `ManifestRow` for each."""
+def begun(template: ManifestRow, ref: ImageRef, *, shard_id: str) -> ManifestRow:
+    """Return the row of an image whose work begins now; its status is "failed" until another one is known.
 
-    job_id: str
-    task: str
-    operator_parameters: Mapping[str, str]
-    prior: str
-    prior_digest: str
-    steps: int
-    eta: float
-    start_noise: float
-    seed: int
-    mode: str
-    device: str
-    dtype: str
-    software: Mapping[str, str]
-    guide: str | None = None
-    guide_by: str | None = None
-    guide_sha256: str | None = None
-
-    def begin(self, ref: ImageRef, *, shard_id: str) -> ManifestRow:
-        """Return the row of an image that was just taken up; failed until it says otherwise."""
-        now = datetime.now(UTC)
-        return ManifestRow(
-            job_id=self.job_id,
-            shard_id=shard_id,
-            source_key=ref.key,
-            source_etag=ref.etag,
-            source_size=ref.size,
-            status=Status.FAILED,
-            guide_sha256=self.guide_sha256,
-            guide=self.guide,
-            guide_by=self.guide_by,
-            task=self.task,
-            operator_parameters=dict(self.operator_parameters),
-            prior=self.prior,
-            prior_digest=self.prior_digest,
-            steps=self.steps,
-            eta=self.eta,
-            start_noise=self.start_noise,
-            seed=self.seed,
-            mode=self.mode,
-            device=self.device,
-            dtype=self.dtype,
-            software=dict(self.software),
-            started_at=now,
-            finished_at=now,
-        )
-
-
-def with_stats(row: ManifestRow, stats: ConvergenceStats, *, seconds: float) -> ManifestRow:
-    """Return the row with how the solve went; `seconds` is the image's share of its rounds' time."""
+    Args:
+        template: A row with the facts common to all rows of the job.
+        ref: The image.
+        shard_id: Its shard.
+    """
+    now = datetime.now(UTC)
     return replace(
-        row,
-        window=stats.window,
-        nfe=stats.nfe,
-        rounds=stats.rounds,
-        converged=stats.converged,
-        fallback=stats.fallback,
-        residual_final=stats.residual_final,
-        residual_history=list(stats.residual_history),
-        frontier_history=list(stats.frontier_history),
-        useful=stats.useful,
-        data_consistency=stats.data_consistency,
-        tile=stats.tile,
-        solve_seconds=seconds,
+        template,
+        shard_id=shard_id,
+        source_key=ref.key,
+        source_etag=ref.etag,
+        source_size=ref.size,
+        started_at=now,
+        finished_at=now,
     )
 
 
-def with_misfit(row: ManifestRow, misfit: Misfit | None) -> ManifestRow:
-    """Return the row with how well the image fits what is to be undone; None: it is too small to tell."""
-    if misfit is None:
-        return row
-    return replace(row, misfit=misfit.score, operator_suspect=misfit.suspect)
-
-
 def restored(row: ManifestRow) -> ManifestRow:
-    """Return the row of an image that is written."""
+    """Return the row of an image whose output is stored."""
     return replace(row, status=Status.RESTORED, finished_at=datetime.now(UTC))
 
 
-def failed(row: ManifestRow, error: ImageError) -> ManifestRow:
-    """Return the row of an image that is at fault, and tell the log."""
-    return _ended(row, Status.FAILED, type(error).__name__, str(error))
+def failed(row: ManifestRow, error: ImageError | ConflictError) -> ManifestRow:
+    """Return the row of a failed or conflicting image, and log a warning."""
+    status = Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
+    return _not_restored(row, status, type(error).__name__, str(error))
 
 
-def conflicting(row: ManifestRow, error: Exception) -> ManifestRow:
-    """Return the row of an image whose output key holds something else, and tell the log."""
-    return _ended(row, Status.CONFLICT, type(error).__name__, str(error))
-
-
-def refused(row: ManifestRow, error_type: str, reason: str) -> ManifestRow:
-    """Return the row of an image that the plan refused: skipped without an error's name, else failed."""
-    if not error_type:
+def refused(row: ManifestRow, ref: ImageRef) -> ManifestRow:
+    """Return the row of an image refused by the plan: skipped if the refusal has no error type, else failed."""
+    reason = str(ref.refusal)
+    if not ref.refusal_type:
         return replace(row, status=Status.SKIPPED, error=reason, finished_at=datetime.now(UTC))
-    return _ended(row, Status.FAILED, error_type, reason)
+    return _not_restored(row, Status.FAILED, ref.refusal_type, reason)
 
 
-def _ended(row: ManifestRow, status: Status, error_type: str, error: str) -> ManifestRow:
+def _not_restored(row: ManifestRow, status: Status, error_type: str, error: str) -> ManifestRow:
     logger.warning(
         "image %s job=%s shard=%s key=%r error=%s: %s",
         status,
@@ -131,20 +70,14 @@ def _ended(row: ManifestRow, status: Status, error_type: str, error: str) -> Man
     return replace(row, status=status, error_type=error_type, error=error, finished_at=datetime.now(UTC))
 
 
-def report_of(shard_id: str, rows: Iterable[ManifestRow], tally: Tally, *, worker: str, seconds: float) -> ShardReport:
+def report_of(shard_id: str, rows: Sequence[ManifestRow], tally: Tally, *, worker: str, seconds: float) -> ShardReport:
     """Return the counts of a shard's rows and of its solver."""
-    rows = list(rows)
-    errors = Counter(row.error_type for row in rows if row.error_type)
-    count = {status: sum(row.status == status for row in rows) for status in Status}
     return ShardReport(
         shard_id=shard_id,
-        restored=count[Status.RESTORED],
-        failed=count[Status.FAILED],
-        skipped=count[Status.SKIPPED],
-        conflicts=count[Status.CONFLICT],
+        counts=Counts.of(row.status for row in rows),
         rounds=sum(row.rounds or 0 for row in rows),
         nfe=sum(row.nfe or 0 for row in rows),
-        errors=tuple(sorted(errors.items())),
+        errors=tuple(sorted(Counter(row.error_type for row in rows if row.error_type).items())),
         worker=worker,
         seconds=seconds,
         solve_seconds=tally.seconds,

@@ -1,4 +1,4 @@
-"""One row per input image, whatever became of it, in Parquet parts written once.
+"""One row per input image, restored or not, in Parquet parts written once.
 
 `SCHEMA` is made from `ManifestRow`: str is string, int is int64, float is float64, bool is bool, datetime is
 timestamp[us, UTC], a list is a list and a dict a map without nulls inside; a column is nullable exactly where
@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Final, TypeVar
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.store import Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 from .parquet import Table
 
@@ -27,70 +26,56 @@ MAX_PART_BYTES: Final = 2**30
 T = TypeVar("T")
 
 
-class Status(StrEnum):
-    """What became of an input."""
-
-    RESTORED = "restored"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CONFLICT = "conflict"
-
-
-NOT_RESTORED: Final = frozenset((Status.FAILED, Status.CONFLICT))
-"""What is a failure to whoever asked for the image."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """What happened to one version of one input.
+    """The end of one version of one input.
 
     Version 4 added mask_sha256, guide_sha256 and psnr_given, version 5 guide and guide_by; rows of the versions before
     have them as None.
 
     Attributes:
-        job_id, shard_id: The job and the shard that wrote this row.
+        job_id, shard_id: The job and the shard of this row.
         source_key, source_etag, source_size, source_sha256: The input; the digest is None if it was not read.
-        mask_sha256, guide_sha256: The files that told what is damaged and what to start from or to come near to, with
-            this image, or the weights of the network that made the guide; None where the job has none, or the image
-            has none that could be read.
-        guide, guide_by: Where the job reads its guides, or the network that makes them, and by what a restoration is to
-            be close to its own; None where the job has none.
+        mask_sha256, guide_sha256: Digests of the image's mask and of its guide, or of the weights of the network for
+            guides; None if the job has none, or if the file could not be read.
+        guide, guide_by: Place of the job's guides, or name of the network for them, and the measure of closeness to
+            them; None if the job has no guides.
         output_key, output_size, output_sha256: The restored object; None unless status is "restored".
         width, height: Pixels of the restored image, after EXIF orientation.
         image_mode, bit_depth: Colour mode ("RGB", "L") and bits a channel of the source.
         status: "restored", "failed", "skipped" (the reason is in `error`) or "conflict" (the output key holds
             another job's or another image's object, which was left alone).
         error_type, error: Class name and message.
-        task, operator_parameters: The degradation that was undone; parameters as text.
+        task, operator_parameters: The undone degradation; parameters as text.
         prior, prior_digest: Name and SHA-256 of the network's weights.
-        noise: What the source image was taken to have, as a standard deviation of images in [0, 1]: told, estimated, or
+        noise: Noise assumed in the source image, as a standard deviation of images in [0, 1]: given, estimated, or
             the task's own; None if it was not read.
         steps, eta, start_noise, seed, mode, window: Sampler settings; `window` is the largest number of states
             solved together, 1 for step by step.
-        tile: Side in pixels of the tiles in which the network saw the image, smaller than what was asked for where
-            memory ran out; None where it saw it whole.
+        tile: Side in pixels of the tiles in which the network saw the image, smaller than the setting if
+            memory ran out; None if it saw the whole image.
         nfe: Network evaluations of this image, of all its samples, all its tiles together being one.
-        rounds: Serial network passes of this image; with samples, this and what follows is of the first one, before it
-            was optimised.
+        rounds: Serial network passes of this image; with samples, this and the following fields describe the first
+            sample before it was optimised.
         converged: The solve met its tolerance; always true step by step.
         fallback: The parallel solve ran out of rounds and the image was finished step by step.
         residual_final, residual_history: Largest relative residual over the states, last and per round.
         frontier_history: Leading states known after each round.
         useful: Share of the network evaluations whose step was kept, 0..1; 1 step by step.
         data_consistency: ||A x_0 - y|| / ||y|| before rounding to 8 bits.
-        misfit, operator_suspect: How far the source image is from what the degradation and the noise that were told
-            make of photographs, in parts of the threshold, and whether it is beyond it: then something else was done to
-            this image, and its restoration is not to be trusted. None where the image is too small to tell.
-        loss_first, loss_best: Distance to the guide, or misfit to a noisy y, of the first restoration and of the one
-            that was kept; None where nothing was optimised.
-        samples, spread: Restorations of this image, and how much they differ: the mean over the pixels of their
-            standard deviation, images in [0, 1]; None for one.
+        misfit, operator_suspect: Distance of the source image from photographs after the given degradation and noise,
+            in parts of the threshold, and True beyond the threshold: then something else was done to this image, and
+            its restoration is not to be trusted. None if the image is too small for a judgement.
+        loss_first, loss_best: Distance to the guide, or misfit to a noisy y, of the first restoration and of the
+            restoration that was kept; None if nothing was optimised.
+        samples, spread: Number of restorations of this image, and their spread: the mean over the pixels of their
+            standard deviation, images in [0, 1]; None for a single restoration.
         psnr, psnr_given, psnr_start, ssim: Against the reference, in dB and 0..1: of the output; of the source image,
-            None where its size is another; and of the chain's start, which is what can be done without the network
-            (bicubic interpolation for super-resolution).
+            None if its size differs; and of the chain's start, made without the network (bicubic interpolation for
+            super-resolution).
         fetch_seconds, decode_seconds, solve_seconds, encode_seconds, put_seconds: Wall time of each stage; a
             round's solve time is divided among its images.
-        device, dtype, software: Where and with what it ran.
+        device, dtype, software: The machine part, the precision and the versions at work.
         started_at, finished_at: UTC.
     """
 
@@ -169,7 +154,7 @@ OUTPUTS: Final = (*ENDS, "output_key", "samples")
 
 
 def encode_part(rows: Sequence[ManifestRow]) -> bytes:
-    """Return rows as Parquet, ordered by key, so that it does not matter which image was ready first.
+    """Return rows as Parquet, ordered by key whatever the order of completion.
 
     Raises:
         TypeError, OverflowError, UnicodeError: A value is not of its column's type, or out of its range.
@@ -181,7 +166,7 @@ def decode_part(data: bytes) -> list[ManifestRow]:
     """Return the rows of a part.
 
     Raises:
-        ConfigurationError: It is damaged, no part, or of a version of the schema that is not read.
+        ConfigurationError: It is damaged, no part, or has an unknown version of the schema.
     """
     return PARTS.decode(data)
 
@@ -205,7 +190,7 @@ def read_ends(store: Store, layout: Layout) -> Iterator[tuple[str, str, str]]:
 
 
 def read_outputs(store: Store, layout: Layout) -> Iterator[tuple[str, str, str, str | None, int | None]]:
-    """Yield what `read_ends` does, each with output_key and samples.
+    """Yield source_key, source_etag, status, output_key and samples of every row of a job, as `read_ends` does.
 
     Raises:
         ConfigurationError: A part cannot be read; it is named.
@@ -219,7 +204,7 @@ def part_keys(store: Store, layout: Layout) -> list[str]:
 
 
 def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -> Iterator[T]:
-    """Yield what `decode` makes of each part, in order; a few are read ahead, and no more of them are held.
+    """Yield `decode` of each part, in order; a few parts are read ahead, and no more are held in memory.
 
     Raises:
         ConfigurationError: A part cannot be read; it is named.
@@ -228,9 +213,8 @@ def map_parts(store: Store, keys: Iterable[str], decode: Callable[[bytes], T]) -
 
 
 def map_objects(store: Store, keys: Iterable[str], decode: Callable[[bytes], T], *, limit: int) -> Iterator[T]:
-    """Yield what `decode` makes of each of a job's objects, none larger than `limit` bytes, as `map_parts` does."""
-    with threads(READERS, "manifest") as pool:
-        yield from map_ahead(pool, partial(_read, store, decode, limit), keys, ahead=READERS)
+    """Yield `decode` of each of a job's objects, as `map_parts` does; `limit` is their largest size in bytes."""
+    return map_on_threads(READERS, "manifest", partial(_read, store, decode, limit), keys)
 
 
 def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
@@ -240,6 +224,6 @@ def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) 
 
 def _read(store: Store, decode: Callable[[bytes], T], limit: int, key: str) -> T:
     try:
-        return decode(store.get(key, limit=limit))
+        return decode(store.get(key, limit=limit).data)
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error

@@ -1,6 +1,6 @@
-"""Lists of keys as objects: what one run is to restore out of a whole source, one JSON string a line.
+"""Lists of keys as objects: the inputs of a single run out of a whole source, one JSON string a line.
 
-JSON, because a key may hold a line break, and because a file's name that is not UTF-8 survives it.
+JSON, because a key may hold a line break, and because file names outside UTF-8 survive it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_key_list(place: str, /) -> tuple[str, ...]:
     """
     folder, _, name = place.rpartition("/")
     try:
-        text = open_store(folder or ".", writable=False).get(name, limit=MAX_LIST_BYTES)
+        text = open_store(folder or ".", writable=False).get(name, limit=MAX_LIST_BYTES).data
     except (FileNotFoundError, ImageTooLargeError, ConfigurationError) as error:
         raise ConfigurationError(f"the list of keys {place} cannot be read: {error}") from error
     return tuple(sorted({_key(place, *line) for line in enumerate(text.splitlines(), 1) if line[1].strip()}))

@@ -1,4 +1,4 @@
-"""Which of the objects that a row tells of are gone from the destination, told by one listing of it."""
+"""Outputs in the manifest that are gone from the destination, found by one listing of it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which keys a store had when it was listed, eight bytes for each; once in an age it takes one for there.
+    """Keys of a store at the time of a listing, as eight bytes each; a missing key is rarely taken for present.
 
     Attributes:
-        hashes: Of the keys, in order.
+        hashes: Hashes of the keys, in order.
     """
 
     hashes: array[int]
@@ -37,10 +37,10 @@ class Listing:
 
 
 def written(layout: Layout, output_key: str, samples: int | None) -> tuple[str, ...]:
-    """Return the keys of what was written of one image: its output and, of several samples, what lies beside it.
+    """Return the keys of all objects written for an image: its output and, with samples, the objects beside it.
 
     Args:
-        layout: Of the job, or of the retry, that has the image's row.
+        layout: Keys of the job or the retry with the image's row.
         output_key, samples: As in the row.
     """
     if not samples:
@@ -50,5 +50,5 @@ def written(layout: Layout, output_key: str, samples: int | None) -> tuple[str, 
 
 
 def is_gone(store: Store, keys: Iterable[str]) -> bool:
-    """Return whether any of these objects is not there."""
+    """True if any of these objects is missing."""
     return any(store.head(key) is None for key in keys)

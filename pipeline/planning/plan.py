@@ -1,8 +1,8 @@
-"""What is to be done, written once: every version of every input, with its shard and its output's key.
+"""The plan of a job, written once: every version of every input, with its shard and its output's key.
 
-The plan is a row of Parquet files, its generations. The first one holds what the source held when the job
-began, each further one what a later run found added or changed. None is ever changed itself, so that all runs
-and workers agree on what a shard is.
+The plan is a series of Parquet files, its generations. The first holds the inputs of the source when the job
+began, each further generation the inputs added or changed since. A generation never changes, so all runs
+and workers agree on the shards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.keys import (
 from pipeline.manifest.parquet import Table
 from pipeline.shards import ImageRef, Shard
 from pipeline.store import ObjectInfo, Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 MAX_PLAN_BYTES: Final = 2**34
 ASKED_AT_ONCE: Final = 16
@@ -67,14 +67,14 @@ def plan(
     output_format: OutputFormat,
     keys: Iterable[str] | None = None,
 ) -> tuple[Shard, ...]:
-    """Return all shards of a job, or those with some keys in them, after writing down what is new in its source.
+    """Return all shards of a job, or only shards with some keys, after planning new inputs of its source.
 
-    Objects with an image's name are to be restored. All others, and those whose keys are not safe to mirror,
-    are planned with the reason why not, so that they get their rows. What lies below `.deqir/` in a source are
-    the records of a job that wrote there, and no input.
+    Objects with an image's name are to be restored. All others, and objects whose keys are not safe to mirror,
+    are planned with the reason for the refusal, so they get their rows. Objects below `.deqir/` in a source are
+    records of a job and no inputs.
 
-    New is a key that no generation knows, and a known key with an etag that none has with it. A new version
-    of an input gets an output of its own, beside that of the old one.
+    A version is new if no generation has its key with its etag. A new version of an input gets an output of its own,
+    beside the output of the old version.
 
     Args:
         source: The inputs.
@@ -82,7 +82,7 @@ def plan(
         layout: The job's keys.
         shard_size: Images in a new shard.
         output_format: Decides the outputs' extension.
-        keys: Different keys that the source is asked for, instead of listing it; one that it does not have is
+        keys: Different keys to look up in the source instead of a listing; a missing key is
             no input. None: everything in the source.
 
     Raises:
@@ -126,7 +126,7 @@ def plan_unwritten(
 
 
 def _inputs(found: Iterable[ObjectInfo]) -> list[ObjectInfo]:
-    """Return what is no record of a job that wrote to the source."""
+    """Return the inputs among listed objects: all but the records of jobs."""
     listed = {info.key: info for info in found if not info.key.startswith(INTERNAL)}
     return list(listed.values())
 
@@ -134,16 +134,14 @@ def _inputs(found: Iterable[ObjectInfo]) -> list[ObjectInfo]:
 def _further(
     listed: Iterable[ObjectInfo], known: Sequence[Shard], shard_size: int, output_format: OutputFormat
 ) -> list[Shard]:
-    """Return shards of what is new in a source."""
+    """Return shards of the new inputs of a source."""
     return _shards(_new(listed, known), _given(known), shard_size, EXTENSIONS[output_format])
 
 
 def _heads(source: Store, keys: Iterable[str]) -> Iterator[ObjectInfo]:
-    """Yield what a listing would say of each key that is there."""
-    with threads(ASKED_AT_ONCE, "head") as pool:
-        for info in map_ahead(pool, source.head, keys, ahead=2 * ASKED_AT_ONCE):
-            if info is not None:
-                yield info
+    """Yield the info of each key that the source has."""
+    found = map_on_threads(ASKED_AT_ONCE, "head", source.head, keys)
+    return (info for info in found if info is not None)
 
 
 def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
@@ -162,22 +160,22 @@ def stored_plan(destination: Store, layout: Layout) -> tuple[Shard, ...]:
 
 
 def create_plan(destination: Store, layout: Layout, refs: Sequence[ImageRef], *, shard_size: int) -> None:
-    """Write the one generation of a job's plan, out of inputs that another plan knows; the plan that is there stays."""
+    """Write the only generation of a retry's plan, from inputs of another plan; an existing plan stays."""
     shards = _cut(refs, shard_size)
     if destination.create(layout.plan(0), GENERATIONS.encode([row for shard in shards for row in _rows(shard)])):
         _tell(layout.job_id, 0, shards)
 
 
 def uncommitted(destination: Store, layout: Layout, shards: Iterable[Shard]) -> tuple[Shard, ...]:
-    """Return those of a job's shards that have no manifest part yet."""
+    """Return the shards of a job without a manifest part."""
     parts = {info.key for info in destination.list(layout.parts)}
     return tuple(shard for shard in shards if layout.part(shard.id) not in parts)
 
 
 def _read(destination: Store, key: str) -> list[Shard] | None:
-    """Return the shards of a generation; None if there is none of that number."""
+    """Return the shards of a generation; None if it does not exist."""
     try:
-        rows = GENERATIONS.decode(destination.get(key, limit=MAX_PLAN_BYTES))
+        rows = GENERATIONS.decode(destination.get(key, limit=MAX_PLAN_BYTES).data)
     except FileNotFoundError:
         return None
     except ConfigurationError as error:
@@ -213,14 +211,14 @@ def _rows(shard: Shard) -> list[PlanRow]:
 
 
 def _new(listed: Iterable[ObjectInfo], shards: Iterable[Shard]) -> list[ObjectInfo]:
-    """Return the versions that no shard has, in order."""
+    """Return the versions outside all shards, in order."""
     known = {(ref.key, ref.etag) for shard in shards for ref in shard.images}
     new = (info for info in listed if (escaped(info.key), info.etag) not in known)
     return sorted(new, key=lambda info: info.key)
 
 
 def _given(shards: Iterable[Shard]) -> set[str]:
-    """Return the output keys that are given away."""
+    """Return the output keys in use."""
     return {ref.output_key for shard in shards for ref in shard.images if ref.output_key is not None}
 
 
@@ -253,7 +251,7 @@ def _refusal(key: str) -> str | UnsafeKeyError | None:
 
 
 def _planned(info: ObjectInfo, refusal: str | UnsafeKeyError | None, output_key: str | None) -> ImageRef:
-    """Return a version with what was decided about it."""
+    """Return a version with its output key or its refusal."""
     if output_key is not None:
         try:
             check_output_key(output_key)

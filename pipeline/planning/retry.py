@@ -1,11 +1,11 @@
-"""Trying again what failed or was lost: as a job of its own, whose plan is what the jobs before it left undone.
+"""Failed and lost images tried again, as a job of its own.
 
-A row is final, and a plan never changes, so that a second try of an image cannot be a second row of the first
-job. It is a row of a job that follows: <job id>-retry1, then -retry2, with the settings of the first, its own plan
-and its own manifest. Each of them has exactly one row for each of its inputs; what became of an input in the end
-says the last one that has it. What failed and is gone from the source since is an input of the next retry, too, which
-skips it: so the manifests alone tell that nothing is left to do about it. What was restored and is gone from the
-destination since is restored once more, out of the same bytes with the same noise.
+A row is final and a plan never changes, so a second try of an image cannot be a second row of the first job. It is a
+row of a following job: <job id>-retry1, then -retry2, with the settings of the first, its own plan and its own
+manifest. Each of them has exactly one row for each of its inputs; the last job with an input tells its end. An input
+that failed and is gone from the source is an input of the next retry, too, which skips it: so the manifests alone tell
+that there is nothing left to do about it. An output gone from the destination is restored once more, from the same
+bytes with the same noise.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout, unescaped
-from pipeline.manifest.schema import NOT_RESTORED, Status, read_outputs
+from pipeline.manifest.schema import read_outputs
 from pipeline.shards import ImageRef
+from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
-from pipeline.threads import map_ahead, threads
+from pipeline.threads import map_on_threads
 
 from .missing_outputs import Listing, is_gone, written
 from .plan import create_plan, stored_plan, uncommitted
@@ -34,9 +35,9 @@ GONE: Final = "gone from the source since it failed, or another version is there
 
 
 def open_retry(source: Store, destination: Store, base: str, *, shard_size: int) -> str:
-    """Return the id of the job that tries again what failed, was in conflict or was lost, its plan written.
+    """Return the id of the retry for failed, conflicting and lost images, with its plan written.
 
-    That is the last retry, if it is not finished; else a new one, if something failed and was neither restored nor
+    It is the last retry, if it is not finished; else a new retry, if something failed and was neither restored nor
     replaced since, or was restored and is gone; else the last job, which has nothing left to do.
 
     Args:
@@ -51,7 +52,7 @@ def open_retry(source: Store, destination: Store, base: str, *, shard_size: int)
     jobs = tries_of(destination, base)
     if not jobs:
         raise ConfigurationError(
-            f"{destination.url} holds no job {base}, so that there is nothing to try again; run it without retry "
+            f"{destination.url} holds no job {base}, so there is nothing to try again; run it without retry "
             "first, with the same settings (other weights of the prior, or another version of deqir, make another job)"
         )
     if len(jobs) > 1 and not finished(destination, jobs[-1]):
@@ -65,12 +66,12 @@ def open_retry(source: Store, destination: Store, base: str, *, shard_size: int)
 
 
 def retry_id(base: str, number: int) -> str:
-    """Return the id of the retry of that number; 0 is the job itself."""
+    """Return the id of a retry by its number; 0 is the job itself."""
     return f"{base}-retry{number}" if number else base
 
 
 def base_of(job_id: str) -> str:
-    """Return the id of the job that a retry is one of; a job's own id."""
+    """Return the id of the first job, from the id of a retry or its own."""
     return re.sub(r"-retry[0-9]+\Z", "", job_id)
 
 
@@ -89,17 +90,17 @@ def tries_of(destination: Store, base: str, *, first: int = 0) -> list[str]:
 
 
 def finished(destination: Store, job_id: str) -> bool:
-    """Return whether every shard of a job has its part."""
+    """True if every shard of a job has its part."""
     layout = Layout(job_id)
     return not uncommitted(destination, layout, stored_plan(destination, layout))
 
 
 def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[ImageRef]:
-    """Return the versions to try again: those that failed or were lost and that the source still has, or has again.
+    """Return the versions to try again: failed or lost ones that the source has.
 
-    With them come those that failed and that it has no more, refused so that they get `skipped` rows and count as
-    failed no longer; but no version that is so already, or after which the job found one that did not fail or is there.
-    Those that were refused by their names are left out: no other try has another end.
+    Failed versions missing in the source come with them, refused, so that they get `skipped` rows and count as failed
+    no longer; but not if they are skipped already, or if a later version of the input was restored or is in the source.
+    Versions refused for their names are left out: another try would end in the same way.
     """
     failed, lost = _undone(destination, jobs)
     undone = failed.keys() | lost
@@ -120,7 +121,7 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
 
 
 def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
-    """Return how those versions ended that failed in the end, and those that were restored and lost something since."""
+    """Return the statuses of versions that failed at last, and the restored versions with missing outputs."""
     failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
     there = Listing.of(destination)
     for layout in map(Layout, jobs):
@@ -138,16 +139,15 @@ def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str]
                 doubtful[version] = missing
             else:
                 doubtful.pop(version, None)
-    with threads(ASKED_AT_ONCE, "lost") as pool:  # a listing may precede a row, and some tell names otherwise
-        gone = map_ahead(pool, partial(is_gone, destination), doubtful.values(), ahead=ASKED_AT_ONCE)
-        return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
+    # asked for once more: the listing may precede a row, and some file systems list names in another form
+    gone = map_on_threads(ASKED_AT_ONCE, "lost", partial(is_gone, destination), doubtful.values())
+    return failed, {version for version, lost in zip(doubtful, gone, strict=True) if lost}
 
 
 def _there(source: Store, refs: Sequence[ImageRef]) -> set[ImageRef]:
-    """Return those versions that the source has."""
-    with threads(ASKED_AT_ONCE, "retry") as pool:
-        there = map_ahead(pool, partial(_is_there, source), refs, ahead=ASKED_AT_ONCE)
-        return {ref for ref, same in zip(refs, there, strict=True) if same}
+    """Return the versions present in the source."""
+    there = map_on_threads(ASKED_AT_ONCE, "retry", partial(_is_there, source), refs)
+    return {ref for ref, same in zip(refs, there, strict=True) if same}
 
 
 def _is_there(source: Store, ref: ImageRef) -> bool:

@@ -29,11 +29,11 @@ logger = logging.getLogger("deqir.report")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhibit:
-    """One image before and after: the part of it, at its full resolution, that changed most.
+    """An image before and after: its most changed part, at full resolution.
 
     Attributes:
         key: Its source key.
-        before, after: JPEG files of the same size; what was smaller is enlarged smoothly.
+        before, after: JPEG files of the same size; the smaller picture is enlarged smoothly.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Exhibit:
 def exhibits(job: RestoreJob, restored: Sequence[Brief], *, count: int) -> tuple[Exhibit, ...]:
     """Return some of a job's restored images, evenly out of them by their keys.
 
-    One that cannot be read any more is left out: a page is no reason for a job to fail.
+    An unreadable image is left out: a page is no reason for a job to fail.
     """
     if not restored:
         return ()
@@ -59,14 +59,14 @@ def exhibits(job: RestoreJob, restored: Sequence[Brief], *, count: int) -> tuple
 
 
 def is_quick(row: Brief) -> bool:
-    """Return whether showing an image does not take long."""
+    """True if an image can be shown quickly."""
     return (row.width or 0) * (row.height or 0) <= MOST_PIXELS
 
 
 def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator[Exhibit]:
     for row in rows:
         try:
-            before = decode(source.get(row.source_key, limit=MOST_BYTES), max_pixels=MOST_PIXELS)
+            before = decode(source.get(row.source_key, limit=MOST_BYTES).data, max_pixels=MOST_PIXELS)
             after = decode(_output(destination, str(row.output_key)), max_pixels=MOST_PIXELS)
             yield _exhibit(row.source_key, before, after)
         except (FileNotFoundError, ImageError) as error:
@@ -75,7 +75,7 @@ def _shown(source: Store, destination: Store, rows: Iterable[Brief]) -> Iterator
 
 def _output(destination: Store, key: str) -> bytes:
     try:
-        return destination.get(key, limit=MOST_BYTES)
+        return destination.get(key, limit=MOST_BYTES).data
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{destination.url}/{key} is gone; deqir retry {destination.url} makes it again"
@@ -96,7 +96,7 @@ def _colour(picture: Picture) -> Tensor:
 
 
 def _busiest(change: Tensor) -> tuple[int, int]:
-    """Return top and left of the square that changed most."""
+    """Return top and left of the most changed square."""
     height, width = change.shape
     blocks = functional.avg_pool2d(change[None, None], (min(BLOCK, height), min(BLOCK, width)), ceil_mode=True)
     window = [min(SIDE // BLOCK, side) for side in blocks.shape[-2:]]

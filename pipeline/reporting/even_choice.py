@@ -1,4 +1,4 @@
-"""A bounded choice out of things that come one after another, spread evenly over them."""
+"""A bounded choice out of a stream of things, spread evenly over them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Sample(Generic[T]):
     """All things while there are at most so many, later every second, every fourth ... of them.
 
     Attributes:
-        most: How many there are at most; from more than that on, there are at least half as many.
-        chosen: Those that are kept, in their order.
+        most: Largest number kept; of a longer stream at least half this number is kept.
+        chosen: The kept things, in their order.
     """
 
     most: int

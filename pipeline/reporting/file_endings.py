@@ -1,4 +1,4 @@
-"""What files that are no images are called, in a few words: how often each ending of their names comes."""
+"""Name endings of files that are no images, and their frequencies."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ENDING: Final = re.compile(r"\.[a-z0-9_+-]{1,10}")
 
 
 def endings_of(keys: Iterable[str]) -> Counter[str]:
-    """Return how often each ending comes among those keys that are no images by their names."""
+    """Return the count of each ending among keys without an image's name."""
     return Counter(ending_of(key) for key in keys if not has_image_name(key))
 
 
 def ending_of(key: str) -> str:
-    """Return what a key ends in, in small letters: ".tif"; or in words why there is no such thing.
+    """Return the ending of a key in small letters, such as ".tif", or words for a key without an ending.
 
-    What follows the last dot of "Mr. Smith at the sea" is no ending.
+    The words after the last dot of "Mr. Smith at the sea" are no ending.
     """
     if key.endswith("/"):
         return FOLDER
@@ -37,7 +37,7 @@ def ending_of(key: str) -> str:
 
 
 def most_frequent(endings: Counter[str]) -> dict[str, int]:
-    """Return the most frequent endings, those first, and all others as one."""
+    """Return the counts of the most frequent endings, in this order, and the sum of all others."""
     ordered = sorted(endings.items(), key=lambda each: (-each[1], each[0]))
     others = sum(count for _, count in ordered[MOST:])
     return dict(ordered[:MOST]) | ({OTHER: others} if others else {})

@@ -1,8 +1,8 @@
-"""What became of an input in the end that has several versions, or had several tries.
+"""The end of inputs with several versions or several tries.
 
-A manifest keeps the row of every version. Which is the newest the plan tells: its generations are in the order in which
-versions were found. The times of rows do not, as a shard that an interrupted run left over may be done last. Which are
-gone from the source the retries tell, each as it was opened: a manifest alone is to say where a job stands.
+A manifest keeps the row of every version. The plan tells the newest: its generations are in the order in which versions
+were found. The times of rows do not tell it, as a shard left over by an interrupted run may be done last. Retries tell
+the versions gone from the source, each as of its opening: manifests alone are enough to know the state of a job.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from collections.abc import Container, Iterable, Sequence
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import NOT_RESTORED, Status, map_parts, part_keys, read_ends
+from pipeline.manifest.schema import map_parts, part_keys, read_ends
 from pipeline.planning.plan import stored_plan
 from pipeline.planning.retry import base_of, number_of, tries_of
+from pipeline.status import NOT_RESTORED, Status
 from pipeline.store import Store
 
 
 def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief]:
-    """Return the row of each input's newest version that has one, without those that a later retry found gone.
+    """Return the row of each input's newest version with a row, without versions that a later retry found gone.
 
-    Of an input whose newest version failed and is gone since, an older one tells: that which was restored, where it was
-    put back. Where there is none the input has no row here. The plan is read only where an input has several versions,
-    and the manifests of retries only where something failed.
+    If the newest version of an input failed and is gone, an older version counts: the restored one if it was put back.
+    Without an older version the input has no row here. The plan is read only if an input has several versions, and the
+    manifests of retries only if something failed.
 
     Args:
         destination: Where the jobs are.
         job_id: A job, or one of its retries.
-        rows: All its rows; those that did not fail may be missing where they are their inputs' only ones.
+        rows: All its rows; the only row of an input may be missing if it did not fail.
 
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
@@ -44,7 +45,7 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
 
 
 def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[tuple[str, str]]:
-    """Return the versions that failed and that the last retry that had them skipped, or that this one itself did."""
+    """Return the failed versions skipped by the last retry that had them, or skipped by this retry itself."""
     number = number_of(job_id)
     gone = {version_of(row) for row in rows if number and row.status == Status.SKIPPED}
     failed = {version_of(row) for row in rows if row.status in NOT_RESTORED}
@@ -57,15 +58,15 @@ def _gone_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> set[t
 
 
 def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[tuple[str, str]]:
-    """Return key and etag of what a job did not restore and what was made good since; without failures nothing is read.
+    """Return key and etag of a job's failures that were restored since; without failures nothing is read.
 
-    A later retry did that, in the same version; or, where this is a retry, the job itself, in a newer one. Of several
-    tries the last counts: what was restored may have been lost, and have failed then.
+    A later retry restored the same version; or, if this is a retry, the job itself restored a newer one. Of several
+    tries the last counts: a restored image may have been lost, and its next try may have failed.
 
     Args:
         destination: Where the jobs are.
         job_id: A job, or one of its retries.
-        rows: Those of each input's newest version.
+        rows: Rows of each input's newest version.
 
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
@@ -90,9 +91,9 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
 
 
 def failed_since(destination: Store, job_id: str) -> dict[tuple[str, str], Brief]:
-    """Return the rows of what later retries could not restore, by key and etag; without retries nothing is read.
+    """Return the rows of later retries' failures, by key and etag; without retries nothing is read.
 
-    Of several tries of a version the last counts, but for one that found it gone.
+    Of several tries of a version the last counts, unless it found the version gone.
 
     Raises:
         ConfigurationError: A manifest cannot be read.
@@ -114,7 +115,7 @@ def version_of(row: Brief) -> tuple[str, str]:
 
 
 def _order(destination: Store, job_id: str, keys: Container[str]) -> dict[tuple[str, str], int]:
-    """Return the place of each version of some inputs in the plan of a job, or of the one that a retry is of."""
+    """Return the place of each version of some inputs in the plan of a job, or of a retry's first job."""
     shards = stored_plan(destination, Layout(base_of(job_id)))
     refs = (ref for shard in shards for ref in shard.images if ref.key in keys)
     return {(ref.key, ref.etag): place for place, ref in enumerate(refs)}

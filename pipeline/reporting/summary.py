@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.manifest.brief import Brief
-from pipeline.manifest.schema import NOT_RESTORED, Status
+from pipeline.status import NO_IMAGES, NOT_RESTORED, Counts, Status
 
 from .file_endings import endings_of, most_frequent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An input that was not restored though it should have been.
+    """An input that should have been restored and was not.
 
     Attributes:
         key: Its source key.
@@ -33,37 +33,34 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSummary:
-    """What became of the inputs that have a row, each in the newest version that has one.
+    """The end of all inputs with a row, each in its newest version with a row.
 
     Attributes:
         job_id, destination: Which job, and the URL of its destination.
-        restored, failed, skipped, conflicts: Inputs by the status of their newest version.
-        to_do: Inputs that have no row yet in the newest version that is planned; one that has a row of an older version
+        counts: Inputs by the status of their newest version.
+        to_do: Inputs without a row of their newest planned version; an input with a row of an older version
             counts here and there.
-        not_images: How many of the skipped inputs are no images by their names.
-        endings: How often the most frequent endings of those names come, those first, and the others.
-        replaced: Rows of older versions, and of failed ones that a retry found gone; no other number tells of them.
+        not_images: Skipped inputs without an image's name.
+        endings: Counts of the most frequent endings of these names, in this order, and of all others.
+        replaced: Rows of older versions, and of failed versions found gone by a retry; no other number counts them.
         restored_since: How many of the failed and conflicting inputs were restored since, by a later retry of the job
             or, where this is a retry, in a newer version.
         failures: Every other failed or conflicting input, by key.
         fallbacks: Restored images whose parallel solve ran out of rounds.
-        suspects: Restored images that do not look as if what was undone had been done to them.
+        suspects: Restored images that do not look as if they had had the job's degradation.
         rounds, nfe: Sums over the restored images of serial network passes and of network evaluations.
         seconds: Sum over the restored images of the solver's time.
-        psnr, psnr_start, ssim: Means over the restored images that were measured, of them and of what can be done with
+        psnr, psnr_start, ssim: Means over the measured restored images, of them and of the start made from
             them without the network; None if none was.
         psnr_given: Likewise of the source images; None unless all have the size of their restoration.
-        measured: How many those are.
+        measured: Number of measured images.
         sampled: Restored images with further samples.
         started_at, finished_at: UTC; first start and last end of any of these rows, None without rows.
     """
 
     job_id: str
     destination: str
-    restored: int
-    failed: int
-    skipped: int
-    conflicts: int
+    counts: Counts
     to_do: int
     not_images: int
     endings: Mapping[str, int]
@@ -87,22 +84,22 @@ class JobSummary:
     @property
     def images(self) -> int:
         """Inputs in all."""
-        return self.restored + self.failed + self.skipped + self.conflicts
+        return self.counts.total
 
     @property
     def mean_rounds(self) -> float | None:
         """Serial network passes of a restored image."""
-        return self.rounds / self.restored if self.restored else None
+        return self.rounds / self.counts.restored if self.counts.restored else None
 
     @property
     def mean_nfe(self) -> float | None:
         """Network evaluations of a restored image."""
-        return self.nfe / self.restored if self.restored else None
+        return self.nfe / self.counts.restored if self.counts.restored else None
 
     @property
     def mean_seconds(self) -> float | None:
         """Solver's time of a restored image."""
-        return self.seconds / self.restored if self.restored else None
+        return self.seconds / self.counts.restored if self.counts.restored else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +115,15 @@ NOTHING: Final = Known(0, 0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Some of a job's rows in numbers that add up; each as in `JobSummary`, but what is a mean there is a sum here.
+    """Some of a job's rows in numbers that add up: as in `JobSummary`, with sums in place of means.
 
     Attributes:
-        endings: How often each ending comes among the names of skipped inputs that are no images by these.
+        endings: Count of each ending among the names of skipped inputs without an image's name.
         failures: Every failed or conflicting input.
-        psnr, psnr_given, psnr_start, ssim: Of the restored images that were measured.
+        psnr, psnr_given, psnr_start, ssim: Of the measured restored images.
     """
 
-    restored: int
-    failed: int
-    skipped: int
-    conflicts: int
+    counts: Counts
     endings: Counter[str]
     failures: tuple[Brief, ...]
     fallbacks: int
@@ -148,14 +142,10 @@ class Sums:
 
 def sums_of(rows: Sequence[Brief]) -> Sums:
     """Return rows in numbers."""
-    count = Counter(row.status for row in rows)
     restored = [row for row in rows if row.status == Status.RESTORED]
     measured = [row for row in restored if row.psnr is not None]
     return Sums(
-        restored=len(restored),
-        failed=count[Status.FAILED],
-        skipped=count[Status.SKIPPED],
-        conflicts=count[Status.CONFLICT],
+        counts=Counts.of(row.status for row in rows),
         endings=endings_of(row.source_key for row in rows if row.status == Status.SKIPPED),
         failures=tuple(row for row in rows if row.status in NOT_RESTORED),
         fallbacks=sum(row.fallback is True for row in restored),
@@ -190,7 +180,7 @@ def summary_of(
         parts: Its rows, one for each input, in any number of parts.
         to_do: How many inputs have no row yet.
         replaced: How many rows of older versions, or of such as are gone, were left out.
-        restored_since: Key and etag of what was made good since.
+        restored_since: Key and etag of failures restored since.
     """
     bad = [row for part in parts for row in part.failures]
     left = [row for row in bad if (row.source_key, row.source_etag) not in restored_since]
@@ -202,10 +192,7 @@ def summary_of(
     return JobSummary(
         job_id=job_id,
         destination=destination,
-        restored=sum(part.restored for part in parts),
-        failed=sum(part.failed for part in parts),
-        skipped=sum(part.skipped for part in parts),
-        conflicts=sum(part.conflicts for part in parts),
+        counts=sum((part.counts for part in parts), NO_IMAGES),
         to_do=to_do,
         not_images=endings.total(),
         endings=most_frequent(endings),

@@ -1,8 +1,8 @@
-"""A job's manifest looked through part by part, in memory that hardly grows with it.
+"""A job's manifest read part by part, in memory that hardly grows with it.
 
-Of a part stay its numbers, its failures and eight bytes for each row, by which inputs are found that have rows of
-several versions. Parts with a row that does not count, such as that of an older version, are read again without it.
-What was restored, lost and could not be restored again counts by the row of that retry.
+Of each part stay its numbers, its failures and eight bytes for each row, which find inputs with rows of several
+versions. Parts with a row that does not count, such as the row of an older version, are read again without it. An image
+that was restored, lost and not restored again counts by the row of its last retry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
-from pipeline.manifest.schema import Status, map_parts, part_keys
+from pipeline.manifest.schema import map_parts, part_keys
+from pipeline.status import Status
 from pipeline.store import Store
 
 from .before_after import is_quick
@@ -31,7 +32,7 @@ MOST_SAMPLED: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What a manifest tells, in numbers and examples.
+    """A job's manifest in numbers and examples.
 
     Attributes:
         summary: The job in numbers.
@@ -49,11 +50,11 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What stays of a part.
+    """A manifest part reduced to numbers.
 
     Attributes:
         names: Hashes of its rows' source keys.
-        sums: Its rows that count, in numbers.
+        sums: Its counting rows, in numbers.
     """
 
     names: array[int]
@@ -61,7 +62,7 @@ class Part:
 
 
 def survey_of(store: Store, job_id: str) -> Survey:
-    """Return what a job's manifest tells, with those of its retries.
+    """Return a job's manifest, and the manifests of its retries, in numbers and examples.
 
     Raises:
         ConfigurationError: A manifest or the plan cannot be read.
@@ -97,7 +98,7 @@ def survey_of(store: Store, job_id: str) -> Survey:
 
 
 def worst_of(histories: Iterable[list[float]]) -> list[float]:
-    """Return the largest residual after each round; an image that needed fewer rounds than others keeps its last."""
+    """Return the largest residual after each round; an image with fewer rounds than others keeps its last."""
     known = [history for history in histories if history]
     rounds = max(map(len, known), default=0)
     padded = (history + history[-1:] * (rounds - len(history)) for history in known)
@@ -109,9 +110,9 @@ def _part_of(rows: list[Brief]) -> Part:
 
 
 def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[set[tuple[str, str]], list[Brief]]:
-    """Return the versions whose rows do not count, and rows of retries that count for some of them.
+    """Return the versions whose rows do not count, and rows of retries in place of some of them.
 
-    Only a failure can be of the former, or one of several rows of an input, or what was lost and failed in a retry.
+    A row may not count if it is a failure, if its input has several rows, or if its image was lost and failed again.
     """
     failures = {version_of(row): row for part in parts.values() for row in part.sums.failures}
     later = failed_since(store, job_id)
@@ -125,12 +126,12 @@ def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[
 
 
 def _several(parts: Mapping[str, Part]) -> set[int]:
-    """Return the hashes that come several times: of all inputs with several rows, and once in an age of two inputs."""
+    """Return the hashes of inputs with several rows; rarely, two inputs share a hash."""
     names = [np.frombuffer(part.names, np.int64) for part in parts.values()]
     found, counts = np.unique(np.concatenate([np.empty(0, np.int64), *names]), return_counts=True)
     return set(found[counts > 1].tolist())
 
 
 def _with_names(parts: Mapping[str, Part], names: Container[int]) -> list[str]:
-    """Return the keys of the parts that have a row of one of these names."""
+    """Return the keys of the parts with a row of these names."""
     return [key for key, part in parts.items() if any(name in names for name in part.names)]

@@ -1,4 +1,4 @@
-"""How many inputs of a job are still to do, from its plan and the names of its manifest parts alone."""
+"""The number of inputs still to do in a job, from its plan and the names of its manifest parts alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.store import Store
 
 
 def inputs_to_do(destination: Store, layout: Layout, parts: Container[str], *, rows: int) -> int:
-    """Return how many inputs have no row yet in the newest version that is planned.
+    """Return the number of inputs without a row of their newest planned version.
 
     Where there is a row for each version, which the plan's lengths tell, nothing of it is unpacked.
 
@@ -25,7 +25,7 @@ def inputs_to_do(destination: Store, layout: Layout, parts: Container[str], *, r
         destination: Where the job is.
         layout: Its keys.
         parts: Keys of its manifest parts.
-        rows: How many rows those have.
+        rows: Number of rows in these parts.
 
     Raises:
         ConfigurationError: The plan cannot be read.
@@ -42,7 +42,7 @@ def inputs_to_do(destination: Store, layout: Layout, parts: Container[str], *, r
 
 
 def _decode(layout: Layout, parts: Container[str], data: bytes) -> tuple[array[int], bytearray]:
-    """Return the hash of each input's key in a generation of the plan, and whether it waits for its shard."""
+    """Return the hash of each input's key in a generation of the plan, and True for inputs of uncommitted shards."""
     hashes, flags = array("q"), bytearray()
     for shard, rows in groupby(GENERATIONS.decode_columns(data, ("shard", "key")), key=itemgetter(0)):
         before = len(hashes)

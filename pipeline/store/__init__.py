@@ -1,26 +1,26 @@
-"""Where objects live: the four verbs, and the folder and the S3 bucket behind them."""
+"""Storage of objects: the four verbs, and the folder and the S3 bucket behind them."""
 
 from __future__ import annotations
 
 from pipeline.errors import ConfigurationError
 
 from .folder import FolderStore
-from .protocol import ObjectInfo, Store
+from .protocol import ObjectInfo, Store, StoredObject
 from .urls import PLACE, check_place
 
-__all__ = ["PLACE", "ObjectInfo", "Store", "check_place", "open_store"]
+__all__ = ["PLACE", "ObjectInfo", "Store", "StoredObject", "check_place", "open_store"]
 
 
 def open_store(url: str, /, *, writable: bool) -> Store:
-    """Return the store that a user named, after making sure that it answers.
+    """Return the store at a user's URL, after a check that it answers.
 
     Args:
         url: A folder's path, or s3://bucket/prefix for the keys below "prefix/".
-        writable: It is to be written to. A folder that is not there is then made; whether a bucket may be
-            written to shows at the first write only.
+        writable: True to write to it, too. A missing folder is then made; a bucket shows only
+            at the first write if it can be written to.
 
     Raises:
-        ConfigurationError: Not a place that we know; as StoreAccessError, one that refuses us.
+        ConfigurationError: The URL is of no known kind; as StoreAccessError: the store refuses us.
         StoreUnavailableError: It does not answer.
     """
     check_place(url)

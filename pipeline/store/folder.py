@@ -17,7 +17,7 @@ from pipeline.errors import ConfigurationError, ImageTooLargeError, StoreUnavail
 
 from .folder_errors import NOT_THERE, failure, read_failure, root_failure
 from .names import parts_of, parts_of_new
-from .protocol import ObjectInfo
+from .protocol import ObjectInfo, StoredObject
 from .publish import check_writable, is_temporary, publish
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -36,7 +36,7 @@ class FolderStore:
 
     Attributes:
         root: Absolute path.
-        device, inode: What the root was when it was opened: another disk's folder there is not this store.
+        device, inode: Identity of the root when it was opened: another disk's folder there is not this store.
     """
 
     root: Path
@@ -48,7 +48,7 @@ class FolderStore:
         """Return the store of a folder, which is made if it is to be written to and not there.
 
         Raises:
-            ConfigurationError: Not a folder's path, or nothing that we may use.
+            ConfigurationError: Not a folder's path, or this user has no permission.
             StoreUnavailableError: The filesystem fails, or is full.
         """
         try:
@@ -90,12 +90,12 @@ class FolderStore:
         if links:
             logger.warning("symbolic links not followed folder=%s links=%d", self.url, links)
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
-        """The whole file.
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
+        """The whole file, with its info after the last byte was read: a change meanwhile shows in it.
 
         Raises:
             FileNotFoundError: No regular file has this key.
-            ImageTooLargeError: More than `limit` bytes; nothing more than that was read.
+            ImageTooLargeError: More than `limit` bytes; no more than `limit` were read.
         """
         with (
             self._reading(key) as (folder, name),
@@ -103,9 +103,10 @@ class FolderStore:
         ):
             size = os.fstat(file.fileno()).st_size
             data = file.read(size + 1) if size <= limit else b""
+            info = _info(key, os.fstat(file.fileno()))
         if max(size, len(data)) > limit:
             raise ImageTooLargeError(f"{key!r} has more than {limit} bytes; raise max_bytes to read it")
-        return data
+        return StoredObject(info=info, data=data)
 
     def create(self, key: str, data: bytes, /) -> bool:
         """Store a new file, whole or not at all, and never overwrite; see `publish`.
@@ -121,7 +122,7 @@ class FolderStore:
             raise failure(error, "write", f"{self.url}/{key}") from error
 
     def check_new(self, key: str, /) -> None:
-        """Raise UnsafeKeyError for a key that no new file may have, or whose parts are too long for this filesystem."""
+        """Raise UnsafeKeyError for a key impossible for a new file, or with parts too long for this filesystem."""
         parts = _file_system_parts(key)
         with self._folder(()) as folder:
             longest = os.fpathconf(folder, "PC_NAME_MAX")
@@ -129,7 +130,7 @@ class FolderStore:
             raise failure(OSError(errno.ENAMETOOLONG, ""), "write", f"{self.url}/{key}")
 
     def head(self, key: str, /) -> ObjectInfo | None:
-        """What `list` would say of one file; None if there is none."""
+        """The info of a file, as in a listing; None if it is missing."""
         try:
             with self._reading(key) as (folder, name):
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -156,7 +157,7 @@ class FolderStore:
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[tuple[int, str]]:
-        """Give a key's open folder and file name; whatever means that there is no such file is one error."""
+        """Give a key's open folder and file name; every error of a missing file is FileNotFoundError."""
         parts = parts_of(key)
         if parts is None or is_temporary(parts[-1]) or not _is_path(key):
             raise FileNotFoundError(errno.ENOENT, f"no object can have the key {key!r} in {self.url}")
@@ -170,7 +171,7 @@ class FolderStore:
 
     @contextmanager
     def _folder(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
-        """Open a folder below the root, step by step so that no link on the way can lead elsewhere."""
+        """Open a folder below the root, step by step so no link on the way can lead elsewhere."""
         descriptor = self._open_root()
         try:
             for part in parts:
@@ -232,7 +233,7 @@ def _info(key: str, status: os.stat_result) -> ObjectInfo:
 
 
 def _is_path(key: str) -> bool:
-    """Return whether a key can be the path of a file: half of a surrogate pair, which is no byte, cannot."""
+    """True if a key can be the path of a file: half of a surrogate pair, which is no byte, cannot."""
     try:
         os.fsencode(key)
     except UnicodeEncodeError:

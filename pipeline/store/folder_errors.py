@@ -1,4 +1,4 @@
-"""What the operating system's errors mean to the pipeline."""
+"""The operating system's errors in the pipeline's words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 def root_failure(error: OSError, doing: str, path: str) -> PipelineError:
-    """Return what to raise where the root of a store cannot be opened; the arguments are `failure`'s."""
+    """Return the error for a store whose root cannot be opened; the arguments are `failure`'s."""
     if error.errno not in _NO_FOLDER:
         return failure(error, doing, path)
     wrong = "there is no such folder" if error.errno == errno.ENOENT else "this is not a folder"
@@ -37,20 +37,20 @@ def root_failure(error: OSError, doing: str, path: str) -> PipelineError:
 
 
 def read_failure(error: OSError, path: str) -> PipelineError:
-    """Return what to raise where one file cannot be read."""
+    """Return the error for an unreadable file."""
     if error.errno in _FORBIDDEN:
         return ObjectAccessError(f"cannot read {path!r}: {error.strerror}; give this user the permission")
     return failure(error, "read", path)
 
 
 def failure(error: OSError, doing: str, path: str) -> PipelineError:
-    """Return what to raise for an error of the operating system.
+    """Return the pipeline's error for an error of the operating system.
 
-    What only this key brings about is an `ImageError`: one image fails, alone. A full disk is
+    A fault of this key alone is an `ImageError`: only this image fails. A full disk is
     `StoreUnavailableError`, as everything goes on once there is room.
 
     Args:
-        error: What the system said.
+        error: The system's error.
         doing: "read", "write", ...
         path: Of the file or folder.
     """

@@ -1,4 +1,4 @@
-"""Which keys may be created, in any store."""
+"""Keys that can be created in any store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pipeline.errors import UnsafeKeyError
 
 
 def parts_of(key: str, /) -> tuple[str, ...] | None:
-    """Return the parts of a key that means one place below any root; None for every other key."""
+    """Return the parts of a key with a single meaning below any root; None for every other key."""
     parts = tuple(key.split("/"))
     return None if "\0" in key or any(part in ("", ".", "..") for part in parts) else parts
 
 
 def parts_of_new(key: str, /) -> tuple[str, ...]:
-    """Return the parts of a key that is about to be created.
+    """Return the parts of a new key.
 
     Raises:
         UnsafeKeyError: The key would leave the root, or mean another place in another store.

@@ -1,4 +1,4 @@
-"""The four storage verbs that the pipeline uses, and whether a key can be written at all."""
+"""The pipeline's four storage verbs, and a check of new keys."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class ObjectInfo:
     etag: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as it was read: its bytes and its info, from the same answer."""
+
+    info: ObjectInfo
+    data: bytes
+
+
 class Store(Protocol):
     """A flat set of objects below one prefix. Every key is relative to it.
 
@@ -32,7 +40,7 @@ class Store(Protocol):
 
     @property
     def url(self) -> str:
-        """What the user named: an absolute folder path or s3://bucket/prefix. Holds no secret."""
+        """The user's place: an absolute folder path or s3://bucket/prefix. Holds no secret."""
         ...
 
     def list(self, prefix: str = "", *, depth: int | None = None) -> Iterator[ObjectInfo]:
@@ -42,12 +50,12 @@ class Store(Protocol):
         """
         ...
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
-        """The whole object.
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
+        """The whole object, with the info of the same version.
 
         Raises:
             FileNotFoundError: No such object.
-            ImageTooLargeError: More than `limit` bytes; nothing more than that was read.
+            ImageTooLargeError: More than `limit` bytes; no more than `limit` were read.
         """
         ...
 
@@ -57,14 +65,14 @@ class Store(Protocol):
 
         Raises:
             UnsafeKeyError: The key would leave the prefix, or the store cannot hold it.
-            CommitStateUnknownError: The write was sent and nobody can say whether it was stored.
+            CommitStateUnknownError: The write was sent, and it is unknown if it was stored.
         """
         ...
 
     def check_new(self, key: str, /) -> None:
-        """Raise UnsafeKeyError for a key that `create` would refuse whatever the object; nothing is written."""
+        """Raise UnsafeKeyError for a key refused by `create` for any object; nothing is written."""
         ...
 
     def head(self, key: str, /) -> ObjectInfo | None:
-        """What `list` would say of one object; None if there is none."""
+        """The info of an object, as in a listing; None if it is missing."""
         ...

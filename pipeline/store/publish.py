@@ -17,12 +17,12 @@ _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a file name is one that only `publish` gives, to what a killed process may leave."""
+    """True if a file name is a temporary name of `publish`, which a killed process may leave behind."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def publish(folder: int, name: str, data: bytes) -> bool:
-    """Return True after storing `data` as the new file `name`, False if that name was taken.
+    """Return True after storing `data` as the new file `name`, False if the name was taken.
 
     The bytes reach the disk under a hidden name in the same folder, so that both names are on one filesystem
     even where a folder of the archive is a disk of its own. A hard link then gives them their name, which
@@ -83,7 +83,7 @@ def _name(folder: int, temporary: str, name: str) -> bool:
 
 
 def _is_same(folder: int, temporary: str, name: str) -> bool:
-    """Return whether a taken name is our own link, made by a request that NFS repeated without telling."""
+    """True if a taken name is our own link, made by a request that NFS repeated silently."""
     ours = os.stat(temporary, dir_fd=folder)
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -95,7 +95,7 @@ def _is_same(folder: int, temporary: str, name: str) -> bool:
 
 
 def _rename(folder: int, temporary: str, name: str) -> bool:
-    """Do without hard links what `_name` does."""
+    """Give the temporary file its name without hard links; False if the name was taken."""
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A bucket's prefix as a store, on any server that speaks S3."""
+"""A bucket's prefix as a store, on any S3 server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.errors import (
 )
 
 from .names import parts_of_new
-from .protocol import ObjectInfo
+from .protocol import ObjectInfo, StoredObject
 from .s3_client import connect
 from .s3_errors import FAILURES, NobodyThereError, is_taken, may_be_of_one_object, may_be_stored, object_refused
 from .s3_requests import LONGEST_KEY, S3Requests
@@ -33,7 +33,7 @@ _CHUNK: Final = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Store(S3Requests):
-    """The objects below a bucket's prefix, under exactly the keys that the bucket has.
+    """The objects below a bucket's prefix, under exactly the bucket's keys.
 
     Built where it is used, by `open`; from then on any number of threads may share it. The zero-byte object
     that marks the prefix itself ("photos/") is not below it.
@@ -66,18 +66,18 @@ class S3Store(S3Requests):
                         yield ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
                 waiting += [found["Prefix"] for found in page.get("CommonPrefixes", ()) if inner]
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
         """The whole object, read again from its start where the body breaks off.
 
         Raises:
             FileNotFoundError: No such object.
-            ImageTooLargeError: More than `limit` bytes; nothing more than that was read.
-            ObjectAccessError: It is refused, and another object is not.
+            ImageTooLargeError: More than `limit` bytes; no more than `limit` were read.
+            ObjectAccessError: The server refuses this object, and gives another.
         """
         if not self._is_possible(key):
             raise FileNotFoundError(f"no object can have the key {key!r} in {self.url}")
 
-        def fetch() -> bytes:
+        def fetch() -> StoredObject:
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
             except ClientError as error:
@@ -88,11 +88,11 @@ class S3Store(S3Requests):
                 data = _read(body, limit) if answer.get("ContentLength", 0) <= limit else None
             if data is None:
                 raise ImageTooLargeError(f"{key!r} has more than {limit} bytes; raise max_bytes to read it")
-            return data
+            return StoredObject(info=ObjectInfo(key=key, size=len(data), etag=_etag(answer)), data=data)
 
-        data = self._call("read", key, fetch)
+        found = self._call("read", key, fetch)
         self._readable[:] = [key]
-        return data
+        return found
 
     def create(self, key: str, data: bytes, /) -> bool:
         """Store a new object and never overwrite; our own write whose answer was lost counts as ours.
@@ -132,7 +132,7 @@ class S3Store(S3Requests):
             return self._settle(key, token, error)
 
     def check_new(self, key: str, /) -> None:
-        """Raise UnsafeKeyError for a key that leaves the prefix, or that with the prefix is none that servers take."""
+        """Raise UnsafeKeyError for a key that leaves the prefix, or that no server takes with the prefix."""
         parts_of_new(key)
         if not self._is_possible(key):
             raise UnsafeKeyError(
@@ -141,7 +141,7 @@ class S3Store(S3Requests):
             )
 
     def head(self, key: str, /) -> ObjectInfo | None:
-        """What `list` would say of one object; None if there is none."""
+        """The info of an object, as in a listing; None if it is missing."""
         if not self._is_possible(key):
             return None
         try:
@@ -156,7 +156,7 @@ class S3Store(S3Requests):
         return ObjectInfo(key=key, size=found["ContentLength"], etag=_etag(found))
 
     def _listed(self, key: str) -> ObjectInfo | None:
-        """Return what a listing says of one object; it needs another permission than HEAD."""
+        """Return an object's info from a listing, which needs another permission than HEAD."""
         page = self._page({"Prefix": self.prefix + key, "MaxKeys": 1}, attempts=self.attempts)
         found = next(iter(page.get("Contents", ())), None)
         if found is None or found["Key"] != self.prefix + key:
@@ -164,7 +164,7 @@ class S3Store(S3Requests):
         return ObjectInfo(key=key, size=found["Size"], etag=_etag(found))
 
     def _is_ours(self, key: str, token: str) -> bool:
-        """Return whether a key that is said to be taken holds the object of our token.
+        """True if a taken key holds the object with our token.
 
         Raises:
             NobodyThereError: The key is free.
@@ -175,18 +175,18 @@ class S3Store(S3Requests):
         return bool(found["Metadata"].get(_TOKEN) == token)
 
     def _settle(self, key: str, token: str, cause: StoreUnavailableError) -> bool:
-        """Return whether the object is ours, or raise CommitStateUnknownError, after PUT failed for good."""
+        """True if the object is ours, after PUT failed for good; raise CommitStateUnknownError without an answer."""
         try:
             return self._call("read", key, partial(self._is_ours, key, token))
         except PipelineError:
             raise CommitStateUnknownError(
                 f"{self.url}/{key} was sent, but the store does not say whether it is stored; run again when "
-                "it answers: what is stored will be found"
+                "it answers: a stored object will be recognised"
             ) from cause
 
 
 def _read(body: Any, limit: int) -> bytes | None:
-    """Return a body to its end, where boto3 compares length and checksum; None if that is beyond `limit`."""
+    """Return a body to its end, at which boto3 compares length and checksum; None if it exceeds `limit`."""
     chunks, size = [], 0
     while chunk := body.read(min(_CHUNK, limit - size + 1)):
         chunks.append(chunk)

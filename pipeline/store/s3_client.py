@@ -16,7 +16,7 @@ def connect() -> Any:
     """Return a client with the endpoint, region and credentials of boto3's own chain.
 
     Raises:
-        ConfigurationError: What the environment or the profile says cannot be used.
+        ConfigurationError: The environment or the profile is faulty.
     """
     settings = Config(
         connect_timeout=10,

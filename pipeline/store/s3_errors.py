@@ -1,4 +1,4 @@
-"""What the errors of boto3 and the codes of S3 servers mean to the pipeline, and what the user can do."""
+"""The errors of boto3 and the codes of S3 servers in the pipeline's words, with remedies for the user."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "NotImplemented": _UNCONDITIONAL,
     "MethodNotAllowed": _UNCONDITIONAL,
 }
-"""For each code that refuses us: what is wrong, and the remedy."""
+"""The fault and its remedy, for each code of a refusal."""
 
 KEY_AT_FAULT: Final = frozenset(
     {
@@ -78,10 +78,10 @@ KEY_AT_FAULT: Final = frozenset(
         "XMinioObjectExistsAsDirectory",
     }
 )
-"""Codes by which a server that keeps objects as files says that it cannot hold this key."""
+"""Codes of servers with objects as files, for keys they cannot hold."""
 
 ARCHIVED: Final = "InvalidObjectState"
-"""Code by which a server says that an object is in a tier from which it cannot be read at once."""
+"""Code for an object in an archive tier, which cannot be read at once."""
 
 TRANSIENT: Final = frozenset(
     {
@@ -97,11 +97,11 @@ TRANSIENT: Final = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
-"""Codes that are worth another attempt whatever the HTTP status."""
+"""Codes worth another attempt whatever the HTTP status."""
 
 
 class NobodyThereError(Exception):
-    """A key is said to be taken, but nothing is there: the write that took it came to nothing."""
+    """A key was reported as taken and is free: the other write came to nothing."""
 
 
 class NotS3Error(Exception):
@@ -132,7 +132,7 @@ def _code_of(error: ClientError) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same request may succeed a little later."""
+    """True if the same request may succeed a little later."""
     if not isinstance(error, ClientError):
         return isinstance(error, (*_BROKEN, NobodyThereError))
     code, status = _code_of(error), status_of(error)
@@ -140,23 +140,23 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_taken(error: Exception) -> bool:
-    """Return whether an answer to a conditional PUT says that the key exists, or is being written to."""
+    """True if the answer to a conditional PUT says: the key exists, or is being written to."""
     return isinstance(error, ClientError) and status_of(error) in (409, 412) and _code_of(error) not in KEY_AT_FAULT
 
 
 def may_be_stored(error: Exception) -> bool:
-    """Return whether an object may be there although its PUT failed; 503 says that it was not taken."""
+    """True if an object may be stored although its PUT failed; 503 excludes it."""
     if isinstance(error, ClientError):
         return is_taken(error) or (status_of(error) >= 500 and status_of(error) != 503)
     return not isinstance(error, _NEVER_SENT)
 
 
 def failure(error: Exception, doing: str) -> Exception:
-    """Return what to raise for one of `FAILURES`, whose own text may hold more than a log should.
+    """Return the pipeline's error for an error of `FAILURES`, whose own text may hold secrets.
 
     Args:
-        error: What was raised.
-        doing: What was tried, with which object, where: "read 's3://bucket/key' at https://...".
+        error: The error of boto3.
+        doing: The action, its object and the server: "read 's3://bucket/key' at https://...".
     """
     if isinstance(error, ClientError):
         return _answered(error, doing)
@@ -173,19 +173,19 @@ def failure(error: Exception, doing: str) -> Exception:
 
 
 def may_be_of_one_object(error: ClientError) -> bool:
-    """Return whether an answer to GET may refuse this object alone: it does where another one can be read."""
+    """True if an answer to GET may refuse this object alone; to be sure, another object must be readable."""
     permission = REMEDIES.get(_code_of(error), _PERMISSION) == _PERMISSION
     return permission and type(_answered(error, "read")) is StoreAccessError
 
 
 def object_refused(error: ClientError, doing: str) -> ObjectAccessError:
-    """Return what to raise where an answer refuses one object; the arguments are `failure`'s."""
+    """Return the error for a refused object; the arguments are `failure`'s."""
     said = f"the server says {_message_of(error)!r} ({_code_of(error)})"
     return ObjectAccessError(f"cannot {doing}: {_ONE_OBJECT}; {said}")
 
 
 def _answered(error: ClientError, doing: str) -> Exception:
-    """Return what to raise for a server's answer."""
+    """Return the pipeline's error for a server's answer."""
     code = _code_of(error)
     if code == "NoSuchKey":
         return FileNotFoundError(f"cannot {doing}: no such object")

@@ -18,18 +18,18 @@ R = TypeVar("R")
 
 LONGEST_KEY: Final = 1024
 _OTHERS: Final = 8
-"""Objects out of a listing that are tried, at most, before it is the store that refuses."""
+"""Objects of a listing to try, at most, before the store itself is said to refuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Requests:
-    """What a store asks of the objects below a bucket's prefix.
+    """Requests for the objects below a bucket's prefix.
 
     Attributes:
-        client: boto3's, which must not retry by itself: only one attempt at a time tells what may be stored.
+        client: boto3's, without retries of its own: only single attempts show if an object may be stored.
         bucket: Its name.
-        prefix: "", or what every key starts with, up to and with its last "/".
-        attempts: Times that a request is tried while the store does not answer.
+        prefix: "", or the common beginning of all keys, with its last "/".
+        attempts: Times a request is tried while the store does not answer.
         longest_wait: Most seconds between two attempts.
     """
 
@@ -46,7 +46,7 @@ class S3Requests:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def check(self) -> None:
-        """Raise what a first request for the listing raises: an answer to HEAD holds no reason."""
+        """Raise the error of a first listing, if any; a refused HEAD would give no reason."""
         self._page({"Prefix": self.prefix, "MaxKeys": 1}, attempts=min(3, self.attempts))
 
     def _pages(self, arguments: dict[str, Any]) -> Iterator[Any]:
@@ -79,7 +79,7 @@ class S3Requests:
             raise
 
     def _reads_another(self, key: str) -> bool:
-        """Return whether another object can be read now: the last that could be, or one of some out of the listing."""
+        """True if another object can be read now: the last one read, or some of the listing."""
         if any(self._opens(other) for other in tuple(self._readable) if other != key):
             return True
         page = self._page({"Prefix": self.prefix}, attempts=self.attempts)
@@ -88,7 +88,7 @@ class S3Requests:
         return any(self._opens(other) for other in others[:: len(others) // _OTHERS + 1])
 
     def _opens(self, key: str) -> bool:
-        """Return whether an object can be read, without reading it; HEAD would not tell of its KMS key."""
+        """True if an object can be read; its body is left unread. HEAD would not show a refused KMS key."""
         ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + key)
         try:
             self._call("read", key, ask)["Body"].close()
@@ -98,14 +98,14 @@ class S3Requests:
         return True
 
     def _is_possible(self, key: str) -> bool:
-        """Return whether any object can have this key."""
+        """True if any object can have this key."""
         try:
             return len(key) > 0 and len((self.prefix + key).encode()) <= LONGEST_KEY
         except UnicodeEncodeError:  # the name of a file that is no UTF-8
             return False
 
     def _call(self, doing: str, key: str, action: Callable[[], R], *, attempts: int | None = None) -> R:
-        """Return what `action` returns, repeating it while the store does not answer.
+        """Return the result of `action`, repeated while the store does not answer.
 
         Raises:
             FileNotFoundError: There is no such object.
@@ -123,6 +123,6 @@ class S3Requests:
             raise failure(error, self._doing(doing, key)) from error
 
     def _doing(self, doing: str, key: str) -> str:
-        """Return what is tried, with which object and where."""
+        """Return the action, its object and the server, for an error."""
         where = f"{self.url}/{key}" if key else self.url
         return f"{doing} {where!r} at {self.client.meta.endpoint_url}"

@@ -1,4 +1,4 @@
-"""What the name of a place has to look like, told without a connection and without repeating what a name may hide."""
+"""Rules for names of places, checked without a connection; errors never repeat credentials in a name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipeline.errors import ConfigurationError
 _BUCKET: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*:/"
 PLACE: Final = f"^(s3://{_BUCKET}(/|$)|(?!{_SCHEME}))"
-"""Regular expression of the names that `check_place` lets pass, for the schema of a form."""
+"""Regular expression of the names accepted by `check_place`, for the schema of a form."""
 
 
 def check_place(url: str, /) -> None:
-    """Make sure that a name is s3://bucket/prefix or else a path, which begins like no URL.
+    """Check that a name is s3://bucket/prefix or a path, which begins like no URL.
 
     Raises:
         ConfigurationError: It is another URL, which may hold credentials: the error repeats its scheme alone.

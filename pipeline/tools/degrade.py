@@ -1,4 +1,4 @@
-"""Good images made into a test archive: y = A x in 8 bits, under the keys that their restoration mirrors."""
+"""Good images made into a test archive: y = A x in 8 bits, under the keys of their restoration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.store import Store, open_store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """What became of one good image.
+    """The end of a good image.
 
     Attributes:
         key: Its key in the source.
@@ -44,14 +44,14 @@ def degrade(
 ) -> Iterator[Degraded]:
     """Degrade every image below a source into PNG files below a destination, and yield each as it is done.
 
-    Sides that the degradation cannot divide lose their last rows and columns; a job that measures against the
-    source crops in the same way. A blur mixes in what lies beyond an image's frame: the image again, as in mirrors
-    that stand there. Nothing is overwritten: an image whose key is taken has an error.
+    Sides not divisible by the scale lose their last rows and columns; a job with the source as its
+    reference crops in the same way. A blur mixes in a scene beyond an image's frame: the image again, as in mirrors
+    at its edges. Nothing is overwritten: an image whose key is taken has an error.
 
     Args:
         source, destination: Folders or s3://bucket/prefix.
-        degradation: What to do to the images.
-        noise: Gaussian noise added at the end, as a standard deviation of images in [0, 1]; that of an image depends
+        degradation: The degradation of the images.
+        noise: Gaussian noise added at the end, as a standard deviation of images in [0, 1]; an image's noise depends
             on its file alone.
         max_pixels: Larger images have an error; None: as for a job.
 
@@ -96,14 +96,14 @@ def limits_of(max_pixels: int | None) -> RuntimeConfig:
 
 
 def read_good(inputs: Store, key: str, name: str, limits: RuntimeConfig) -> tuple[bytes, Picture]:
-    """Return an image's file and what it holds, after making sure that `name` can be written for it.
+    """Return an image's file and its picture, after a check that `name` can be written.
 
     Raises:
         FileNotFoundError, ImageError, ObjectAccessError: This image cannot be used (`UNREADABLE`).
     """
     check_key(key)
     check_output_key(name)
-    data = inputs.get(key, limit=limits.max_bytes)
+    data = inputs.get(key, limit=limits.max_bytes).data
     return data, decode(data, max_pixels=limits.max_pixels)
 
 

@@ -1,4 +1,4 @@
-"""What can be read off the images of an archive: estimates for each, and mask proposals written elsewhere."""
+"""Estimates of the damage in an archive's images, and mask proposals written elsewhere."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from .degrade import limits_of, png_names, read_good, stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimated:
-    """What was read off one image; None where it does not tell.
+    """Estimates of an image's damage; None if they are unknown.
 
     Attributes:
         key: Its key in the source.
-        error: Why nothing was, or why its mask was not written; None if all went well.
+        error: The reason why nothing was estimated or its mask was not written; None if all went well.
         width, height: Pixels.
         noise: As a standard deviation of images in [0, 1].
         blur: Standard deviation of a Gaussian, in pixels.
-        upscaling: The scale that it was enlarged by.
-        jpeg: Compression that it went through.
-        damage: Share of the pixels that the mask proposal marks.
+        upscaling: The scale of its enlargement.
+        jpeg: Its earlier JPEG compression.
+        damage: Share of the pixels marked by the mask proposal.
     """
 
     key: str
@@ -57,7 +57,7 @@ class Estimated:
 
 
 def estimate(source: str, *, masks: str | None = None, max_pixels: int | None = None) -> Iterator[Estimated]:
-    """Yield what can be read off every image below a source, in the order of their keys.
+    """Yield the estimates of every image below a source, in the order of their keys.
 
     Args:
         source: A folder or s3://bucket/prefix; never written to.
@@ -89,7 +89,7 @@ def estimate(source: str, *, masks: str | None = None, max_pixels: int | None = 
 
 
 def estimated(key: str, pixels: Tensor, proposal: DamageProposal | None, *, error: str | None) -> Estimated:
-    """Return what can be read off an image, shape (c, h, w)."""
+    """Return the estimates of an image, shape (c, h, w)."""
     return Estimated(
         key=key,
         error=error,

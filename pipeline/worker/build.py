@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import torch
@@ -24,7 +25,8 @@ from pipeline.inputs.make_operator import file_of
 from pipeline.inputs.reference import Reference
 from pipeline.inputs.side_files import Companions, index
 from pipeline.keys import Layout
-from pipeline.manifest.rows import JobFacts
+from pipeline.manifest.schema import ManifestRow
+from pipeline.status import Status
 from pipeline.store import open_store
 
 from .read import Limits
@@ -42,14 +44,14 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         prior_digest: SHA-256 of the weights it was opened with.
 
     Raises:
-        ConfigurationError: This machine cannot do the job: no such device, no prior, or another one.
+        ConfigurationError: This machine cannot do the job: the device or the prior is missing, or the prior differs.
     """
     source = open_store(job.source, writable=False)
     destination = open_store(job.destination, writable=True)
     limits = Limits(max_bytes=job.runtime.max_bytes, max_pixels=job.runtime.max_pixels)
     degradation = job.result.degradation
     told = file_of(degradation) is not None
-    file = destination.get(layout.file(), limit=limits.max_bytes) if told else None  # the job's own copy
+    file = destination.get(layout.file(), limit=limits.max_bytes).data if told else None  # the job's own copy
     undoing = open_undoing(
         degradation, file, noise=job.result.noise_taken, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
     )
@@ -88,14 +90,14 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
 
 
 def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
-    """Return where the network runs: on each GPU of an actor that has several to itself, else in one place.
+    """Return the devices of the network: every GPU of an actor with several GPUs of its own, else one device.
 
     Args:
         runtime: The job's.
-        gpus: GPUs that this process sees; Ray shows an actor its own alone.
+        gpus: GPUs visible to this process; under Ray only the actor's own.
 
     Raises:
-        ConfigurationError: There is none, and the job needs one.
+        ConfigurationError: The job needs a GPU and none is there.
     """
     device = runtime.device
     if device.startswith("cuda") and not gpus:
@@ -110,7 +112,7 @@ def devices_of(runtime: RuntimeConfig, gpus: int) -> list[str]:
 
 
 def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Prior:
-    """Return the job's prior on these devices, after making sure that it is the one of `open_job`."""
+    """Return the job's prior on these devices, after a check of its digest against that of `open_job`."""
     with model_errors():
         priors = [deqir.load_prior(job.result.prior, device=device) for device in devices]
     prior = priors[0] if len(priors) == 1 else deqir.replicate(priors)
@@ -143,7 +145,7 @@ def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOp
 
 @contextmanager
 def model_errors() -> Iterator[None]:
-    """Turn what is wrong with a network into what the user has to correct."""
+    """Turn a fault of a network into an error for the user to correct."""
     try:
         yield
     except ModelError as error:
@@ -151,7 +153,7 @@ def model_errors() -> Iterator[None]:
 
 
 def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
-    """Return the guides, listed once, if the job has any."""
+    """Return the guides, listed once; None if the job reads no guides."""
     if job.result.guide_place is None:
         return None
     return Guides(
@@ -162,10 +164,10 @@ def open_guides(job: RestoreJob, limits: Limits) -> Guides | None:
 
 
 def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
-    """Return how restorations are optimised, if they are.
+    """Return the optimisation of restorations; None if there is none.
 
     Raises:
-        ConfigurationError: LPIPS is not here.
+        ConfigurationError: The network of LPIPS is missing on this machine.
     """
     if not result.optimise:
         return None
@@ -175,17 +177,17 @@ def guidance_of(result: ResultConfig, device: torch.device) -> Guidance | None:
 
 
 def upscaler_of(result: ResultConfig, device: torch.device) -> RealEsrgan | None:
-    """Return what makes the guides, if they are made here.
+    """Return the network for guides; None if the job reads its guides or has none.
 
     Raises:
-        ConfigurationError: It is not here.
+        ConfigurationError: The network is missing on this machine.
     """
     with model_errors():
         return load_real_esrgan(device=device) if result.guide == UPSCALER else None
 
 
 def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
-    """Return the originals, listed once, if the job has any."""
+    """Return the originals, listed once; None if the job has no reference."""
     if job.reference is None:
         return None
     store = open_store(job.reference, writable=False)
@@ -198,12 +200,20 @@ def open_reference(job: RestoreJob, limits: Limits) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> JobFacts:
-    """Return what every row of the job repeats."""
-    result = job.result
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> ManifestRow:
+    """Return the template of the job's rows: facts common to all rows, and no image."""
+    result, now = job.result, datetime.now(UTC)
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
-    return JobFacts(
+    return ManifestRow(
         job_id=job_id,
+        shard_id="",
+        source_key="",
+        source_etag="",
+        source_size=0,
+        guide_sha256=result.upscaler_sha256,
+        guide=result.guide,
+        guide_by=None if result.guide is None else result.guide_by,
+        status=Status.FAILED,
         task=result.degradation.task,
         operator_parameters={name: str(value) for name, value in parameters.items()},
         prior=prior.name,
@@ -221,14 +231,13 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> Jo
             "torch": torch.__version__,
             "pillow": version("pillow"),
         },
-        guide=result.guide,
-        guide_by=None if result.guide is None else result.guide_by,
-        guide_sha256=result.upscaler_sha256,
+        started_at=now,
+        finished_at=now,
     )
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the rows say of the device: "cpu", or "cuda:0 NVIDIA H100"."""
+    """Return the name of a device in the rows: "cpu", or "cuda:0 NVIDIA H100"."""
     if device.type != "cuda":
         return str(device)
     return f"{device} {torch.cuda.get_device_name(device)}"

@@ -1,4 +1,4 @@
-"""An image's middle: observations of any sizes through the engine, and what became of each."""
+"""An image's second third: the engine restores observations of any sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from deqir import Engine, Failed, Request, Result, Tally, image_seed
-from deqir.engine.chain_start import makes_start, own_start, span_of
+from deqir.engine.chain_start import own_start
+from deqir.engine.requests import StartKind
+from deqir.gradients.optimise import Optimised
 from deqir.hardware.memory import out_of_memory
 from deqir.pretrained.real_esrgan import RealEsrgan
 from deqir.protocols import Outcome
@@ -21,7 +23,6 @@ from deqir.sampling.samples import Samples, sample_seed
 from pipeline.errors import ImageError, NonFiniteError, OperatorMismatchError, OutOfMemoryError
 from pipeline.inputs.frame import scene_of, shown
 from pipeline.inputs.guides import Guidance
-from pipeline.manifest.rows import with_stats
 from pipeline.manifest.schema import ManifestRow
 
 from .read import Prepared
@@ -29,14 +30,14 @@ from .read import Prepared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """An image that was restored and is to be written.
+    """A restored image, to be written.
 
     Attributes:
-        prepared: Where it came from.
-        row: What is known so far.
-        image, start: The result and what the chain starts from without a guide or a network, what its source shows of
-            them, shape (3, H, W), about [-1, 1].
-        samples: All of the image's, `image` the first of them, where there are to be several.
+        prepared: The image as it was read.
+        row: The image's row as far as it is known.
+        image, start: The result, and the start of its chain without a guide or a network, both cut to the frame of
+            the source, shape (3, H, W), about [-1, 1].
+        samples: All samples of the image, `image` being the first; None for a single restoration.
     """
 
     prepared: Prepared
@@ -48,14 +49,14 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsolved:
-    """An image that could not be restored, and why."""
+    """An image without a restoration, and the reason."""
 
     row: ManifestRow
     error: ImageError
 
 
 class _Sample(NamedTuple):
-    """What a request is for."""
+    """The image and the sample of a request."""
 
     prepared: Prepared
     number: int
@@ -69,8 +70,8 @@ class Solver:
         engine: The method with its settings and its prior.
         seed: The job's seed.
         samples: Restorations of each image.
-        guidance: How they are optimised, if they are. Those that have guides start from them.
-        upscaler: What makes the guides of those that came without.
+        guidance: Optimisation of restorations, if any. Images with guides start from them.
+        upscaler: Network that makes a guide for each image, if any.
     """
 
     engine: Engine
@@ -80,12 +81,12 @@ class Solver:
     upscaler: RealEsrgan | None = None
 
     def __call__(self, images: Iterable[Prepared], tally: Tally, /, *, most: int) -> Iterator[Restored | Unsolved]:
-        """Yield what became of each image, in the order in which they are done; takes them only as it has room.
+        """Yield each image restored or unsolved, in the order of completion; takes images only as there is room.
 
         Args:
             images: To be restored, as they come.
-            tally: Counts what happens.
-            most: Images that may come, so that the last ones can share batches.
+            tally: Counters, which grow meanwhile.
+            most: Largest number of images to come, so that the last images can share batches.
         """
         waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[Unsolved]()
 
@@ -108,7 +109,7 @@ class Solver:
 
     @torch.inference_mode()
     def _guided(self, prepared: Prepared, tally: Tally) -> Prepared | Unsolved:
-        """Return an image with a guide, where one is to be made."""
+        """Return an image, with a new guide if the job makes guides."""
         if self.upscaler is None:
             return prepared
         began, row = time.perf_counter(), prepared.row
@@ -139,7 +140,7 @@ class Solver:
             )
 
     def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | Unsolved:
-        """Return what became of an image of which all samples are done; the first one stands for it."""
+        """Return an image restored or unsolved, out of its finished samples; the row describes the first sample."""
         results.sort(key=lambda result: result.tag.number)
         prepared = results[0].tag.prepared
         row, done = prepared.row, list[Result[_Sample]]()
@@ -148,56 +149,62 @@ class Solver:
                 return Unsolved(row=row, error=_given_up(row, result.error))
             done.append(result)
         first = done[0]
-        seconds = (row.solve_seconds or 0) + sum(result.seconds for result in done)
-        row = with_stats(row, first.stats, seconds=seconds)
-        span = span_of(
-            self.engine.settings,
-            prepared.operator,
-            self.engine.prior,
-            given=prepared.guide is not None,
-            sigma_y=prepared.sigma_y,
-        )  # the image's own: its mask or its noise may ask for more than the job's others
-        row = replace(row, nfe=sum(r.stats.nfe for r in done), steps=span.steps, start_noise=span.noise)
+        stats = first.stats
+        row = replace(
+            row,
+            steps=first.steps,
+            start_noise=first.start_noise,
+            window=stats.window,
+            tile=stats.tile,
+            nfe=sum(result.stats.nfe for result in done),
+            rounds=stats.rounds,
+            converged=stats.converged,
+            fallback=stats.fallback,
+            residual_final=stats.residual_final,
+            residual_history=list(stats.residual_history),
+            frontier_history=list(stats.frontier_history),
+            useful=stats.useful,
+            data_consistency=stats.data_consistency,
+            solve_seconds=(row.solve_seconds or 0) + sum(result.seconds for result in done),
+        )
         if any(result.stats.outcome is Outcome.NONFINITE for result in done):
-            text = f"the restoration held nan or inf after {first.stats.rounds} rounds; nothing was written"
+            text = f"the restoration held nan or inf after {stats.rounds} rounds; nothing was written"
             return Unsolved(row=row, error=NonFiniteError(text))
         images = [result.image for result in done]
         if self.guidance is not None:
+            before = tally.seconds
             try:
-                images, row = self._optimised(prepared, row, self.guidance, tally)
+                found = self._optimised(prepared, self.guidance, tally)
+                images = [each.images[0] for each in found]
+                misfit = misfit_or_nan(prepared.operator, images[0], prepared.y)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 return Unsolved(row=row, error=_no_memory(row, "optimising"))
+            row = replace(
+                row,
+                loss_first=found[0].stats[0].loss_first,
+                loss_best=found[0].stats[0].loss_best,
+                data_consistency=misfit,
+                nfe=(row.nfe or 0) + sum(each.stats[0].nfe for each in found),
+                solve_seconds=(row.solve_seconds or 0) + tally.seconds - before,
+            )
         images = [shown(image, prepared.operator).to(prepared.y.device) for image in images]
         samples = Samples(images=torch.stack(images)) if len(images) > 1 else None
         if samples is not None:
             row = replace(row, samples=len(images), spread=float(samples.spread.mean() / 2))
         start = first.start
-        made = makes_start(self.engine.settings, prepared.operator, self.engine.prior)
-        if made or prepared.guide is not None:  # what is made of the image without any network
+        if first.start_kind is not StartKind.OWN:  # the manifest compares with a start that no network made
             (start,) = own_start(prepared.operator, prepared.y[None], prepared.sigma_y)
         start = shown(start, prepared.operator).to(prepared.y.device)
         return Restored(prepared=prepared, row=row, image=images[0], start=start, samples=samples)
 
-    def _optimised(
-        self, prepared: Prepared, row: ManifestRow, guidance: Guidance, tally: Tally
-    ) -> tuple[list[Tensor], ManifestRow]:
-        """Return the samples of an image with their noise optimised, and the row with what that brought and cost."""
+    def _optimised(self, prepared: Prepared, guidance: Guidance, tally: Tally) -> list[Optimised]:
+        """Return each sample of an image with its noise optimised."""
         began = time.perf_counter()
         found = [guidance(self.engine, request, prepared.guide, tally) for request in self._requests(prepared)]
-        seconds = time.perf_counter() - began
-        tally.seconds += seconds
-        first = found[0].stats[0]
-        row = replace(
-            row,
-            loss_first=first.loss_first,
-            loss_best=first.loss_best,
-            data_consistency=misfit_or_nan(prepared.operator, found[0].images[0], prepared.y),
-            nfe=(row.nfe or 0) + sum(one.stats[0].nfe for one in found),
-            solve_seconds=(row.solve_seconds or 0) + seconds,
-        )
-        return [one.images[0] for one in found], row
+        tally.seconds += time.perf_counter() - began
+        return found
 
 
 def _given_up(row: ManifestRow, error: Exception) -> ImageError:

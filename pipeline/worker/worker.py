@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import time
@@ -12,29 +13,29 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from torch import Tensor
-
 from deqir import Tally
 from deqir.estimation import check_fit
 from deqir.hardware.memory import out_of_memory
 from pipeline.errors import ImageError, OutOfMemoryError, ProcessDiedError
+from pipeline.images.codec import decode
+from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
 from pipeline.inputs.noise import sigma_of
-from pipeline.inputs.side_files import Companion
 from pipeline.keys import Layout
-from pipeline.manifest.rows import JobFacts, conflicting, failed, refused, report_of, with_misfit
-from pipeline.manifest.schema import ManifestRow, Status, encode_part
+from pipeline.manifest.rows import begun, failed, refused, report_of
+from pipeline.manifest.schema import ManifestRow, encode_part
 from pipeline.shards import ImageRef, Shard, ShardReport
+from pipeline.status import Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 
-from .read import Limits, Prepared, fetch, observe, read_guide, read_mask, read_picture
+from .read import Limits, Prepared, fetch, observe
 from .solve import Restored, Solver, Unsolved
-from .write import ConflictError, Delivery
+from .write import Delivery
 
 WRITING_AHEAD: Final = 4
-"""Images a writer that may wait to be written, all samples counted, before the solver waits."""
+"""Images waiting for each writer, all samples counted, before the solver waits."""
 
 OnRow = Callable[[Status], None]
 Settle = Callable[[ManifestRow], None]
@@ -48,20 +49,20 @@ class ShardWorker:
         source: Where the inputs are.
         destination: Where the parts go; outputs go there through `delivery`.
         layout: Keys of the parts.
-        facts: What every row of the job repeats.
-        limits: What an input may be at most.
+        facts: Template of the rows, with the facts common to all rows of the job.
+        limits: Largest input allowed.
         undoing: The operator of each image.
-        guides: What restorations start from or are to be close to, if anything that is read.
+        guides: Images for restorations to start from or to be close to, if the job reads any.
         solver: Restores images, on the calling thread.
         delivery: Writes results, on threads behind the solver.
         prefetch: Images read, checked and decoded ahead of the solver.
-        writers: Threads that encode and write.
+        writers: Threads for encoding and writing.
     """
 
     source: Store
     destination: Store
     layout: Layout
-    facts: JobFacts
+    facts: ManifestRow
     limits: Limits
     undoing: Undoing
     guides: Guides | None
@@ -78,12 +79,12 @@ class ShardWorker:
     def run(self, shard: Shard, on_row: OnRow, /) -> ShardReport:
         """Give every image of a shard its row, commit the shard by creating its part, return the counts.
 
-        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output that an
-        earlier attempt left is recognised. Whatever is raised leaves the shard uncommitted.
+        Safe to repeat and to race: outputs and parts are created, never overwritten, and an output of an
+        earlier attempt is recognised. Any exception leaves the shard uncommitted.
 
         Args:
-            shard: What to do.
-            on_row: Called by the calling thread, with the status of each image that is done.
+            shard: Its images.
+            on_row: Called by the calling thread with the status of each finished image.
 
         Raises:
             JobError: The job is at fault, not an image.
@@ -102,12 +103,12 @@ class ShardWorker:
         return self.commit(shard.id, rows, tally, seconds=time.monotonic() - began)
 
     def restore_alone(self, ref: ImageRef, shard_id: str, tally: Tally, /) -> ManifestRow:
-        """Return the row of one image of a shard, which `commit` is to be given; safe to repeat and to race, too.
+        """Return the row of a single image of a shard, for `commit`; safe to repeat and to race.
 
         Args:
             ref: The image.
             shard_id: Its shard.
-            tally: Counts what happens.
+            tally: Counters, which grow meanwhile.
 
         Raises:
             JobError: The job is at fault, not the image.
@@ -118,21 +119,21 @@ class ShardWorker:
         return row
 
     def give_up(self, ref: ImageRef, shard_id: str, /) -> ManifestRow:
-        """Return the row of an image that kills every process that restores it."""
+        """Return the row of an image whose restoration kills every process."""
         error = ProcessDiedError(
             "its process died twice while it was restored: it takes more memory than the machine has, or code below "
             "Python crashed on it; Ray's logs of that time say which"
         )
-        return failed(self.facts.begin(ref, shard_id=shard_id), error)
+        return failed(begun(self.facts, ref, shard_id=shard_id), error)
 
     def commit(self, shard_id: str, rows: Sequence[ManifestRow], tally: Tally, /, *, seconds: float) -> ShardReport:
-        """Create the part of a shard of which every image has its row, and return the counts.
+        """Create the part of a shard out of the rows of all its images, and return the counts.
 
         Args:
             shard_id: The shard.
-            rows: Of all its images.
-            tally: What the solver did for them.
-            seconds: Wall time that they took.
+            rows: Rows of all its images.
+            tally: Counters of the solver for these images.
+            seconds: Wall time of these images.
         """
         began = time.monotonic()
         ours = self.destination.create(self.layout.part(shard_id), encode_part(rows))
@@ -142,7 +143,7 @@ class ShardWorker:
         return report_of(shard_id, rows, tally, worker=self.name, seconds=seconds)
 
     def _restore(self, images: Sequence[ImageRef], shard_id: str, settle: Settle, tally: Tally) -> None:
-        """Bring every image to its end; `settle` gets each row, in the order in which they come."""
+        """Restore every image; `settle` gets each row in the order of completion."""
         prepare = partial(self._prepare, shard_id=shard_id)
         writing: deque[Future[ManifestRow]] = deque()
         most = max(1, WRITING_AHEAD * self.writers // self.solver.samples)
@@ -159,51 +160,56 @@ class ShardWorker:
                 settle(future.result())
 
     def _prepare(self, ref: ImageRef, *, shard_id: str) -> Prepared | ManifestRow:
-        """Return an image ready to be restored, or its row where that is already the end."""
-        row = self.facts.begin(ref, shard_id=shard_id)
+        """Return an image ready to be restored; its row if it is refused or fails already."""
+        row = begun(self.facts, ref, shard_id=shard_id)
         if ref.refusal is not None:
-            return refused(row, ref.refusal_type, ref.refusal)
+            return refused(row, ref)
         try:
             self.delivery.check_keys(str(ref.output_key))
-            data, row = fetch(self.source, ref, row, self.limits)
-            mask, row = read_mask(self.undoing, row)
-            guide_file, row = read_guide(self.guides, row)
+            began = time.perf_counter()
+            data = fetch(self.source, ref, self.limits)
+            digest = hashlib.sha256(data).hexdigest()
+            row = replace(row, source_sha256=digest, fetch_seconds=time.perf_counter() - began)
+            mask = self.undoing.mask_of(ref.key)
+            row = replace(row, mask_sha256=self.undoing.mask_sha256 if mask is None else mask.sha256)
+            guide_file = None if self.guides is None else self.guides.files.of(ref.key)
+            if guide_file is not None:
+                row = replace(row, guide_sha256=guide_file.sha256)
             self.delivery.check_free(str(ref.output_key), row)
-            picture, row = read_picture(data, row, self.limits)
-            y, operator, row = observe(picture, self.undoing, mask, row, self.limits)
-            noise, guide = self.undoing.noise_of(y), self._fitted(guide_file, row)
-            row = with_misfit(replace(row, noise=noise), check_fit(y, operator, sigma_y=2 * noise))
+            began = time.perf_counter()
+            picture = decode(data, max_pixels=self.limits.max_pixels)
+            seconds = time.perf_counter() - began
+            row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
+            y, operator = observe(picture, self.undoing, mask, self.limits)
+            height, width = sides_of(y, operator)
+            row = replace(row, height=height, width=width)
+            noise, guide = self.undoing.noise_of(y), None
+            if self.guides is not None and guide_file is not None:
+                guide = self.guides.fitted(guide_file, height=height, width=width)
+            row = replace(row, noise=noise)
+            if (misfit := check_fit(y, operator, sigma_y=2 * noise)) is not None:  # None: too small to tell
+                row = replace(row, misfit=misfit.score, operator_suspect=misfit.suspect)
         except ImageError as error:
             return failed(row, error)
-        except ConflictError as error:
-            return conflicting(row, error)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            reason = "reading it and looking at it needs more memory than there is; run with a smaller prefetch"
+            reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         return Prepared(
             ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide
         )
 
-    def _fitted(self, guide: Companion | None, row: ManifestRow) -> Tensor | None:
-        """Return an image's guide, if the job has guides, as its restoration is to be compared with it."""
-        if self.guides is None or guide is None or row.height is None or row.width is None:
-            return None
-        return self.guides.fitted(guide, height=row.height, width=row.width)
-
     def _deliver(self, restored: Restored) -> ManifestRow:
-        """Return the row of an image that was restored, after writing it."""
+        """Write a restored image and return its row."""
         try:
             return self.delivery(restored)
         except ImageError as error:
             return failed(restored.row, error)
-        except ConflictError as error:
-            return conflicting(restored.row, error)
 
 
 def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:
-    """Yield those to be restored; the others are settled in passing."""
+    """Yield images to be restored; settle the rows of all others."""
     for item in inputs:
         if isinstance(item, Prepared):
             yield item

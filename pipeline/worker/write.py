@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from deqir import metrics
 from deqir.operators import Colorization
 from deqir.sampling.samples import Samples
 from pipeline.config import OutputFormat
-from pipeline.errors import ImageTooLargeError, ObjectAccessError
+from pipeline.errors import ConflictError, ImageTooLargeError, ObjectAccessError
 from pipeline.images.codec import decode, encode, read_provenance
 from pipeline.inputs.reference import Reference
 from pipeline.keys import EXTENSIONS, Layout, SampleKeys, check_output_key, provenance
@@ -27,14 +28,10 @@ from pipeline.store import Store
 from .solve import Restored
 
 WHITE: Final = 16 / 255
-"""Spread that is white in a picture of it, images in [0, 1]; the same for all, so that pictures can be compared.
+"""Spread shown as white, images in [0, 1]; the same for all images, so that pictures can be compared.
 
 With FFDNet half of the pixels have less than 3 of 255, and 99 in 100 less than 15, or 28 with 70 % of them missing.
 """
-
-
-class ConflictError(Exception):
-    """The output key holds an object that this job did not make from this image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +40,11 @@ class Delivery:
 
     Attributes:
         destination: Where to.
-        layout: Of the job, whose id is part of what the outputs carry to be known again.
+        layout: The job's keys; outputs carry the job's id, to be recognised.
         output_format, quality: The file format.
-        reference: What to measure against, if anything.
-        samples: Of each image.
-        max_bytes: Bytes of a stored object that are read to see whose it is.
+        reference: Originals to measure against, if any.
+        samples: Restorations of each image.
+        max_bytes: Largest stored object read to find out who made it.
     """
 
     destination: Store
@@ -59,11 +56,11 @@ class Delivery:
     max_bytes: int
 
     def __call__(self, restored: Restored, /) -> ManifestRow:
-        """Write one image and return its row, which tells of what is stored, now or earlier.
+        """Write an image and return its row, which describes the stored object, new or of an earlier attempt.
 
         Raises:
             ImageError: The format cannot hold the image.
-            ConflictError: The key is taken by something else, which is left alone.
+            ConflictError: The key holds another object, which is left alone.
         """
         key, row = str(restored.prepared.ref.output_key), restored.row
         began = time.perf_counter()
@@ -84,11 +81,11 @@ class Delivery:
         return rows.restored(self._measured(restored, data, row))
 
     def _write_samples(self, restored: Restored, samples: Samples, key: str) -> None:
-        """Write the further samples, the mean of all and their spread; those of an earlier attempt are as good.
+        """Write the further samples, the mean of all and their spread; objects of an earlier attempt are kept.
 
         Raises:
             ImageError: The format cannot hold them.
-            ConflictError: That attempt was made with another mask or guide.
+            ConflictError: The earlier attempt had another mask or guide.
         """
         spread = (samples.spread / WHITE - 1).expand(3, -1, -1)
         images = (*samples.images[1:], samples.mean, spread)
@@ -102,7 +99,7 @@ class Delivery:
     def check_keys(self, key: str) -> None:
         """Raise UnsafeKeyError, before any time goes into an image, if its output or its samples cannot be stored.
 
-        The plan has looked at the output's key alone, and not at what the destination itself puts before it.
+        The plan has checked only the output's key, without the prefix of the destination.
         """
         self.destination.check_new(key)
         for sample_key in self._samples_of(key).all if self.samples > 1 else ():
@@ -110,12 +107,12 @@ class Delivery:
             self.destination.check_new(sample_key)
 
     def check_free(self, key: str, row: ManifestRow) -> None:
-        """Raise ConflictError if the key is taken by something else, before any time goes into restoring."""
-        if self.destination.head(key) is not None:
+        """Raise ConflictError, before any time goes into restoring, if the key holds another object."""
+        with suppress(FileNotFoundError):
             self._ours(key, row)
 
     def _encoded(self, restored: Restored, image: Tensor) -> bytes:
-        """Return the file of a result; grey that the network was given as three equal channels is grey again."""
+        """Return the file of a result; a grey source, three equal channels for the network, is grey again."""
         prepared = restored.prepared
         if len(prepared.y) == 1:
             image = in_range(image)
@@ -130,21 +127,22 @@ class Delivery:
         )
 
     def _provenance(self, row: ManifestRow) -> str:
-        """Return what an output carries that is made of what a row says was read."""
+        """Return the provenance of an output made from the files in a row."""
         return provenance(self.layout.job_id, str(row.source_sha256), mask=row.mask_sha256, guide=row.guide_sha256)
 
     def _ours(self, key: str, row: ManifestRow) -> bytes:
-        """Return the object at a taken key, if a run or a retry of this job made it from these very files.
+        """Return the object at a key if a run or a retry of this job made it from the same files.
 
         Raises:
-            ConflictError: Somebody else did, or it cannot be seen who.
+            FileNotFoundError: The key is free.
+            ConflictError: The object has another maker, or an unknown one.
         """
         try:
-            data = self.destination.get(key, limit=self.max_bytes)
+            data = self.destination.get(key, limit=self.max_bytes).data
         except ImageTooLargeError:
             found = f"more than {self.max_bytes} bytes"
         except ObjectAccessError as error:
-            found = f"something that cannot be looked at ({error})"
+            found = f"an unreadable object ({error})"
         else:
             carried = read_provenance(data)
             if carried is not None and _of_any_try(carried) == _of_any_try(self._provenance(row)):
@@ -156,7 +154,7 @@ class Delivery:
         )
 
     def _measured(self, restored: Restored, stored: bytes, row: ManifestRow) -> ManifestRow:
-        """Return the row with PSNR and SSIM of the written 8-bit values, where there is an original."""
+        """Return the row with PSNR and SSIM of the written 8-bit values, if there is an original."""
         if self.reference is None:
             return row
         original = self.reference.original_of(restored.prepared.ref.key, tuple(restored.image.shape))
@@ -174,9 +172,9 @@ class Delivery:
 
 
 def in_range(image: Tensor) -> Tensor:
-    """Return an image, shape (3, H, W), with its colours as near to its grey as they must be to lie in [-1, 1].
+    """Return an image, shape (3, H, W), with its colours moved towards its grey until they lie in [-1, 1].
 
-    Clipping them instead would change the grey, which is what is known of a picture that was coloured.
+    Clipping would change the grey, which is the known part of a coloured picture.
     """
     grey = Colorization()(image[None])[0].clamp(-1, 1)
     colour = image - grey
@@ -186,17 +184,17 @@ def in_range(image: Tensor) -> Tensor:
 
 
 def _of_any_try(provenance: str) -> str:
-    """Return what an output carries, with the id of the job itself in place of that of one of its retries."""
+    """Return a provenance with the job's own id in place of the id of a retry."""
     job_id, colon, files = provenance.partition(":")
     return f"{base_of(job_id)}{colon}{files}"
 
 
 def _values(data: bytes) -> Tensor:
-    """Return the pixels of a file of ours, shape (1, 3, H, W)."""
+    """Return the pixels of an output file, shape (1, 3, H, W)."""
     return decode(data, max_pixels=2**62).pixels.expand(3, -1, -1)[None]
 
 
 def _finite(measure: Tensor) -> float | None:
-    """Return a measure of one image; None where it has no value: PSNR of equal images, SSIM of tiny ones."""
+    """Return a measure of an image; None if not finite, like PSNR of equal images or SSIM of tiny images."""
     value = float(measure)
     return value if math.isfinite(value) else None

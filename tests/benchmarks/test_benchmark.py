@@ -12,6 +12,7 @@ import pytest
 from deqir.pretrained.lpips import LPIPS_WEIGHTS
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
 def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -32,6 +32,7 @@ def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window: 
     assert rounds <= sampler.chain.steps
 
 
+@pytest.mark.smoke
 def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.engine", "--quick", "--prior", tiny_prior, "--out", str(tmp_path)],

@@ -66,7 +66,7 @@ HOWS: Final = {
     "window, a given start": How(settings=how(2), images=2, given=True),
     "paper": How(settings=how("paper")),
     "noisy": How(settings=how("throughput", eta=0.0), images=2, sigma_y=0.1),
-    "noisy, latency": How(settings=how("auto"), sigma_y=0.1),
+    "noisy, latency": How(settings=how("latency"), sigma_y=0.1),
 }
 
 

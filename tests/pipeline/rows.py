@@ -7,7 +7,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
-from pipeline.manifest.schema import ManifestRow, Status
+from pipeline.manifest.schema import ManifestRow
+from pipeline.status import Status
 
 HINTS = get_type_hints(ManifestRow)
 NOW = datetime(2026, 11, 5, 12, 30, 0, 123456, tzinfo=UTC)

@@ -21,12 +21,12 @@ def run(worker: ShardWorker, shard: Shard) -> list[ManifestRow]:
     """Run one shard; returns its committed rows."""
     counted: Counter[str] = Counter()
     report = worker.run(shard, lambda status: counted.update([status]))
-    assert sum(counted.values()) == report.images
+    assert sum(counted.values()) == report.counts.total
     return rows_of(worker, shard)
 
 
 def rows_of(worker: ShardWorker, shard: Shard) -> list[ManifestRow]:
-    return decode_part(worker.destination.get(worker.layout.part(shard.id), limit=2**30))
+    return decode_part(worker.destination.get(worker.layout.part(shard.id), limit=2**30).data)
 
 
 def assert_same_image(a: np.ndarray, b: np.ndarray) -> None:

@@ -40,7 +40,6 @@ def test_a_jobs_records_lie_below_its_own_prefix() -> None:
     assert all(key.startswith(prefix) for key in keys)
     assert len(set(keys)) == len(keys)
     assert LAYOUT.part("77") == f"{prefix}manifest/77.parquet" == f"{LAYOUT.parts}77.parquet"
-    assert LAYOUT.manifest_prefix() == LAYOUT.parts
     assert sorted(map(LAYOUT.plan, range(20))) == list(map(LAYOUT.plan, range(20)))
 
 

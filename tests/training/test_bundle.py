@@ -90,12 +90,37 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
     }
     for lesson, cases in wanted.items():
         for A, given, image in cases:
-            assert prior.starts(A) == (lesson in lessons)
+            assert prior.makes_start(A) == (lesson in lessons)
             if lesson in lessons:
                 assert prior.starters is not None
-                made = prior.starters.start(A, given, 0.0)
+                made = prior.starters.make_start(A, given, 0.0)
                 assert made is not None
                 assert float((made - image).square().mean().sqrt()) < 0.02 * float(image.std())
+
+
+def test_networks_that_no_run_made_stay_in_the_file_of_the_base(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle.bundle(tmp_path / "first", enlarge=[runs / "x2"], fill=runs / "fill")
+    monkeypatch.setattr(bundle, "prior_directory", Path)
+    first, options = str(tmp_path / "first"), ["--enlarge", str(runs / "x4"), "--colorize", str(runs / "colorize")]
+    monkeypatch.setattr("sys.argv", ["bundle", str(tmp_path / "second"), *options, "--base", first])
+    bundle.main()
+    held = load_file(tmp_path / "second" / "model.safetensors")
+    assert {".".join(name.split(".")[:3]) for name in held if name.startswith("enl")} == {"enlargers.networks.4"}
+    assert {name.partition(".")[0] for name in held} == {"enlargers", "colorizer"}
+    second = load_prior(str(tmp_path / "second"), device="cpu")
+    assert second.starters is not None
+    assert second.starters.skills == Skills(enlarges=(2, 4), dense=(4,), fills=True, colorizes=True)
+    prior, y = load_prior(first, device="cpu"), 2 * torch.rand(1, 3, 48, 48) - 1
+    assert prior.starters is not None
+    for A, given in ((SuperResolution(scale=2), y), (HOLED, HOLED(y))):
+        found, wanted = (starters.start(A, given, 0.0) for starters in (second.starters, prior.starters))
+        assert found is not None
+        assert wanted is not None
+        assert torch.equal(found, wanted)
+    with pytest.raises(ValueError, match=r"takes networks from .*first itself"):
+        bundle.bundle(tmp_path / "third", base=str(tmp_path / "second"))
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def test_the_beginner_does_with_noise_what_ffdnet_does_and_with_gaps_what_it_doe
     torch.testing.assert_close(filler(y, torch.zeros_like(y), noise), 2 * network(x, noise) - 1)
     torch.testing.assert_close(filler(y, torch.ones_like(y), noise), 2 * network(x, noise + GAP_NOISE) - 1)
     whole = torch.ones(12, 16, dtype=torch.bool)
-    torch.testing.assert_close(filler.start(y[:1], whole, 0.1), 2 * network(x, noise)[:1] - 1)
+    torch.testing.assert_close(filler.make_start(y[:1], whole, 0.1), 2 * network(x, noise)[:1] - 1)
 
 
 def kind_of(keep: Tensor) -> str:

@@ -74,7 +74,7 @@ class Colorizer(nn.Module):
             h = h + rectified(convolution, h)
         return functional.pixel_shuffle(self.last(h), 4)
 
-    def start(
+    def make_start(
         self, y: Float[Tensor, "B 1 H W"], weights: tuple[float, float, float] = REC_601
     ) -> Float[Tensor, "B 3 H W"]:
         """Return y in colour, on y's device; the weighted sum of the colours is y.

@@ -103,7 +103,7 @@ class Enlargers(nn.Module):
         kinds = {scale: DenseEnlarger if scale in chosen else Enlarger for scale in sorted(scales)}
         self.networks = nn.ModuleDict({str(scale): kind(scale=scale) for scale, kind in kinds.items()})
 
-    def start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
+    def make_start(self, A: LinearOperator, y: Float[Tensor, "B C h w"], sigma_y: float) -> Float[Tensor, "B C H W"]:
         """Return y enlarged, on y's device.
 
         Args:

@@ -110,7 +110,7 @@ class Filler(nn.Module):
             filled.append(torch.where(kept & clean, known, image.to(known)))
         return filled[::-1]
 
-    def start(
+    def make_start(
         self, y: Float[Tensor, "B C H W"], keep: Bool[Tensor, "*K H W"], sigma_y: float
     ) -> Float[Tensor, "B C H W"]:
         """Return y filled, on y's device.

@@ -40,7 +40,7 @@ class Skills:
     fills: bool = False
     colorizes: bool = False
 
-    def starts(self, A: LinearOperator) -> bool:
+    def makes_start(self, A: LinearOperator) -> bool:
         """Return True if the networks make starts for A."""
         return bool(self.undone(A))
 
@@ -78,7 +78,9 @@ class Starters(nn.Module):
         self.filler = Filler() if skills.fills else None
         self.colorizer = Colorizer() if skills.colorizes else None
 
-    def start(self, A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float) -> Float[Tensor, "B C H W"] | None:
+    def make_start(
+        self, A: LinearOperator, y: Float[Tensor, "B c h w"], sigma_y: float
+    ) -> Float[Tensor, "B C H W"] | None:
         """Return the networks' start for y, on y's device; None if no network is for A.
 
         Args:
@@ -95,20 +97,20 @@ class Starters(nn.Module):
         x, noise = y, sigma_y * (GREY if y.shape[1] == 1 else 1)
         for part in parts:
             if isinstance(part, Inpainting) and self.filler is not None:
-                x, noise = self.filler.start(x, part.keep, noise), 0.0
+                x, noise = self.filler.make_start(x, part.keep, noise), 0.0
             elif isinstance(part, Colorization) and self.colorizer is not None:
-                x, noise = self.colorizer.start(self._without(noise, x), part.weights), 0.0
+                x, noise = self.colorizer.make_start(self._without(noise, x), part.weights), 0.0
             elif self.enlargers is not None:
                 if noise / 2 > MOST_NOISE and self.filler is not None:  # more than in its training: halve the noise
                     x, noise = (x + self._without(noise, x)) / 2, noise / 2
-                x, noise = self.enlargers.start(part, x, noise), 0.0
+                x, noise = self.enlargers.make_start(part, x, noise), 0.0
         return x if parts else None
 
     def _without(self, noise: float, x: Tensor) -> Tensor:
         """Return an image denoised by the filler, or unchanged if there is none."""
         if not noise or self.filler is None:
             return x
-        return self.filler.start(x, x.new_ones(x.shape[-2:], dtype=torch.bool), noise)
+        return self.filler.make_start(x, x.new_ones(x.shape[-2:], dtype=torch.bool), noise)
 
 
 def take_starters(weights: MutableMapping[str, Tensor], skills: Skills) -> Starters | None:

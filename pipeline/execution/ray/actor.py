@@ -15,8 +15,9 @@ from deqir import Tally
 from pipeline.errors import ConfigurationError, uncoloured
 from pipeline.execution.progress import Progress
 from pipeline.execution.protocol import WorkerFactory
-from pipeline.manifest.schema import ManifestRow, Status
+from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef, Shard, ShardReport
+from pipeline.status import Counts, Status
 from pipeline.worker.worker import ShardWorker
 
 from .crash_isolation import Step
@@ -25,7 +26,7 @@ from .resources import Placement
 
 
 class ShardActor:
-    """A worker, built at the first call so that its errors are a shard's."""
+    """Holds a worker, built at the first call so its errors are a shard's."""
 
     def __init__(self, make_worker: WorkerFactory, threads: int) -> None:
         logging.basicConfig(level=logging.INFO)
@@ -59,7 +60,7 @@ class ShardActor:
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator, unused-ignore]  # ray has no types
     def running(self) -> tuple[str, Progress]:
-        """Return the shard in hand and its images so far; answers while `run` is at work."""
+        """Return the id of the running shard and its progress; answers while `run` is at work."""
         return self._running
 
     def _built(self) -> ShardWorker:
@@ -70,7 +71,7 @@ class ShardActor:
 
     def _on_row(self, status: Status) -> None:
         shard_id, progress = self._running
-        self._running = (shard_id, progress.counting(status))
+        self._running = (shard_id, progress + Progress(counts=Counts.of([status])))
         if self._meters is not None:
             self._meters.row(status)
 
@@ -98,7 +99,7 @@ def actor_class(placement: Placement) -> Any:
 
 
 def never_up(count: int, error: BaseException) -> ConfigurationError:
-    """Return what to raise where no actor starts, after so many that died at once, the last one of `error`."""
+    """Return the error to raise if no actor starts: `count` of them died at once, the last of `error`."""
     return ConfigurationError(
         f"Ray actors do not start: {count} in a row died at once. Every node needs this program "
         f"in the same version as here ({Path(__file__).parents[2]}), and no other folder of that name where "

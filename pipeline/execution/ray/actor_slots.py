@@ -18,16 +18,16 @@ START_SECONDS: Final = 60.0
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Seat:
-    """A share of the cluster, such as a GPU, with its present actor and the calls that are out.
+    """A share of the cluster, such as a GPU, with its present actor and its unanswered calls.
 
     Attributes:
         number: From 1, for people.
         place: Machine and GPU, as its last actor said.
         hired: When its actor was asked for, on the monotonic clock.
         strikes: Actors lost in a row.
-        last_error: What the last of them was lost of.
-        put_aside: The log was told that it is.
-        failed: Ids of shards that failed here.
+        last_error: Error of the last lost actor.
+        put_aside: The log has a warning of its exclusion.
+        failed: Ids of shards with a failure here.
     """
 
     number: int
@@ -57,13 +57,13 @@ class Seat:
         self.handle, self.started, self.hired, self.poll = handle, started, time.monotonic(), None
 
     def lost(self, error: BaseException) -> None:
-        """Note that the actor is of no more use."""
+        """Count a lost actor."""
         self.strikes += 1
         self.last_error = error
 
     @property
     def complaint(self) -> str:
-        """What an operator is to know of a seat that is put aside."""
+        """The warning of an excluded seat, for an operator."""
         return (
             f"actor {self.number} on {self.place or 'a machine that never answered'} gets no more shards while others "
             f"work: {self.strikes} in a row died or broke there; look at that machine and its GPU. The last error was "
@@ -71,12 +71,12 @@ class Seat:
         )
 
     def succeeded(self) -> None:
-        """Note that the actor did what it was asked for."""
+        """Note a success of the actor."""
         self.strikes, self.put_aside = 0, False
 
 
 def usable(seats: Sequence[Seat]) -> list[Seat]:
-    """Return the seats that are to get shards: those that have not lost `MAX_STRIKES` actors in a row.
+    """Return the seats for shards: seats with fewer than `MAX_STRIKES` lost actors in a row.
 
     The others are used where there are no such seats. One whose actor has not come up for long does not count.
     """
@@ -86,5 +86,5 @@ def usable(seats: Sequence[Seat]) -> list[Seat]:
 
 
 def suits(seat: Seat, among: Sequence[Seat], shard: Shard) -> bool:
-    """Return whether a shard may go to a seat, `among` those that are used: where it failed only if it did on all."""
+    """True if a shard may go to a seat: it has not failed there, or has failed on all seats `among` them."""
     return shard.id not in seat.failed or all(shard.id in other.failed for other in among)

@@ -84,7 +84,7 @@ def nodes() -> list[Mapping[str, float]]:
 
 
 def _start(folder: Path) -> None:
-    """Start a cluster on this machine that serves and tells nobody else and writes to `folder` alone.
+    """Start a private cluster on this machine, which writes only to `folder`.
 
     Ray's ports are open to the network and whoever gets in may run code, so the cluster asks for a token. Ray
     would write one to the home directory; ours lives in this process and its children, one for all of a
@@ -116,7 +116,7 @@ def _same_modules() -> JobConfig:
 
 @contextmanager
 def _deaf_to_sigterm() -> Iterator[None]:
-    """Have the processes that start in the block never see SIGTERM, which they inherit; ours comes after it.
+    """Block SIGTERM for the processes started inside the block, which inherit this; this process gets it afterwards.
 
     Whoever cancels a run sends the signal to all processes of its group. Ray's would then go down at the same time as
     we ask them to kill our actors, and the actors would live for seconds more.
@@ -129,7 +129,7 @@ def _deaf_to_sigterm() -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    """Connect to a cluster that exists already."""
+    """Connect to an existing cluster."""
     _knock(address)
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)

@@ -1,4 +1,4 @@
-"""Shards that killed their processes, brought to their end one image after another."""
+"""Shards that killed their processes, finished image by image."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any, Final
 
 from deqir import Tally
 from pipeline.execution.progress import Progress
-from pipeline.manifest.schema import ManifestRow, Status
+from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import Shard, ShardReport
+from pipeline.status import Counts
 
 MAX_DEATHS: Final = 2
-"""Processes that a shard, and then each of its images, may take down."""
+"""Processes killed by a shard, and then by an image, before the next measure."""
 MAX_GIVEN_UP: Final = 3
-"""Images of a shard that are given up, all of them so far, before it is taken for no fault of theirs."""
+"""Images of a shard given up, with no image restored, before the fault is sought outside the images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What an actor says of one image.
+    """An actor's answer about a single image.
 
     Attributes:
-        row: The image's.
-        tally: Of the shard's images so far.
-        seconds: Wall time of this one.
+        row: The image's row.
+        tally: Counters of the shard's images so far.
+        seconds: Wall time of this image.
     """
 
     row: ManifestRow
@@ -34,20 +35,23 @@ class Step:
 
 @dataclass(slots=True)
 class CarefulShard:
-    """How far one of them is. All of it is here, in the driver, so that a process may die at any step.
+    """A shard run image by image. Its whole state is in the driver, so a process may die at any step.
 
     Attributes:
         shard: The shard.
-        progress: Its images that have their row.
     """
 
     shard: Shard
-    progress: Progress = field(default_factory=Progress)
     _rows: list[ManifestRow] = field(default_factory=list)
     _tally: Tally = field(default_factory=Tally)
     _seconds: float = 0.0
     _deaths: int = 0
     _given_up: int = 0
+
+    @property
+    def progress(self) -> Progress:
+        """Images with a row."""
+        return Progress(counts=Counts.of(row.status for row in self._rows))
 
     def ask(self, actor: Any) -> Any:
         """Return the reference of the next call of a `ShardActor`: an image, or the commit when all have their row."""
@@ -58,7 +62,7 @@ class CarefulShard:
         return call.remote(image, self.shard.id, self._tally)
 
     def answered(self, answer: Step | ShardReport) -> ShardReport | None:
-        """Take what a call returned; returns the shard's report at its end."""
+        """Take the answer of a call; returns the report at the shard's end."""
         self._given_up += self._deaths >= MAX_DEATHS
         self._deaths = 0
         if isinstance(answer, ShardReport):
@@ -66,20 +70,19 @@ class CarefulShard:
         self._rows.append(answer.row)
         self._tally = answer.tally
         self._seconds += answer.seconds
-        self.progress = self.progress.counting(Status(answer.row.status))
         return None
 
     def died(self) -> bool:
-        """Note that the process died; returns whether that is no image's fault.
+        """Count a death of the process; returns True if no image is at fault.
 
-        None was being restored, or so many were given up, and none restored, that something else is wrong.
+        Either no image was being restored, or `MAX_GIVEN_UP` images were given up and no image was restored.
         """
         self._deaths += 1
         return self._deaths > MAX_DEATHS or (self._given_up == len(self._rows) >= MAX_GIVEN_UP)
 
 
 class CarefulShards:
-    """Those of one run."""
+    """The shards of a run that are run image by image."""
 
     def __init__(self) -> None:
         self._deaths: Counter[str] = Counter()
@@ -90,11 +93,11 @@ class CarefulShards:
         return sum((careful.progress for careful in self._shards.values()), Progress())
 
     def of(self, shard: Shard) -> CarefulShard | None:
-        """Return a shard's state; None where it is run as a whole."""
+        """Return a shard's state; None if it is run as a whole."""
         return self._shards.get(shard.id) if self._shards else None
 
     def begins(self, shard: Shard) -> bool:
-        """Note that a shard that is run as a whole lost its process; returns whether it goes on image by image."""
+        """Count a death of a whole shard's process; returns True if the shard goes on image by image."""
         self._deaths[shard.id] += 1
         if self._deaths[shard.id] < MAX_DEATHS:
             return False
@@ -102,5 +105,5 @@ class CarefulShards:
         return True
 
     def ended(self, shard: Shard) -> None:
-        """Forget a shard that is committed or given up."""
+        """Forget a committed or abandoned shard."""
         self._shards.pop(shard.id, None)

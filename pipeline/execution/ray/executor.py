@@ -32,18 +32,18 @@ logger = logging.getLogger("deqir.ray")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayExecutor:
-    """Actors that build their worker once and run one shard at a time; only shards and reports travel.
+    """Runs shards on actors: each builds its worker once and runs a shard at a time; only shards and reports travel.
 
-    Ray restarts nothing and retries nothing: attempts are counted here. An actor that died is replaced, as is one
-    that raised what is none of our own errors: its GPU may be in a state that only a new process can leave. That a
-    shard may then run twice, even at once (a node that was cut off goes on writing for a while), is made
-    harmless by the conditional writes of the worker. A shard whose process died twice goes on image by image.
+    Ray restarts nothing and retries nothing: attempts are counted here. An actor is replaced when it died, and when it
+    raised an error outside our own: its GPU may be in a state that only a new process can leave. A shard may therefore
+    run twice, even at once (a node that was cut off goes on writing for a while); the conditional writes of the worker
+    make this harmless. A shard whose process died twice goes on image by image.
 
     Attributes:
         actors: How many; None: one for each GPU share, or one where there is no GPU.
         gpus_per_actor: GPU share of an actor, where there are GPUs.
         cpus_per_actor: CPU share of an actor; None: an equal share.
-        attempts: Times a shard is tried; those that its process did not survive are not counted.
+        attempts: Times a shard is tried, without attempts ended by the death of the process.
         device: "auto", "cpu" or "cuda".
         address: An existing cluster; None: the one that this process is connected to, else a new one on this
             machine for the duration of the run.
@@ -58,11 +58,11 @@ class RayExecutor:
 
     @property
     def is_local(self) -> bool:
-        """Whether it will start a cluster of its own on this machine."""
+        """True if it will start a cluster of its own on this machine."""
         return self.address is None and not ray.is_initialized()
 
     def check(self) -> None:
-        """Raise ConfigurationError if the cluster is not there, or has not what one actor needs."""
+        """Raise ConfigurationError if the cluster is missing, or too small for an actor."""
         with connected(self.address):
             self._placement()
 
@@ -83,19 +83,19 @@ class RayExecutor:
         with connected(self.address):
             placement = self._placement()
             queue = ShardQueue(shards, attempts=self.attempts, workers=placement.actors)
-            crew = _Crew(placement, make_worker, most=len(shards))
+            actors = _Actors(placement, make_worker, most=len(shards))
             try:
-                while queue or crew.busy:
-                    crew.hand_out(queue)
-                    reports = crew.collect(queue)
-                    on_progress(queue.done + crew.progress)
+                while queue or actors.busy:
+                    actors.hand_out(queue)
+                    reports = actors.collect(queue)
+                    on_progress(queue.done + actors.progress)
                     yield from reports
             finally:
-                crew.kill()
+                actors.kill()
         queue.finish()
 
 
-class _Crew:
+class _Actors:
     """The actors of one run."""
 
     def __init__(self, placement: Placement, make_worker: WorkerFactory, *, most: int) -> None:
@@ -121,7 +121,7 @@ class _Crew:
         return sum(whole, self._careful.progress)
 
     def hand_out(self, queue: ShardQueue) -> None:
-        """Give one shard to each actor that is up and idle; one still waiting for its resources gets none."""
+        """Give a shard to each running and idle actor, and none to actors still waiting for resources."""
         seats = usable(self._seats)
         for seat in seats:
             if queue and seat.ready and self._is_up(seat):
@@ -134,7 +134,7 @@ class _Crew:
                 logger.warning("%s", seat.complaint)
 
     def collect(self, queue: ShardQueue) -> list[ShardReport]:
-        """Wait up to a second for something to happen and return the reports that came.
+        """Wait up to a second for an answer and return the new reports.
 
         It waits for futures, not for references: ray.get and ray.wait hold back signals in the main thread.
         """
@@ -151,7 +151,7 @@ class _Crew:
         return reports
 
     def kill(self) -> None:
-        """End every actor at once; what it had not committed is undone."""
+        """End every actor at once; its uncommitted shard is undone."""
         for seat in self._seats:
             ray.kill(seat.handle)
 
@@ -160,13 +160,13 @@ class _Crew:
         return handle, handle.place.remote().future()
 
     def _replace(self, seat: Seat, error: BaseException) -> None:
-        """Have a new actor where one is dead, out of reach or in doubt; never wait for that one again."""
+        """Replace an actor that is dead, out of reach or in doubt, and never wait for it again."""
         ray.kill(seat.handle)
         seat.lost(error)
         seat.renew(*self._hire())
 
     def _is_up(self, seat: Seat) -> bool:
-        """Return whether this seat's actor has started; replace it if it died on the way."""
+        """True if this seat's actor has started; replace it if it died on the way."""
         error = seat.started.exception()
         if error is None:
             self._failed_starts = 0
@@ -185,7 +185,7 @@ class _Crew:
         seat.shard, seat.call, seat.progress = shard, reference.future(), Progress()
 
     def _take_answer(self, seat: Seat, shard: Shard, call: Future[Any], queue: ShardQueue) -> ShardReport | None:
-        """Return the report of a shard that ended; None if it failed, which the queue then knows, or goes on."""
+        """Return the report of a finished shard; None if it goes on, or if it failed, as the queue then knows."""
         seat.shard = seat.call = None
         try:
             answer = call.result()
@@ -228,7 +228,7 @@ class _Crew:
         queue.died(shard, error, then="image by image" if self._careful.of(shard) else "retry")
 
     def _forget_where(self, shard: Shard) -> None:
-        """Let a shard go to any seat again: what is next is another image."""
+        """Let a shard go to any seat again: another image is next."""
         for seat in self._seats:
             seat.failed.discard(shard.id)
 

@@ -1,4 +1,4 @@
-"""What an actor counts for Prometheus, where the cluster has Ray's exporter (the packages of ray[default])."""
+"""An actor's counters for Prometheus, if the cluster has Ray's exporter (the packages of ray[default])."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Final
 
 from ray.util.metrics import Counter
 
-from pipeline.manifest.schema import Status
 from pipeline.shards import ShardReport
+from pipeline.status import Status
 
 EXPORTER: Final = ("opencensus", "prometheus_client", "aiohttp_cors")
 
 
 class Meters:
-    """Counters of one actor, summed up over actors by whoever reads them."""
+    """Counters of an actor; their readers sum them up over actors."""
 
     def __init__(self, job_id: str) -> None:
-        self._images = Counter("deqir_images", "Images by what became of them.", ("job", "status"))
+        self._images = Counter("deqir_images", "Images by status.", ("job", "status"))
         self._shards = Counter("deqir_shards", "Shards committed.", ("job",))
         self._nfe = Counter("deqir_network_evaluations", "Network evaluations of committed images.", ("job",))
         self._seconds = Counter("deqir_shard_seconds", "Wall time of committed shards.", ("job",))
@@ -26,15 +26,15 @@ class Meters:
 
     @classmethod
     def of(cls, job_id: str) -> Meters | None:
-        """Return counters that somebody can read; None where nothing exports them."""
+        """Return the counters; None if nothing exports them."""
         return cls(job_id) if all(find_spec(name) is not None for name in EXPORTER) else None
 
     def row(self, status: Status) -> None:
-        """Count an image that is done."""
+        """Count a finished image."""
         self._images.inc(1, {"status": status})
 
     def shard(self, report: ShardReport) -> None:
-        """Count a shard that is committed."""
+        """Count a committed shard."""
         self._shards.inc(1)
         if report.nfe:
             self._nfe.inc(report.nfe)

@@ -1,4 +1,4 @@
-"""How many Ray actors a cluster has room for, and the share of it that each one asks for."""
+"""The number of Ray actors in a cluster, and the resources of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Actors to start and what each one reserves.
+    """Number of actors to start and resources of each.
 
     Attributes:
         actors: How many.
@@ -35,7 +35,7 @@ def place(
     gpus_per_actor: float,
     cpus_per_actor: float | None,
 ) -> Placement:
-    """Return how many actors the nodes of a cluster get, and their shares.
+    """Return the number of actors for the nodes of a cluster, and their shares.
 
     Args:
         nodes: Resources of each living node as Ray names them: "CPU", "GPU".
@@ -45,7 +45,7 @@ def place(
         cpus_per_actor: CPU share of an actor; None: an equal share of its node.
 
     Raises:
-        ConfigurationError: No node has the GPUs that one actor needs.
+        ConfigurationError: No node has the GPUs for an actor.
     """
     most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     if device == "cuda" and most_gpus == 0:
@@ -72,5 +72,5 @@ def _on_cpus(cpus: Sequence[float], *, actors: int, share: float | None) -> Plac
 
 
 def _whole(cpus: float) -> float:
-    """Return whole CPUs where there is at least one; a cluster that has yet to grow counts as one."""
+    """Return whole CPUs from 1 up; a cluster still without nodes counts as 1."""
     return float(int(cpus)) if cpus >= 1 else cpus or 1.0

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deqir import ConvergenceStats, Engine, Failed, Outcome, Request, Restorer, Result, Settings, Tally
-from deqir.engine.image_state import Flight
-from deqir.engine.round import fly
+from deqir.engine.chain_start import Planned, Span
+from deqir.engine.image_state import ImageState
+from deqir.engine.requests import StartKind
+from deqir.engine.round import run_round
 from deqir.operators import Colorization, ConvergenceError, Inpainting, MatrixFree, SuperResolution
+from deqir.priors.starters.starters import Skills
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
+from tests.deqir.priors.starters.starting import prior_with, starters
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
 
 T = 6
@@ -366,14 +370,14 @@ def test_an_image_that_finds_no_memory_beside_others_is_restored_after_them(mode
 @given(widths=st.lists(st.integers(1, 8), min_size=8, max_size=8), name=st.sampled_from(sorted(OPERATORS)))
 def test_a_window_that_widens_and_narrows_never_leaves_the_chain(widths: list[int], name: str) -> None:
     sampler = make_sampler(OPERATORS[name], steps=8, images=1)
-    flight, states = flight_of(sampler, tolerance=0.0), list(sampler.sequential(sampler.initial()))
+    image, states = image_of(sampler, tolerance=0.0), list(sampler.sequential(sampler.initial()))
     for width in widths:
-        if not flight.done:
-            before = flight.frontier
-            fly(toy_denoiser, [flight], window=width, batch=3, tally=Tally())
-            assert flight.frontier > before
-    assert flight.done  # one state a round at the least
-    torch.testing.assert_close(flight.result().image, states[-1][0])
+        if not image.done:
+            before = image.frontier
+            run_round(toy_denoiser, [image], window=width, batch=3, tally=Tally())
+            assert image.frontier > before
+    assert image.done  # one state a round at the least
+    torch.testing.assert_close(image.result().image, states[-1][0])
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
@@ -382,21 +386,23 @@ def test_the_full_window_is_the_joint_map(surrogate: str) -> None:
     from deqir.fixed_point.joint_map import JointMap
 
     sampler = make_sampler(OPERATORS["sr2"], images=1)
-    flight, rounds = flight_of(sampler, tolerance=0.0, surrogate=surrogate), 4
+    image, rounds = image_of(sampler, tolerance=0.0, surrogate=surrogate), 4
     for _ in range(rounds):
-        fly(toy_denoiser, [flight], window=T, batch=16, tally=Tally())
+        run_round(toy_denoiser, [image], window=T, batch=16, tally=Tally())
     solver = Picard(tol=0.0, max_rounds=rounds)
     found = solver(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
-    assert flight.frontier == rounds
+    assert image.frontier == rounds
     worst = found.residual[1:, 0].amax(1)  # what the first residual is compared with differs by rounding alone
-    stats = flight.result().stats
+    stats = image.result().stats
     torch.testing.assert_close(torch.tensor(stats.residual_history[1:], dtype=torch.float64), worst)
 
 
-def flight_of(sampler: Sampler, *, tolerance: float, surrogate: str = "secant") -> Flight[int]:
+def image_of(sampler: Sampler, *, tolerance: float, surrogate: str = "secant") -> ImageState[int]:
     request = Request(y=sampler.A(sampler.start)[0], operator=sampler.A, seed=0, tag=0)
+    span = Span(noise=0.3, end=6 / 255, steps=sampler.chain.steps, kind=StartKind.OWN)
+    planned = Planned(request=request, shape=request.shape, span=span, chain=sampler.chain)
     chosen = SURROGATES[surrogate]  # type: ignore[index]
-    return Flight(request, sampler, chosen, tolerance=tolerance, max_rounds=sampler.chain.steps)
+    return ImageState(planned, sampler, chosen, tolerance=tolerance, max_rounds=sampler.chain.steps)
 
 
 def test_no_requests_no_results() -> None:
@@ -427,7 +433,7 @@ def test_a_given_start_has_its_own_noise_and_its_own_size() -> None:
     without = engine.sampler(Request(y=y, operator=A, seed=0, tag=0))
     assert float(with_start.chain.sigma[0]) == pytest.approx(2 * Defaults.GIVEN_NOISE)
     assert float(without.chain.sigma[0]) == pytest.approx(2 * A.start_noise)
-    with pytest.raises(ValueError, match=r"has shape \(3, 8, 8\), what is restored \(3, 8, 12\)"):
+    with pytest.raises(ValueError, match=r"has shape \(3, 8, 8\), the image to restore \(3, 8, 12\)"):
         engine.sampler(Request(y=y, operator=A, seed=0, tag=0, start=picture[..., :8]))
 
 
@@ -436,3 +442,17 @@ def test_a_noisy_image_does_not_change_the_start_that_it_is_given() -> None:
     engine = Engine(toy_denoiser, Settings(steps=2, denoiser_batch=1))
     sampler = engine.sampler(Request(y=rand(3, 4, 6), operator=A, seed=0, tag=0, sigma_y=0.1, start=picture))
     assert torch.equal(sampler.start[0], picture)
+
+
+@pytest.mark.parametrize("mode", ["auto", "latency", "paper"])
+def test_a_result_has_the_steps_the_noise_and_the_origin_of_its_start(mode: str) -> None:
+    A, prior = SuperResolution(scale=2), prior_with(starters(Skills(enlarges=(2,))))
+    y, picture = rand(3, 4, 6).float(), rand(3, 8, 12).float()
+    requests = [Request(y=y, operator=A, seed=0, tag=0), Request(y=y, operator=A, seed=0, tag=1, start=picture)]
+    settings = Settings(steps=5, mode=mode)  # type: ignore[arg-type]
+    own = (5, A.start_noise, StartKind.OWN)
+    made = own if mode == "paper" else (Defaults.MADE_STEPS, Defaults.MADE_NOISE, StartKind.MADE)
+    for network, without in ((toy_denoiser, own), (prior, made)):
+        results = [result for result in Engine(network, settings).run(requests) if isinstance(result, Result)]
+        facts = {result.tag: (result.steps, result.start_noise, result.start_kind) for result in results}
+        assert facts == {0: without, 1: (5, Defaults.GIVEN_NOISE, StartKind.GIVEN)}

@@ -222,6 +222,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], says: st
 
 
 @pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@pytest.mark.smoke
 def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
     small = ["--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", str(tmp_path)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The choice of calls for CUDA graphs, as far as a CPU can show it; tests/cuda has the rest."""
+"""The choice of calls for CUDA graphs, as far as a CPU can show it; tests/devices has the rest."""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from deqir import Prior, PriorError, load_prior, prior_digest
@@ -23,6 +25,8 @@ from deqir.priors import (
     read_card,
     write_prior,
 )
+from deqir.priors.base import Base
+from deqir.priors.starters.enlarging import Enlarger
 from tests.deqir.problems import rand
 
 SHAPE = {"channels": 3, "width": 8, "depth": 3}
@@ -68,6 +72,50 @@ def test_one_changed_byte_in_the_weights_is_refused(directory: Path) -> None:
             refuses(str(directory))
 
 
+def with_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, cached: FFDNet) -> Path:
+    """A prior whose denoiser is that of "other" in the user's cache, beside an enlarger of its own."""
+    monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
+    other = write_prior(prior_directory("other"), replace(CARD, name="other"), cached.state_dict())
+    base = Base(prior="other", sha256=other.sha256, networks=("model",))
+    own = {f"enlargers.networks.2.{name}": value for name, value in Enlarger(scale=2).state_dict().items()}
+    write_prior(tmp_path / "mine", replace(CARD, enlarges=(2,), base=base), cached.state_dict() | own)
+    return tmp_path / "mine"
+
+
+def test_a_prior_takes_networks_from_its_base_and_has_the_digest_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = with_base(tmp_path, monkeypatch, cached=network())
+    held = load_file(directory / "model.safetensors")
+    assert held
+    assert all(name.startswith("enlargers.networks.2.") for name in held)
+    prior, other = load_prior(str(directory), device="cpu"), load_prior("other", device="cpu")
+    x, alpha_bar = rand(1, 3, 6, 8).float(), torch.tensor([0.9])
+    assert torch.equal(prior(x, alpha_bar), other(x, alpha_bar))
+    whole = replace(CARD, enlarges=(2,))
+    assert prior.digest == write_prior(tmp_path / "whole", whole, network().state_dict() | held).sha256
+    assert describe_model(str(directory))["base"] == "other"
+
+
+def test_a_base_whose_weights_are_others_since_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = with_base(tmp_path, monkeypatch, cached=network())
+    write_prior(prior_directory("other"), replace(CARD, name="other"), network(seed=1).state_dict())
+    for refuses in (load_prior, prior_digest):
+        with pytest.raises(PriorError, match=r"'mine' takes networks from 'other', whose weights are others since"):
+            refuses(str(directory))
+
+
+def test_the_parts_of_bundled_large_make_the_file_whose_digest_jobs_know() -> None:
+    """The digest is that of the one file that held all its networks before they were taken from bundled."""
+    taken = ("model.", "filler.", "colorizer.", "enlargers.networks.2.", "enlargers.networks.3.")
+    of_bundled = load_file(prior_directory("bundled") / "model.safetensors")
+    weights = load_file(prior_directory("bundled-large") / "model.safetensors")
+    weights |= {name: weight for name, weight in of_bundled.items() if name.startswith(taken)}
+    whole = hashlib.sha256(save({name: weights[name] for name in sorted(weights)})).hexdigest()
+    assert whole == "397439683a0c5d715dcf7db8ce7a23feeeef5e8dc478397c45be08a66bc1d558"
+    assert prior_digest("bundled-large") == whole
+
+
 def test_weights_that_are_missing_are_named(directory: Path) -> None:
     (directory / "model.safetensors").unlink()
     with pytest.raises(PriorError, match=r"cannot be read: .*model\.safetensors"):
@@ -111,6 +159,9 @@ def test_a_directory_without_a_card_is_no_prior(tmp_path: Path) -> None:
         ('{"name": "mine"}', "kind None"),
         ('{"kind": "denoiser", "sha256": 1}', "sha256 must be of type str, got 1"),
         ('{"kind": "denoiser", "max_noise": "loud"}', "max_noise must be of type float, got 'loud'"),
+        ('{"kind": "denoiser", "base": "bundled"}', "base must be a JSON object, got 'bundled'"),
+        ('{"kind": "denoiser", "base": {"prior": "bundled"}}', "sha256"),
+        ('{"kind": "denoiser", "base": {"prior": "a", "sha256": "", "networks": "model"}}', "networks a list of texts"),
     ],
 )
 def test_a_card_that_is_none_is_refused_with_the_fields_it_needs(directory: Path, text: str, says: str) -> None:

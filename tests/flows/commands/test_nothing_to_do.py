@@ -99,7 +99,7 @@ def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as
     restore = ["restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), "--device", "cpu"]
     run = deqir(*restore)
     assert run.returncode == 2
-    assert "skipped: 1 not named as JPEG, PNG or WebP files are (.tif 1)" in run.stdout
+    assert "1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1)" in run.stdout
     assert f"error: the source {tmp_path / 'in'} holds no image" in run.stderr
     write_archive(tmp_path / "in", 1)
     assert deqir(*restore).returncode == 0

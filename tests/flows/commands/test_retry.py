@@ -74,9 +74,9 @@ def recorded(tmp_path: Path, tiny_prior: str) -> RestoreJob:
 
 def test_a_retry_has_the_recorded_settings_but_for_those_that_are_given(recorded) -> None:
     found = retry_job(recorded.destination, job_id=None, runtime={"max_pixels": 5, "actors": None})
-    assert found.retry
-    assert found.result == recorded.result
-    assert found.runtime == recorded.runtime.model_copy(update={"max_pixels": 5})
+    assert found.config.retry
+    assert found.config.result == recorded.result
+    assert found.config.runtime == recorded.runtime.model_copy(update={"max_pixels": 5})
     (id,) = find_jobs(recorded.destination)
     assert retry_job(recorded.destination, job_id=f"{id}-retry3", runtime={"max_pixels": 5}) == found
 
@@ -86,7 +86,7 @@ def test_which_of_several_jobs_has_to_be_said(recorded) -> None:
     jobs = find_jobs(recorded.destination)
     with pytest.raises(ConfigurationError, match=f"several jobs, name one with --job: {', '.join(jobs)}"):
         retry_job(recorded.destination, job_id=None, runtime={})
-    assert retry_job(recorded.destination, job_id=jobs[0], runtime={}).retry
+    assert retry_job(recorded.destination, job_id=jobs[0], runtime={}).config.retry
     with pytest.raises(ConfigurationError, match="no job 'other'"):
         retry_job(recorded.destination, job_id="other", runtime={})
     with pytest.raises(ConfigurationError, match="holds no job"):
@@ -126,7 +126,7 @@ def test_another_spelling_of_the_destination_is_the_same(
 ) -> None:
     (tmp_path / "link").symlink_to("out")
     monkeypatch.chdir(tmp_path)
-    job = retry_job(spelled(tmp_path / "out"), job_id=None, runtime={})
+    job = retry_job(spelled(tmp_path / "out"), job_id=None, runtime={}).config
     assert job.destination == recorded.destination == str(tmp_path / "out")
 
 
@@ -136,7 +136,7 @@ def test_a_slash_at_the_end_of_a_prefix_makes_no_other_destination(tmp_path, tin
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
     open_job(job.model_copy(update={"destination": f"{s3_url}/"}))
     for url in (s3_url, f"{s3_url}/"):
-        assert retry_job(url, job_id=None, runtime={}).destination == s3_url
+        assert retry_job(url, job_id=None, runtime={}).config.destination == s3_url
 
 
 def test_a_job_whose_prior_has_other_weights_by_now_is_not_tried_as_another_job(tmp_path, tiny_prior) -> None:
@@ -149,6 +149,6 @@ def test_a_job_whose_prior_has_other_weights_by_now_is_not_tried_as_another_job(
     card = read_card(prior)
     write_prior(prior, card, FFDNet(**card.architecture).state_dict())
     second = open_job(settings)
-    assert retry_job(settings.destination, job_id=second.id, runtime={}).retry
+    assert retry_job(settings.destination, job_id=second.id, runtime={}).config.retry
     with pytest.raises(ConfigurationError, match=f"job {first.id} cannot be tried again here.*{second.id}.*weights"):
         retry_job(settings.destination, job_id=first.id, runtime={})

@@ -16,15 +16,15 @@ from flows.commands.status import overview
 from flows.display.summary import print_summary
 from pipeline.job.job import open_job, plan_job, run_shards
 from pipeline.reporting.summary import JobSummary, summary_of
+from pipeline.status import Counts
 from tests.flows.conftest import Command
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 
-BARE = replace(summary_of("0123456789abcdef", "/restored", []), failed=4, skipped=12)
+BARE = replace(summary_of("0123456789abcdef", "/restored", []), counts=Counts(failed=4, skipped=12))
 MEASURED = replace(
     BARE,
     job_id="fedcba9876543210",
-    restored=999_983,
-    conflicts=0,
+    counts=Counts(restored=999_983, failed=4, skipped=12),
     psnr=23.456,
     finished_at=datetime(2031, 7, 9, 20, 5, tzinfo=UTC),
 )
@@ -54,9 +54,9 @@ def test_conflicts_and_what_is_to_do_have_a_column_where_any_job_has_some() -> N
     assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped PSNR"
     assert (bare.split()[2], measured.split()[4]) == ("0", "999,999")
     assert len(heading) == len(measured) <= 80
-    heading, *_ = shown([replace(cut, conflicts=1)], width=80, terminal=True).splitlines()
+    heading, *_ = shown([replace(cut, counts=Counts(conflicts=1))], width=80, terminal=True).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images to do restored failed skipped conflict PSNR"
-    heading, *_ = shown([replace(BARE, conflicts=1)], width=80, terminal=True).splitlines()
+    heading, *_ = shown([replace(BARE, counts=Counts(conflicts=1))], width=80, terminal=True).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped conflict PSNR"
 
 
@@ -66,7 +66,7 @@ def test_a_jobs_id_stands_in_a_line_by_itself_however_narrow_the_console_is() ->
     print_summary(Console(file=file, width=20), retried)
     lines = file.getvalue().splitlines()
     assert lines[0] == "job 0123456789abcdef-retry1"
-    assert "skipped: 3 not named as JPEG, PNG or WebP files are (.tif 2, .gif 1)" in lines
+    assert "3 skipped: their names are not of JPEG, PNG or WebP files (.tif 2, .gif 1)" in lines
     assert "26 to do: where no run is at work on them, run the same deqir retry again" in lines
 
 
@@ -89,11 +89,13 @@ def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command
     heading, line, note = deqir("status", tmp_path / "out").stdout.splitlines()
     assert "to do" not in heading
     assert line.split()[3:] == ["6", "5", "0", "1"]
-    assert note == f"{job.id}: skipped: 1 not named as JPEG, PNG or WebP files are (.tif 1)"
+    assert note == f"{job.id}: 1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1)"
 
 
 def test_larger_numbers_widen_their_column() -> None:
-    heading, line = shown([replace(MEASURED, restored=123_456_789)], width=80, terminal=False).splitlines()
+    heading, line = shown(
+        [replace(MEASURED, counts=Counts(restored=123_456_789, failed=4, skipped=12))], width=80, terminal=False
+    ).splitlines()
     assert line.split()[3:5] == ["123,456,805", "123,456,789"]
     assert heading.index("restored") + len("restored") == line.index("123,456,789") + len("123,456,789")
 

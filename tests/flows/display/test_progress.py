@@ -9,15 +9,17 @@ import pytest
 from rich.console import Console
 
 from flows.display.progress import Standing, Throttle, display, duration, watchers, watching
+from pipeline.execution.progress import Progress
+from pipeline.status import Counts
 
 
 def standing(*, done: int = 615, total: int = 1000, fresh: int | None = None, **other: int) -> Standing:
+    fresh = done if fresh is None else fresh
+    counts = Counts(failed=other.get("failed", 3), conflicts=other.get("conflicts", 0))
     return Standing(
         total=total,
-        done=done,
-        failed=other.get("failed", 3),
-        conflicts=other.get("conflicts", 0),
-        fresh=done if fresh is None else fresh,
+        before=done - fresh,
+        run=Progress(counts=counts, elsewhere=fresh - counts.total),
         seconds=float(other.get("seconds", 900)),
     )
 

@@ -41,9 +41,7 @@ def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_
     watcher.until(lambda: watcher.health()["started"] == 2)
     (run,) = api.runs(deployment)
     assert keys_of([run]) == ["a.png", "b.png"]
-    began = time.monotonic()
     assert watcher.stop() == 0
-    assert time.monotonic() - began < 6
     (line,) = watcher.lines("batch started")
     assert f"keys=2 attempt=1 run={run['id']} waiting=1" in line
     assert watcher.lines("stopped waiting=1")

@@ -21,13 +21,13 @@ from flows.flow.pages import headline, markdown
 from flows.flow.plots import by_round, convergence
 from flows.flow.restore_archive import waves
 from pipeline.errors import ConfigurationError
-from pipeline.manifest.schema import Status
 from pipeline.reporting.before_after import Exhibit
 from pipeline.reporting.summary import Failure, JobSummary
 from pipeline.shards import ShardReport
+from pipeline.status import Counts, Status
 
 SUMMARY = JobSummary(
-    job_id="0123456789abcdef", destination="s3://archive/out", restored=3, failed=0, skipped=0, conflicts=0,
+    job_id="0123456789abcdef", destination="s3://archive/out", counts=Counts(restored=3),
     to_do=0, not_images=0, endings={}, replaced=0,
     restored_since=0,
     failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_given=None, psnr_start=None,
@@ -46,7 +46,7 @@ def test_waves_are_at_most_twenty_and_have_each_shard_once(shards: int) -> None:
 def test_a_tally_adds_up_shards_and_names_what_failed_most() -> None:
     tally = Tally()
     for errors in ((("DecodeError", 1),), (("DecodeError", 2), ("EmptyFileError", 1))):
-        tally.add(ShardReport(shard_id="x", restored=4, failed=2, nfe=80, errors=errors, seconds=2.0))
+        tally.add(ShardReport(shard_id="x", counts=Counts(restored=4, failed=2), nfe=80, errors=errors, seconds=2.0))
     assert tally.row("all", seconds=6.0) == {
         "worker": "all",
         "shards": 2,
@@ -116,14 +116,14 @@ def test_a_page_of_many_failures_shows_some_and_says_where_the_others_are() -> N
         Failure(key=f"{each}.png", status=Status.FAILED, error_type="DecodeError", error="damaged")
         for each in range(50)
     )
-    page = markdown(replace(SUMMARY, failed=50, failures=failures), [], [], tolerance=0.005)
+    page = markdown(replace(SUMMARY, counts=Counts(failed=50), failures=failures), [], [], tolerance=0.005)
     assert len(re.findall(r"^- \d+\.png: \*\*DecodeError\*\*, damaged$", page, re.MULTILINE)) == 20
     assert "and 30 more: see the table failures-0123456789abcdef" in page
     assert "    deqir retry s3://archive/out --job 0123456789abcdef" in page
 
 
 def test_a_page_says_how_many_of_its_failures_were_since_restored() -> None:
-    summary = replace(SUMMARY, failed=3, restored_since=3)
+    summary = replace(SUMMARY, counts=Counts(restored=3, failed=3), restored_since=3)
     page = markdown(summary, [], [], tolerance=0.005)
     assert "| failed | 3 |" in page
     assert "| restored since | 3 |" in page
@@ -136,7 +136,7 @@ def test_a_page_says_what_a_psnr_is_compared_with() -> None:
     measured = replace(SUMMARY, psnr=30.0, psnr_start=27.0, measured=3)
     page = markdown(measured, [], [], tolerance=0.005)
     assert "| PSNR without the network | 27.00 dB |" in page
-    assert "as restored, and what is made of them without the network, such as a smooth enlargement." in page
+    assert "as restored, and as made without the network, for example by a smooth enlargement." in page
     page = markdown(replace(measured, psnr_given=21.0), [], [], tolerance=0.005)
     assert "| PSNR as given | 21.00 dB |" in page
     assert "27.00" not in page

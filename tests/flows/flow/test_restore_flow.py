@@ -21,7 +21,7 @@ from pipeline.errors import ConfigurationError, StoreUnavailableError, TimeLimit
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 from tests.servers import S3Server, weed
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
+pytestmark = [pytest.mark.prefect, pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,8 +71,8 @@ def test_a_run_restores_the_archive_and_shows_counts_and_failures(job) -> None:
         state = run(job)
     assert state.is_completed()
     summary = state.result()
-    assert (summary.restored, summary.failed) == (5, 1)
-    assert (seen[0].total, seen[0].done, seen[-1].done, seen[-1].failed) == (6, 0, 6, 1)
+    assert (summary.counts.restored, summary.counts.failed) == (5, 1)
+    assert (seen[0].total, seen[0].done, seen[-1].done, seen[-1].run.counts.failed) == (6, 0, 6, 1)
     (progress,) = artifacts(f"progress-{summary.job_id}")
     assert progress["description"].startswith("6 of 6 images, 1 failed")
     (shards,) = artifacts(f"shards-{summary.job_id}")
@@ -151,7 +151,7 @@ def test_a_run_that_takes_too_long_fails_once_and_the_next_one_goes_on(job) -> N
     assert isinstance(state.result(raise_on_failure=False), TimeLimitError)
     assert "the next run goes on from there" in state.message
     assert flow_run(state).run_count == 1
-    assert run(limited(None)).result().restored == 5
+    assert run(limited(None)).result().counts.restored == 5
 
 
 def test_credentials_come_out_of_a_block_that_the_environment_names(job, monkeypatch, tmp_path) -> None:
@@ -169,7 +169,7 @@ def test_credentials_come_out_of_a_block_that_the_environment_names(job, monkeyp
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "replaced by the block")
         monkeypatch.setenv("DEQIR_CREDENTIALS_BLOCK", "archive")
-        assert run(job.model_copy(update={"source": "s3://archive/in"})).result().restored == 1
+        assert run(job.model_copy(update={"source": "s3://archive/in"})).result().counts.restored == 1
     monkeypatch.setenv("DEQIR_CREDENTIALS_BLOCK", "no-such")
     assert "has no Secret block of this name" in str(run(job).message)
 

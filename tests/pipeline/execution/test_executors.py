@@ -25,6 +25,7 @@ from pipeline.execution.protocol import Executor
 from pipeline.job.job import Job, open_job, plan_job, summarise
 from pipeline.manifest.schema import read_rows
 from pipeline.shards import Shard, ShardReport
+from pipeline.status import Counts
 from pipeline.store import open_store
 from pipeline.worker.build import make_worker
 from pipeline.worker.worker import ShardWorker
@@ -96,7 +97,7 @@ def test_every_shard_is_committed_once_and_the_progress_ends_at_all_images(execu
     reports = list(executor.run(case.shards, case.build, told.append))
     assert sorted(report.shard_id for report in reports) == sorted(shard.id for shard in case.shards)
     assert Counter(case.committed().values()) == {"restored": IMAGES + 1, "skipped": 1}
-    assert told[-1] == Progress(restored=IMAGES + 1, skipped=1)
+    assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
     assert all(progress.done <= IMAGES + 2 for progress in told)
 
 
@@ -117,7 +118,7 @@ def test_a_shard_that_fails_twice_is_committed_at_the_third_attempt(executor, ca
     told = run(executor, case, case.building("raise", times=2))
     assert len(list(case.faults.iterdir())) == 2
     assert len(case.committed()) == IMAGES + 2
-    assert told[-1] == Progress(restored=IMAGES + 1, skipped=1)
+    assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
     assert max(progress.done for progress in told) == IMAGES + 2
 
 
@@ -176,7 +177,7 @@ class TestRayAlone:
         killers.start()
         told = run(executor, case, case.building("hang", times=1))
         killers.join()
-        assert told[-1] == Progress(restored=IMAGES + 1, skipped=1)
+        assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
         assert max(progress.done for progress in told) == IMAGES + 2
         assert len(case.committed()) == IMAGES + 2
 
@@ -247,7 +248,7 @@ class TestRayAlone:
             job = open_job(restore_job(Path(case.job.config.source), tmp_path / name, tiny_prior, runtime=settings))
             build = partial(make_worker, job.config, job.layout, job.prior_digest)
             list(executor.run(plan_job(job).shards, build, lambda progress: None))
-            assert summarise(str(tmp_path / name), job.id).restored == IMAGES + 1
+            assert summarise(str(tmp_path / name), job.id).counts.restored == IMAGES + 1
             outputs.append({path.name: pixels(path) for path in (tmp_path / name).rglob("*.png")})
         for other in outputs[1:]:
             assert other.keys() == outputs[0].keys()

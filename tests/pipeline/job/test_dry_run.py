@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, StoreAccessError
 from pipeline.job.dry_run import Refused, preview
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards
+from pipeline.job.job import Job, check_job, open_job, plan_job, read_manifest, run_shards
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.privileges import without_privileges
 
@@ -39,7 +39,7 @@ def state(folder: Path) -> tuple[object, ...]:
 
 def test_what_is_told_of_a_job_that_was_never_run_is_what_its_first_run_does(settings, tmp_path, destination) -> None:
     before = state(tmp_path)
-    found = preview(settings)
+    found = preview(check_job(settings))
     assert state(tmp_path) == before
     assert not destination.exists()
     assert (found.inputs, found.done, found.to_restore, found.taken, found.shards) == (10, 0, 5, 0, 3)
@@ -55,7 +55,7 @@ def test_what_is_told_of_a_job_that_was_never_run_is_what_its_first_run_does(set
     rows = read_manifest(settings.destination, job.id)
     assert Counter(row.status for row in rows) == {"restored": 5, "skipped": 4, "failed": 1}
     before = state(tmp_path)
-    after = preview(settings)
+    after = preview(check_job(settings))
     assert state(tmp_path) == before
     assert (after.inputs, after.done, after.to_restore, after.taken, after.shards) == (10, 10, 0, 0, 0)
     assert after.refused == ()
@@ -67,7 +67,7 @@ def test_of_a_job_that_was_begun_what_is_left_and_what_is_new_is_told(settings, 
     put(source, "album/00.png", image_bytes(8))
     put(destination, "new.png", b"somebody else's")
     before = state(destination)
-    found = preview(settings)
+    found = preview(check_job(settings))
     assert state(destination) == before
     job = open_job(settings)
     planned = plan_job(job)
@@ -82,12 +82,12 @@ def test_of_a_job_that_was_begun_what_is_left_and_what_is_new_is_told(settings, 
 
 def test_what_a_run_would_refuse_is_refused(settings, tmp_path, destination) -> None:
     with pytest.raises(StoreAccessError, match="there is no such folder"):
-        preview(settings.model_copy(update={"source": str(tmp_path / "nowhere")}))
+        preview(check_job(settings.model_copy(update={"source": str(tmp_path / "nowhere")})))
     with pytest.raises(ConfigurationError, match="must lie apart"):
-        preview(settings.model_copy(update={"destination": f"{settings.source}/out"}))
+        preview(check_job(settings.model_copy(update={"destination": f"{settings.source}/out"})))
     put(tmp_path, "file", b"")
     with pytest.raises(ConfigurationError, match="no folder that this user may write to"):
-        preview(settings.model_copy(update={"destination": str(tmp_path / "file" / "out")}))
+        preview(check_job(settings.model_copy(update={"destination": str(tmp_path / "file" / "out")})))
     assert not destination.exists()
 
 
@@ -99,7 +99,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tiny_prior) -> None:
         write_archive(folder / "source", 1)
         (folder / "closed").mkdir(mode=0o500)
         with pytest.raises(ConfigurationError, match=f"{folder}/closed is no folder that this user may write to"):
-            preview(restore_job(folder / "source", folder / "closed" / "out", str(folder / "prior")))
+            preview(check_job(restore_job(folder / "source", folder / "closed" / "out", str(folder / "prior"))))
         assert os.listdir(folder / "closed") == []
 
 
@@ -110,7 +110,7 @@ def test_a_bucket_is_looked_at_and_not_written_to(source, tiny_prior, s3_server,
     bucket, prefix = s3_url.removeprefix("s3://").split("/", 1)
     client = s3_server.client()
     client.put_object(Bucket=bucket, Key=f"{prefix}/out/{keys[0]}", Body=b"somebody else's")
-    found = preview(settings)
+    found = preview(check_job(settings))
     assert (found.to_restore, found.taken) == (3, 1)
     listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
     assert [each["Key"] for each in listed] == [f"{prefix}/out/{keys[0]}"]

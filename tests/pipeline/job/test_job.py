@@ -23,6 +23,7 @@ from pipeline.fault_text import in_words
 from pipeline.job.executor_choice import executor_of
 from pipeline.job.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
 from pipeline.shards import ShardReport
+from pipeline.status import Counts
 from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 
@@ -50,9 +51,9 @@ def test_a_job_is_restored_and_summed_up_from_its_manifest(settings, tmp_path) -
     assert planned.pending == planned.shards
     told: list[Progress] = []
     reports = list(run_shards(job, planned.pending, on_progress=told.append))
-    assert told[-1] == Progress(restored=6, failed=1, skipped=1)
+    assert told[-1] == Progress(counts=Counts(restored=6, failed=1, skipped=1))
     summary = summarise(settings.destination, job.id)
-    assert (summary.restored, summary.failed, summary.skipped, summary.conflicts) == (6, 1, 1, 0)
+    assert summary.counts == Counts(restored=6, failed=1, skipped=1)
     assert summary.images == 8
     (failure,) = summary.failures
     assert (failure.key, failure.status, failure.error_type) == ("album/torn.jpg", "failed", "DecodeError")
@@ -82,7 +83,7 @@ def test_new_inputs_are_added_to_the_plan_and_nothing_else_is_touched(settings, 
     run(job)
     after = snapshot(tmp_path / "destination")
     assert {path: after[path] for path in before} == before
-    assert summarise(settings.destination, job.id).restored == 7
+    assert summarise(settings.destination, job.id).counts.restored == 7
 
 
 def test_every_committed_shard_is_one_line_at_info(settings, caplog) -> None:
@@ -92,7 +93,8 @@ def test_every_committed_shard_is_one_line_at_info(settings, caplog) -> None:
     lines = [record.getMessage() for record in caplog.records if record.name == "deqir.job"]
     assert len(lines) == len(reports) == 2
     for line, report in zip(lines, reports, strict=True):
-        assert f"job={job.id} shard={report.shard_id} restored={report.restored} failed={report.failed}" in line
+        counts = f"restored={report.counts.restored} failed={report.counts.failed}"
+        assert f"job={job.id} shard={report.shard_id} {counts}" in line
         assert re.search(r"rounds=\d+ nfe=\d+ seconds=\d+\.\d images_per_s=\d", line)
 
 

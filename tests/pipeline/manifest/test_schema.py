@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.manifest.brief import decode_briefs
-from pipeline.manifest.schema import SCHEMA, ManifestRow, Status, decode_part, encode_part, read_ends, read_rows
+from pipeline.manifest.schema import SCHEMA, ManifestRow, decode_part, encode_part, read_ends, read_rows
+from pipeline.status import Status
 from pipeline.store import open_store
 from tests.pipeline.rows import HINTS, NOW, row
 
@@ -166,7 +167,7 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
     rows = [old, middle, new]
     assert list(read_rows(store, LAYOUT)) == rows
     assert list(read_ends(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
-    briefs = [decode_briefs(store.get(LAYOUT.part(name), limit=2**20))[0][0] for name in "012"]
+    briefs = [decode_briefs(store.get(LAYOUT.part(name), limit=2**20).data)[0][0] for name in "012"]
     assert [(each.psnr, each.psnr_given) for each in briefs] == [(20.0, None), (20.0, 18.0), (None, None)]
 
 

@@ -63,10 +63,10 @@ def test_a_failure_that_was_deleted_is_skipped_by_a_retry_and_counts_no_more(set
     (row,) = read_manifest(settings.destination, retry.id)
     assert (row.source_key, row.status, row.error_type, row.output_key) == ("a.png", "skipped", None, None)
     assert "gone from the source" in str(row.error)
-    assert (of(retry).skipped, failures(retry)) == (1, [])
+    assert (of(retry).counts.skipped, failures(retry)) == (1, [])
     again = run(settings)
     assert again.id == first.id
-    assert (of(again).images, of(again).failed, of(again).replaced, failures(again)) == (1, 0, 1, [])
+    assert (of(again).images, of(again).counts.failed, of(again).replaced, failures(again)) == (1, 0, 1, [])
     kept = {row.source_key: row.status for row in read_manifest(settings.destination, first.id)}
     assert kept == {"a.png": "failed", "album/00.png": "restored"}
     before = snapshot(destination)
@@ -83,7 +83,7 @@ def test_where_a_version_that_was_restored_is_put_back_it_is_the_one_that_counts
     retry = run(settings, retry=True)
     assert [row.status for row in read_manifest(settings.destination, retry.id)] == ["skipped"]
     again = run(settings)
-    assert (of(again).images, of(again).restored, of(again).failed, of(again).replaced) == (2, 2, 0, 1)
+    assert (of(again).images, of(again).counts.restored, of(again).counts.failed, of(again).replaced) == (2, 2, 0, 1)
     assert failures(again) == failures(retry) == []
 
 
@@ -95,7 +95,7 @@ def test_where_a_version_that_failed_is_put_back_it_is_tried_and_the_newer_one_s
     place(source, "good")
     retry = run(settings, retry=True)
     assert Counter(row.status for row in read_manifest(settings.destination, retry.id)) == {"restored": 2, "skipped": 1}
-    assert (of(retry).images, of(retry).restored, of(retry).skipped, of(retry).replaced) == (2, 2, 0, 1)
+    assert (of(retry).images, of(retry).counts.restored, of(retry).counts.skipped, of(retry).replaced) == (2, 2, 0, 1)
     assert (failures(first), failures(retry)) == ([], [])
 
 

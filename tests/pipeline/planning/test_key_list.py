@@ -97,12 +97,12 @@ def run(job: RestoreJob) -> str:
 
 def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(job: RestoreJob, tmp_path: Path) -> None:
     id = run(with_keys(job, "1.png", "3.png"))
-    assert summarise(job.destination, id).restored == 2
+    assert summarise(job.destination, id).counts.restored == 2
     planned = plan_job(open_job(with_keys(job, "1.png", "3.png", "5.png")))
     assert (planned.inputs, planned.done, len(planned.pending)) == (3, 2, 1)
     before = snapshot(tmp_path / "destination")
     assert run(job) == id
-    assert summarise(job.destination, id).restored == 6
+    assert summarise(job.destination, id).counts.restored == 6
     after = snapshot(tmp_path / "destination")
     assert {path: after[path] for path in before} == before
     for record in (tmp_path / "destination").glob(".deqir/*/job.json"):

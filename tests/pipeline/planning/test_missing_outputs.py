@@ -50,7 +50,7 @@ def ends(job: Job) -> dict[str, str]:
 def counts(job: Job) -> tuple[int, int, int, int, int]:
     """Images, restored, failed, replaced, and failures that are listed."""
     told = summarise(job.config.destination, job.id)
-    return told.images, told.restored, told.failed, told.replaced, len(told.failures)
+    return told.images, told.counts.restored, told.counts.failed, told.replaced, len(told.failures)
 
 
 def test_an_output_that_is_gone_is_made_again_and_nothing_else(settings, destination) -> None:

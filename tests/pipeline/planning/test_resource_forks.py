@@ -53,7 +53,7 @@ def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(
     assert {(rows[key].status, rows[key].error_type, rows[key].error) for key in forks} == {("skipped", None, REASON)}
     assert {key for key in snapshot(destination) if not key.startswith(".deqir")} == {*keys, "._folder/c.png"}
     summary = summarise(job.config.destination, job.id)
-    assert (summary.restored, summary.skipped, summary.failed, summary.failures) == (3, 3, 0, ())
+    assert (summary.counts.restored, summary.counts.skipped, summary.counts.failed, summary.failures) == (3, 3, 0, ())
 
 
 def test_estimates_and_test_archives_are_made_of_images_alone(source: Path) -> None:

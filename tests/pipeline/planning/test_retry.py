@@ -81,11 +81,11 @@ def test_a_summary_leaves_out_the_failures_that_later_retries_restored_and_no_ot
     third = run(again(settings, max_pixels=10_000))
     for job, bad in ((first, (3, 1)), (second, (3, 1))):
         summary = summarise(settings.destination, job.id)
-        assert (summary.failed, summary.conflicts) == bad
+        assert (summary.counts.failed, summary.counts.conflicts) == bad
         assert summary.restored_since == 2
         assert [failure.key for failure in summary.failures] == ["album/00.png", "torn.jpg"]
     last = summarise(settings.destination, third.id)
-    assert (last.restored, last.restored_since, len(last.failures)) == (2, 0, 2)
+    assert (last.counts.restored, last.restored_since, len(last.failures)) == (2, 0, 2)
 
 
 def test_a_retry_that_was_interrupted_is_finished_and_not_begun_anew(settings) -> None:
@@ -146,5 +146,5 @@ def test_a_job_is_found_again_with_the_settings_it_was_recorded_with(settings) -
 
 
 def test_a_retry_is_of_everything_that_failed_and_takes_no_list_of_keys(settings) -> None:
-    with pytest.raises(ConfigurationError, match="go not together"):
+    with pytest.raises(ConfigurationError, match="exclude each other"):
         open_job(again(settings).model_copy(update={"key_list": "keys.jsonl"}))

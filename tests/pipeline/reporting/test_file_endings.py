@@ -50,5 +50,5 @@ def test_a_summary_counts_each_file_that_is_no_image_once_in_its_newest_version(
         job = open_job(settings)
         list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
     summary = summarise(settings.destination, job.id)
-    assert (summary.images, summary.skipped, summary.not_images, summary.replaced) == (8, 5, 5, 1)
+    assert (summary.images, summary.counts.skipped, summary.not_images, summary.replaced) == (8, 5, 5, 1)
     assert summary.endings == {".tif": 3, ".bmp": 1, "no ending": 1}

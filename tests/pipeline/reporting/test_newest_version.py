@@ -42,7 +42,7 @@ def summary_of(job: Job) -> JobSummary:
 def counts(job: Job) -> tuple[int, int, int, int]:
     """Inputs, restored, failed, and rows of older versions."""
     summary = summary_of(job)
-    return summary.images, summary.restored, summary.failed, summary.replaced
+    return summary.images, summary.counts.restored, summary.counts.failed, summary.replaced
 
 
 def failures(job: Job) -> list[str]:

@@ -23,7 +23,7 @@ from pipeline.planning.plan import create_plan
 from pipeline.reporting.even_choice import Sample
 from pipeline.reporting.survey import MOST_SAMPLED, survey_of, worst_of
 from pipeline.shards import ImageRef, Shard
-from pipeline.store import Store, open_store
+from pipeline.store import Store, StoredObject, open_store
 from tests.pipeline.rows import row
 
 JOB = "0123456789abcdef"
@@ -82,9 +82,9 @@ def test_a_job_in_numbers_is_what_all_its_rows_say(tmp_path: Path, size: int) ->
     restored = [each for each in rows if each.status == "restored"]
     bad = [each for each in rows if each.status in ("failed", "conflict")]
     told = found.summary
-    assert (told.images, told.restored, told.replaced, told.restored_since) == (80, len(restored), 0, 0)
+    assert (told.images, told.counts.restored, told.replaced, told.restored_since) == (80, len(restored), 0, 0)
     for name, status in (("failed", "failed"), ("skipped", "skipped"), ("conflicts", "conflict")):
-        assert getattr(told, name) == sum(each.status == status for each in rows) > 0
+        assert getattr(told.counts, name) == sum(each.status == status for each in rows) > 0
     assert [(each.key, each.status, each.error) for each in told.failures] == [
         (each.source_key, each.status, each.error) for each in bad
     ]
@@ -145,7 +145,7 @@ def test_of_an_input_in_several_versions_the_newest_counts_alone(tmp_path: Path)
         ]
         store.create(Layout(JOB).part(shard.id), encode_part(rows))
     found = survey_of(store, JOB)
-    assert (found.summary.restored, found.summary.replaced) == (100, 10)
+    assert (found.summary.counts.restored, found.summary.replaced) == (100, 10)
     assert found.summary.rounds == 90 * 5 + 10
     assert found.summary.psnr == pytest.approx((90 * 30 + 10 * 20) / 100)
     shown = {each.source_key: each.output_key for each in found.restored}
@@ -163,7 +163,7 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    def get(self, key: str, /, *, limit: int) -> bytes:
+    def get(self, key: str, /, *, limit: int) -> StoredObject:
         self.read.append(key)
         return self.store.get(key, limit=limit)
 
@@ -171,7 +171,7 @@ class Counting:
 def test_each_part_is_read_once_where_nothing_failed_or_was_replaced(tmp_path: Path) -> None:
     rows = [row(source_key=f"{number}.png", status="restored") for number in range(60)]
     store = Counting(written(tmp_path, rows, size=2))
-    assert survey_of(store, JOB).summary.restored == 60  # type: ignore[arg-type]
+    assert survey_of(store, JOB).summary.counts.restored == 60  # type: ignore[arg-type]
     assert len(store.read) == len(set(store.read)) == 30
 
 
@@ -230,7 +230,7 @@ def test_more_images_than_are_sampled_are_shown_evenly(tmp_path: Path) -> None:
     numbers = sorted(int(each.source_key[:5]) for each in found.restored)
     assert 500 <= len(numbers) <= MOST_SAMPLED
     assert max(later - sooner for sooner, later in pairwise(numbers)) <= 8
-    assert found.summary.restored == count
+    assert found.summary.counts.restored == count
 
 
 def test_a_row_in_brief_is_the_row(tmp_path: Path) -> None:

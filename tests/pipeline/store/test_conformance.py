@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.errors import ImageTooLargeError, UnsafeKeyError
-from pipeline.store import ObjectInfo, open_store
+from pipeline.store import ObjectInfo, StoredObject, open_store
 from tests.pipeline.store.places import race
 
 ODD_KEYS = [
@@ -50,7 +50,7 @@ def test_objects_are_listed_and_read_under_exactly_their_keys(place, store) -> N
     assert len(listed) == len(contents)
     for info in listed:
         assert store.head(info.key) == info
-        assert store.get(info.key, limit=10_000) == contents[info.key]
+        assert store.get(info.key, limit=10_000) == StoredObject(info=info, data=contents[info.key])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_place_below_a_prefix_knows_its_own_objects_only(place) -> None:
         store = open_store(url, writable=False)
         assert store.url == f"{place.url}/photos"
         assert {info.key for info in store.list()} == {"a.png", "photos/a.png"}
-        assert store.get("a.png", limit=100) == b"photos/a.png"
+        assert store.get("a.png", limit=100).data == b"photos/a.png"
 
 
 def test_what_is_not_there_is_said_not_to_be_there(place, store) -> None:
@@ -107,8 +107,8 @@ def test_what_is_not_there_is_said_not_to_be_there(place, store) -> None:
 def test_no_more_than_the_limit_is_read(place, store) -> None:
     place.put("a.png", b"12345")
     place.put("empty.png", b"")
-    assert store.get("a.png", limit=5) == b"12345"
-    assert store.get("empty.png", limit=0) == b""
+    assert store.get("a.png", limit=5).data == b"12345"
+    assert store.get("empty.png", limit=0).data == b""
     with pytest.raises(ImageTooLargeError, match="4 bytes"):
         store.get("a.png", limit=4)
 
@@ -172,7 +172,7 @@ def test_threads_may_share_a_store(place, store) -> None:
 
     def there_and_back(key: str) -> bytes:
         assert store.create(key, contents[key])
-        return store.get(key, limit=10_000)
+        return store.get(key, limit=10_000).data
 
     with ThreadPoolExecutor(8) as pool:
         assert dict(zip(contents, pool.map(there_and_back, contents), strict=True)) == contents

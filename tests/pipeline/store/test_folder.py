@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +52,7 @@ def test_whatever_bytes_a_name_has_its_file_comes_through(tree: dict[bytes, byte
         inputs, outputs = open_store(source, writable=False), open_store(destination, writable=True)
         for info in inputs.list():
             assert inputs.head(info.key) == info
-            assert outputs.create(info.key, inputs.get(info.key, limit=info.size))
+            assert outputs.create(info.key, inputs.get(info.key, limit=info.size).data)
         found = {
             os.path.join(folder, name)[len(destination) + 1 :]: Path(
                 os.fsdecode(os.path.join(folder, name))
@@ -66,7 +69,7 @@ def test_a_tree_deeper_than_any_path_may_be_long_is_read_and_written(root) -> No
     assert store.create(key, b"deep")
     assert not store.create(key, b"deep")
     assert [info.key for info in store.list()] == [key]
-    assert store.get(key, limit=10) == b"deep"
+    assert store.get(key, limit=10).data == b"deep"
 
 
 def test_links_are_not_followed_wherever_they_lead(root, tmp_path, caplog) -> None:
@@ -121,6 +124,32 @@ def test_a_file_beyond_the_limit_is_refused_unread(root) -> None:
     os.truncate(root / "huge.png", 2**40)  # more than any memory; takes no room
     with pytest.raises(ImageTooLargeError, match="1000 bytes"):
         open_store(str(root), writable=False).get("huge.png", limit=1000)
+
+
+class Overwritten(io.FileIO):
+    """A file that another program overwrites in place right after it was read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        time.sleep(0.02)  # a file system's clock ticks every few milliseconds
+        with open(self.fileno(), "rb+", buffering=0, closefd=False) as other:
+            other.write(b"after!")
+        return data
+
+
+def test_a_file_overwritten_while_it_is_read_does_not_have_the_info_of_before(root, monkeypatch) -> None:
+    (root / "a.png").write_bytes(b"before")
+    store = open_store(str(root), writable=False)
+    planned = store.head("a.png")
+    assert store.get("a.png", limit=100).info == planned
+
+    def overwritten(name: str, mode: str, *, opener: Any) -> io.FileIO:
+        return Overwritten(name, mode, opener=lambda name, flags: opener(name, os.O_RDWR))
+
+    monkeypatch.setattr("pipeline.store.folder.open", overwritten, raising=False)
+    found = store.get("a.png", limit=100)
+    assert found.data == b"before"
+    assert found.info != planned
 
 
 def test_a_file_where_a_folder_is_needed_is_the_fault_of_one_key(root) -> None:

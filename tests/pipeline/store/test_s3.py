@@ -41,7 +41,7 @@ def test_keys_that_no_folder_can_have_come_through_as_they_are(moto_server, moto
     listed = list(store.list())
     assert {info.key for info in listed} == set(KEYS_OF_NO_FOLDER)
     for info in listed:
-        assert store.get(info.key, limit=100) == info.key.encode()
+        assert store.get(info.key, limit=100).data == info.key.encode()
         assert store.head(info.key) == info
 
 

@@ -72,7 +72,7 @@ def test_an_object_that_is_refused_among_others_is_named_with_what_to_look_at(
     refusing.refused["refused.png"] = (status, code)
     for key in keys:
         if key != "refused.png":
-            assert store.get(key, limit=100) == key.encode()
+            assert store.get(key, limit=100).data == key.encode()
             continue
         with pytest.raises(ObjectAccessError, match=rf"refused\.png.*{remedy}.*{code}"):
             store.get(key, limit=100)
@@ -99,7 +99,7 @@ def test_the_only_object_being_refused_may_be_the_stores_doing(place, refusing, 
 
 def test_a_permission_that_is_taken_back_in_between_is_no_fault_of_the_next_object(place, refusing, store) -> None:
     fill(place, ["a.png", "b.png"])
-    assert store.get("a.png", limit=100) == b"a.png"
+    assert store.get("a.png", limit=100).data == b"a.png"
     refusing.refused[".png"] = (403, "AccessDenied")
     with pytest.raises(StoreAccessError) as caught:
         store.get("b.png", limit=100)
@@ -111,7 +111,7 @@ def test_what_can_be_no_fault_of_an_object_is_none_however_many_others_can_be_re
     place, refusing, store, code
 ) -> None:
     fill(place, ["a.png", "refused.png"])
-    assert store.get("a.png", limit=100) == b"a.png"
+    assert store.get("a.png", limit=100).data == b"a.png"
     refusing.refused["refused.png"] = (403, code)
     with pytest.raises(StoreAccessError) as caught:
         store.get("refused.png", limit=100)
@@ -121,7 +121,7 @@ def test_what_can_be_no_fault_of_an_object_is_none_however_many_others_can_be_re
 def test_each_further_refusal_costs_one_request_more(place, refusing, store) -> None:
     refused = [f"refused{index:02}.png" for index in range(20)]
     fill(place, [*refused, "z.png"])
-    assert store.get("z.png", limit=100) == b"z.png"
+    assert store.get("z.png", limit=100).data == b"z.png"
     refusing.refused.update(dict.fromkeys(refused, (403, "AccessDenied")))
     refusing.requests.clear()
     for key in refused:
@@ -133,7 +133,7 @@ def test_each_further_refusal_costs_one_request_more(place, refusing, store) -> 
 def test_one_that_could_be_read_and_is_gone_is_replaced_by_another(place, refusing, store) -> None:
     fill(place, ["a.png", "refused.png", "z.png"])
     refusing.refused["refused.png"] = (403, "AccessDenied")
-    assert store.get("a.png", limit=100) == b"a.png"
+    assert store.get("a.png", limit=100).data == b"a.png"
     place.client.delete_object(Bucket=place.bucket, Key=f"{place.prefix}a.png")
     with pytest.raises(ObjectAccessError):
         store.get("refused.png", limit=100)
@@ -141,7 +141,7 @@ def test_one_that_could_be_read_and_is_gone_is_replaced_by_another(place, refusi
 
 def test_a_silent_store_is_not_taken_for_one_that_refuses(place, refusing, store) -> None:
     fill(place, ["a.png", "refused.png"])
-    assert store.get("a.png", limit=100) == b"a.png"
+    assert store.get("a.png", limit=100).data == b"a.png"
     refusing.refused["refused.png"] = (403, "AccessDenied")
     refusing.faults.extend(Fault(method="GET", answer=503) for _ in range(store.attempts + 1))
     object.__setattr__(store, "longest_wait", 0.01)

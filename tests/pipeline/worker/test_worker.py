@@ -18,6 +18,7 @@ from PIL import Image
 from deqir.operators import ConvergenceError
 from pipeline.errors import ObjectAccessError, StoreUnavailableError
 from pipeline.shards import Shard
+from pipeline.store import StoredObject
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
 from tests.pipeline.faults import watched, with_denoiser
 from tests.pipeline.shard_runs import assert_same_image, rows_of, run, worker_of
@@ -188,7 +189,7 @@ def test_an_input_that_the_store_keeps_from_us_fails_alone(source, opened) -> No
         def __getattr__(self, name):
             return getattr(worker.source, name)
 
-        def get(self, key: str, /, *, limit: int) -> bytes:
+        def get(self, key: str, /, *, limit: int) -> StoredObject:
             if key == keys[1]:
                 raise ObjectAccessError(f"{key} is in an archive tier")
             return worker.source.get(key, limit=limit)
@@ -362,7 +363,7 @@ def test_a_store_that_does_not_answer_leaves_the_shard_uncommitted_and_no_thread
     with pytest.raises(StoreUnavailableError):
         broken.run(shards[0], lambda status: None)
     assert threading.active_count() == before
-    assert worker.run(shards[0], lambda status: None).restored == 4
+    assert worker.run(shards[0], lambda status: None).counts.restored == 4
 
 
 @pytest.mark.parametrize("crowd", [{"batch_size": 1}, {"batch_size": 3}, {"batch_size": 8, "prefetch": 8}])

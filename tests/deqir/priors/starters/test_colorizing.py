@@ -36,7 +36,7 @@ def network() -> Colorizer:
 @pytest.mark.parametrize("weights", [REC_601, (1 / 3, 1 / 3, 1 / 3), (0.5, 0.0, 0.5)])
 def test_the_weighted_sum_of_what_it_colours_is_y(network: Colorizer, size: tuple[int, int], weights: Weights) -> None:
     y = greys(1, 1, *size)
-    found = network.start(y, weights)
+    found = network.make_start(y, weights)
     assert found.shape == (1, 3, *size)
     assert float((found - y).abs().max()) > 0.01  # not grey
     torch.testing.assert_close(Colorization(weights=weights)(found), y, atol=1e-5, rtol=0)
@@ -58,7 +58,7 @@ def test_colours_leave_the_weighted_sum_whatever_the_weights(red: float, blue: f
 @pytest.mark.parametrize("size", [(64, 80), (33, 50)])
 def test_one_that_has_learnt_nothing_leaves_images_grey(size: tuple[int, int]) -> None:
     y = greys(2, 1, *size)
-    assert torch.equal(Colorizer(width=8).eval().start(y), y.expand(-1, 3, -1, -1))
+    assert torch.equal(Colorizer(width=8).eval().make_start(y), y.expand(-1, 3, -1, -1))
 
 
 def test_its_last_layer_gives_each_place_four_by_four_pixels_of_red_then_of_blue() -> None:
@@ -66,16 +66,16 @@ def test_its_last_layer_gives_each_place_four_by_four_pixels_of_red_then_of_blue
     nn.init.normal_(net.last.bias)  # type: ignore[arg-type]
     y = greys(1, 1, 64, 64)
     tiles = net.last.bias.view(2, 4, 4).tile(1, 16, 16)  # type: ignore[union-attr]
-    found = net.start(y)
+    found = net.make_start(y)
     torch.testing.assert_close(found[:, ::2] - y, tiles[None])
 
 
 def test_images_are_coloured_in_a_batch_as_alone_and_every_time_the_same(network: Colorizer) -> None:
     y = greys(3, 1, 50, 60)
-    found = network.start(y)
-    torch.testing.assert_close(found, torch.cat([network.start(one[None]) for one in y]))
-    assert torch.equal(found, network.start(y))
-    whole = network.start(y.double())
+    found = network.make_start(y)
+    torch.testing.assert_close(found, torch.cat([network.make_start(one[None]) for one in y]))
+    assert torch.equal(found, network.make_start(y))
+    whole = network.make_start(y.double())
     assert whole.dtype == torch.float64
     torch.testing.assert_close(Colorization()(whole), y.double(), atol=1e-5, rtol=0)
 
@@ -98,7 +98,7 @@ def test_it_sees_images_at_a_size_that_it_knows(
     """The shorter side is between the limits, both sides are divisible, and the shape is kept as far as possible."""
     asked = list[tuple[int, ...]]()
     with network.register_forward_pre_hook(lambda _, given: asked.append(tuple(given[0].shape[-2:]))):
-        network.start(greys(1, 1, *size))
+        network.make_start(greys(1, 1, *size))
     assert asked == [seen]
     assert LEAST <= min(seen) <= SHORT
     assert not any(side % MULTIPLE for side in seen)

@@ -38,7 +38,7 @@ def test_the_filter_and_the_noise_are_told_in_planes_beside_y(scale: int, sigma_
     cases: list[tuple[LinearOperator, tuple[float, float]]]
     cases = [(SuperResolution(scale=scale), (1, 0)), (KernelSuperResolution(scale=scale), (0, 1))]
     for A, (average, bicubic) in cases:
-        found = networks.start(A, y, sigma_y)
+        found = networks.make_start(A, y, sigma_y)
         torch.testing.assert_close(found, by_hand(network, y, (average, bicubic, noise)), atol=1e-5, rtol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_a_large_image_is_enlarged_part_by_part_as_in_one_piece(monkeypatch: pyt
     y = rand(1, 3, 50, 37).float()
     whole = networks.networks["4"](y, 0, torch.zeros(1))
     monkeypatch.setattr(enlarging, "TILE", 16)
-    torch.testing.assert_close(networks.start(A, y, 0.0), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(networks.make_start(A, y, 0.0), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_each_scale_has_the_network_that_was_asked_for() -> None:
@@ -57,7 +57,7 @@ def test_each_scale_has_the_network_that_was_asked_for() -> None:
     assert kinds == {"2": Enlarger, "4": DenseEnlarger, "8": Enlarger}
     for scale in (2, 4, 8):
         y = rand(1, 3, 4, 6).float()
-        assert networks.start(SuperResolution(scale=scale), y, 0.0).shape == (1, 3, 4 * scale, 6 * scale)
+        assert networks.make_start(SuperResolution(scale=scale), y, 0.0).shape == (1, 3, 4 * scale, 6 * scale)
 
 
 def test_a_dense_network_knows_one_filter_from_the_other() -> None:

@@ -65,7 +65,7 @@ def test_a_network_of_packed_weights_makes_nearly_the_same_images() -> None:
     network, packed_one = filler(width=24, depth=4), filler(width=24, depth=4)
     packed_one.load_state_dict({name: w.float() for name, w in unpacked(packed(network.state_dict())).items()})
     y, keep = torch.tanh(rand(1, 3, 32, 32)).float(), rand(32, 32, seed=1) > 0
-    found, wanted = (one.start(y, keep, 0.1) for one in (packed_one, network))
+    found, wanted = (one.make_start(y, keep, 0.1) for one in (packed_one, network))
     assert not torch.equal(found, wanted)
     assert float((found - wanted).abs().max()) < 0.01
 

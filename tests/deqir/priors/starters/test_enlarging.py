@@ -49,18 +49,18 @@ def test_the_filter_and_the_noise_are_told_as_published(
     networks, y = enlargers(2), rand(2, 3, 5, 7).float()
     network = networks.networks["2"]
     assert isinstance(network, Enlarger)
-    torch.testing.assert_close(networks.start(A, y, sigma_y), by_hand(network, y, kernel, told))
+    torch.testing.assert_close(networks.make_start(A, y, sigma_y), by_hand(network, y, kernel, told))
 
 
 def test_a_large_image_is_enlarged_part_by_part_as_in_one_piece() -> None:
     networks, A = enlargers(2), SuperResolution(scale=2)
     y = rand(1, 3, SIDE + 9, SIDE + 30).float()
-    torch.testing.assert_close(networks.start(A, y, 0.0), networks.networks["2"](y, 0, torch.zeros(1)))
+    torch.testing.assert_close(networks.make_start(A, y, 0.0), networks.networks["2"](y, 0, torch.zeros(1)))
 
 
 def test_a_grey_image_is_enlarged_as_one_in_colour_whose_channels_are_alike() -> None:
     networks, A, grey = enlargers(2), SuperResolution(scale=2), rand(1, 1, 4, 6).float()
-    found, colour = (networks.start(A, y, 0.0) for y in (grey, grey.expand(-1, 3, -1, -1)))
+    found, colour = (networks.make_start(A, y, 0.0) for y in (grey, grey.expand(-1, 3, -1, -1)))
     torch.testing.assert_close(found, colour.mean(1, keepdim=True))
 
 
@@ -71,11 +71,11 @@ def test_chains_start_from_the_enlarged_image_made_to_agree_with_y() -> None:
     y, picture = rand(3, 4, 6).float(), rand(3, 8, 12).float()
     sampler = engine.sampler(Request(y=y, operator=A, seed=0, tag=0))
     assert float(sampler.chain.sigma[0]) == pytest.approx(2 * Defaults.MADE_NOISE)
-    raw = networks.enlargers.start(A, y[None], 0.0)
+    raw = networks.enlargers.make_start(A, y[None], 0.0)
     torch.testing.assert_close(A(sampler.start)[0], y)
     torch.testing.assert_close(sampler.start - A.pinv(A(sampler.start)), raw - A.pinv(A(raw)))
     noisy = engine.sampler(Request(y=y, operator=A, seed=0, tag=0, sigma_y=0.1))
-    torch.testing.assert_close(noisy.start, networks.enlargers.start(A, y[None], 0.1))
+    torch.testing.assert_close(noisy.start, networks.enlargers.make_start(A, y[None], 0.1))
     given = engine.sampler(Request(y=y, operator=A, seed=0, tag=0, start=picture))
     torch.testing.assert_close(given.start[0] - A.pinv(A(given.start))[0], picture - A.pinv(A(picture[None]))[0])
     assert float(given.chain.sigma[0]) == pytest.approx(2 * Defaults.GIVEN_NOISE)

@@ -160,7 +160,7 @@ def test_the_layers_are_those_of_ffdnet_on_the_image_the_gaps_and_the_noise_and_
 def test_a_network_that_returns_its_guess_fills_coarse_to_fine_as_loops_do(size: tuple[int, int], lost: float) -> None:
     y, keep = pictures(1, 3, *size), torch.rand(*size, generator=torch.Generator().manual_seed(1)) >= lost
     keep[0, 0] = True
-    found = one_that_returns_its_guess().start(y, keep, 0.0)
+    found = one_that_returns_its_guess().make_start(y, keep, 0.0)
     for channel in range(3):
         plane = y[0, channel].double().numpy()
         wanted = filled_in_loops(plane, keep.numpy(), SIZES)
@@ -173,10 +173,10 @@ def test_a_network_that_returns_its_guess_fills_coarse_to_fine_as_loops_do(size:
 @pytest.mark.parametrize("size", [(20, 33), (9, 4)])
 def test_what_is_known_stays_as_it_is_unless_it_is_noisy(size: tuple[int, int]) -> None:
     network, y, keep = filler(), pictures(2, 3, *size), masks.random(*size, lost=0.4)
-    found = network.start(y, keep, 0.0)
+    found = network.make_start(y, keep, 0.0)
     assert torch.equal(found[..., keep], y[..., keep])
     assert not bool((found[..., ~keep] == y[..., ~keep]).any())
-    noisy = network.start(y, keep, 0.1)
+    noisy = network.make_start(y, keep, 0.1)
     assert not bool((noisy == y).all(1)[:, keep].any())
     mixed = network.fill(y, keep[None, None], torch.tensor([0.0, 0.05]))[0]
     torch.testing.assert_close(mixed, torch.stack([found[0], noisy[1]]))
@@ -185,7 +185,7 @@ def test_what_is_known_stays_as_it_is_unless_it_is_noisy(size: tuple[int, int]) 
 def test_what_stands_in_the_gaps_does_not_matter() -> None:
     network, y, keep = filler(), pictures(1, 3, 20, 34), masks.random(20, 34, lost=0.4)
     for sigma_y in (0.0, 0.1):
-        torch.testing.assert_close(network.start(y * keep, keep, sigma_y), network.start(y, keep, sigma_y))
+        torch.testing.assert_close(network.make_start(y * keep, keep, sigma_y), network.make_start(y, keep, sigma_y))
 
 
 def asked_of(network: Filler, y: Tensor, keep: Tensor, sigma_y: float) -> list[tuple[tuple[int, int], float]]:
@@ -197,7 +197,7 @@ def asked_of(network: Filler, y: Tensor, keep: Tensor, sigma_y: float) -> list[t
         asked.append((tuple(guess.shape[-2:]), float(noise[0])))  # type: ignore[arg-type]
 
     with network.register_forward_pre_hook(note):
-        network.start(y, keep, sigma_y)
+        network.make_start(y, keep, sigma_y)
     return asked
 
 
@@ -226,12 +226,12 @@ def test_images_are_halved_only_while_something_is_missing(sizes: int, monkeypat
 
 def test_a_large_image_is_seen_part_by_part_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     network, y = filler(), pictures(1, 3, SIDE + 10, SIDE + 36)
-    found = network.start(y, torch.ones(y.shape[-2:], dtype=torch.bool), 0.1)
+    found = network.make_start(y, torch.ones(y.shape[-2:], dtype=torch.bool), 0.1)
     torch.testing.assert_close(found, network(y, torch.zeros_like(y), torch.tensor([0.05])))
     small, keep = y[..., :41, :57], masks.random(41, 57, lost=0.6)
-    whole = network.start(small, keep, 0.1)
+    whole = network.make_start(small, keep, 0.1)
     monkeypatch.setattr(filling, "SIDE", 16)
-    torch.testing.assert_close(network.start(small, keep, 0.1), whole)
+    torch.testing.assert_close(network.make_start(small, keep, 0.1), whole)
 
 
 @torch.no_grad()
@@ -255,18 +255,18 @@ def test_the_network_looks_no_further_than_what_it_is_shown_beyond_a_part() -> N
 
 def test_grey_images_are_filled_as_colour_ones_whose_channels_are_alike() -> None:
     network, grey, keep = filler(), pictures(2, 1, 18, 21), masks.random(18, 21, lost=0.5)
-    found, colour = (network.start(y, keep, 0.1) for y in (grey, grey.expand(-1, 3, -1, -1)))
+    found, colour = (network.make_start(y, keep, 0.1) for y in (grey, grey.expand(-1, 3, -1, -1)))
     assert found.shape == grey.shape
     torch.testing.assert_close(found, colour.mean(1, keepdim=True))
 
 
 def test_one_plane_for_all_channels_is_the_same_mask_in_each() -> None:
     network, y, keep = filler(), pictures(2, 3, 18, 22), masks.random(18, 22, lost=0.5)
-    one, same, each = (network.start(y, mask, 0.0) for mask in (keep, keep[None], keep.expand(3, -1, -1)))
+    one, same, each = (network.make_start(y, mask, 0.0) for mask in (keep, keep[None], keep.expand(3, -1, -1)))
     torch.testing.assert_close(same, one)
     torch.testing.assert_close(each, one)
     mosaic = rand(3, 18, 22) > 0
-    found = network.start(y, mosaic, 0.0)
+    found = network.make_start(y, mosaic, 0.0)
     assert torch.equal(found[:, mosaic], y[:, mosaic])
 
 
@@ -285,4 +285,4 @@ def test_the_filled_images_come_at_each_size_and_in_the_precision_of_y() -> None
     network, y, keep = filler(), pictures(1, 3, 40, 51).double(), masks.random(40, 51, lost=0.9)
     sizes = [tuple(image.shape[-2:]) for image in network.fill(y.float(), keep[None, None], torch.zeros(1))]
     assert sizes == [(40, 51), (20, 26), (10, 13)][:SIZES]
-    assert network.start(y, keep, 0.0).dtype == torch.float64
+    assert network.make_start(y, keep, 0.0).dtype == torch.float64

@@ -66,7 +66,7 @@ def test_a_prior_is_read_with_its_networks(bits: int, tmp_path: Path, full_size:
     rounded.load_state_dict({name: weight.float() for name, weight in unpacked(held).items()})
     y = rand(1, 1, 12, 12).clamp(-1, 1).float()
     old = Composition(parts=(Colorization(), SuperResolution(scale=2), Inpainting(keep=masks.random(12, 12, lost=0.3))))
-    found, wanted = (networks.start(old, y, 0.1) for networks in (prior.starters, rounded))
+    found, wanted = (networks.make_start(old, y, 0.1) for networks in (prior.starters, rounded))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 

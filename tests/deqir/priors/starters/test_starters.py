@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deqir import Engine, Restorer
 from deqir.engine.chain_start import span_of
-from deqir.engine.requests import Request
+from deqir.engine.requests import Request, StartKind
 from deqir.operators import (
     Colorization,
     Composition,
@@ -90,7 +90,7 @@ UNKNOWN: Final[dict[str, tuple[Skills, LinearOperator]]] = {
 def test_the_parts_that_are_known_are_undone_last_to_first_and_masks_before_all(name: str) -> None:
     skills, A, kinds = KNOWN[name]
     assert [type(part) for part in skills.undone(A)] == kinds
-    assert skills.starts(A)
+    assert skills.makes_start(A)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -100,8 +100,8 @@ def test_what_they_do_not_know_starts_as_without_them(name: str) -> None:
     networks = starters(skills)
     prior, plain = prior_with(networks), prior_with(None)
     y = A(rand(1, 3, 24, 24).float()) if A is OLD else A(rand(1, 3, 12, 12).float())
-    assert networks.start(A, y, 0.0) is None
-    assert not prior.starts(A)
+    assert networks.make_start(A, y, 0.0) is None
+    assert not prior.makes_start(A)
     found, wanted = (Restorer(one, steps=2, denoiser_batch=1)(y, A, seed=3) for one in (prior, plain))
     assert torch.equal(found.images, wanted.images)
 
@@ -119,7 +119,7 @@ def test_a_card_tells_of_starts_as_its_prior_does(name: str) -> None:
         fills=skills.fills,
         colorizes=skills.colorizes,
     )
-    assert card.starts(A) == prior_with(starters(skills)).starts(A) == (name in KNOWN)
+    assert card.makes_start(A) == prior_with(starters(skills)).makes_start(A) == (name in KNOWN)
 
 
 def parts_of(networks: Starters) -> tuple[Filler, Enlarger, Colorizer]:
@@ -141,11 +141,11 @@ def test_an_old_photograph_is_filled_then_enlarged_then_coloured(
     filler, enlarger, colorizer = parts_of(networks)
     grey = Colorization(weights=weights)
     y = rand(2, 1, 12, 12).clamp(-1, 1).float()
-    filled = filler.start(y, KEEP, sigma_y * 3**0.5)
+    filled = filler.make_start(y, KEEP, sigma_y * 3**0.5)
     enlarged = enlarger(filled.expand(-1, 3, -1, -1), 0, torch.zeros(2)).mean(1, keepdim=True)
-    found = networks.start(chain(grey, TWICE, GAPS), y, sigma_y)
+    found = networks.make_start(chain(grey, TWICE, GAPS), y, sigma_y)
     assert found is not None
-    torch.testing.assert_close(found, colorizer.start(enlarged, weights))
+    torch.testing.assert_close(found, colorizer.make_start(enlarged, weights))
     torch.testing.assert_close(grey(found), enlarged, atol=1e-5, rtol=0)
 
 
@@ -172,7 +172,7 @@ def test_only_the_first_is_told_of_noise_for_then_there_is_none_left(
         if isinstance(network, Filler | Enlarger):
             network.register_forward_pre_hook(note)
     y = A(rand(1, 3, 24, 24).float()) if "gaps" not in name and A is not OLD else rand(1, 1, 12, 12).float()
-    networks.start(A, y, 0.1)
+    networks.make_start(A, y, 0.1)
     at_first = asked[: len(asked) - len(then)]
     assert {kind for kind, _ in at_first} == {first}
     assert at_first[-1][1] == pytest.approx(0.05 * (3**0.5 if y.shape[1] == 1 else 1))
@@ -184,21 +184,21 @@ def test_noise_is_taken_out_of_a_grey_image_before_it_is_coloured_where_there_is
     assert both.filler is not None
     assert lone.colorizer is not None
     y, nothing_lost = rand(2, 1, 12, 14).float(), torch.ones(12, 14, dtype=torch.bool)
-    clean = both.filler.start(y, nothing_lost, 0.1 * 3**0.5)
+    clean = both.filler.make_start(y, nothing_lost, 0.1 * 3**0.5)
     for networks, sigma_y, grey in ((both, 0.1, clean), (both, 0.0, y), (lone, 0.1, y)):
-        found = networks.start(GREY, y, sigma_y)
+        found = networks.make_start(GREY, y, sigma_y)
         assert found is not None
-        torch.testing.assert_close(found, lone.colorizer.start(grey))
+        torch.testing.assert_close(found, lone.colorizer.make_start(grey))
 
 
 def test_half_of_the_noise_that_the_network_for_enlarging_does_not_know_is_taken_out_before() -> None:
     networks, y, sigma_y = starters(ALL), rand(1, 3, 12, 14).float(), 2.1 * MOST_NOISE
     assert networks.filler is not None
     assert networks.enlargers is not None
-    clean = networks.filler.start(y, torch.ones(12, 14, dtype=torch.bool), sigma_y)
-    found = networks.start(TWICE, y, sigma_y)
+    clean = networks.filler.make_start(y, torch.ones(12, 14, dtype=torch.bool), sigma_y)
+    found = networks.make_start(TWICE, y, sigma_y)
     assert found is not None
-    torch.testing.assert_close(found, networks.enlargers.start(TWICE, (y + clean) / 2, sigma_y / 2))
+    torch.testing.assert_close(found, networks.enlargers.make_start(TWICE, (y + clean) / 2, sigma_y / 2))
 
 
 HOLED: Final = masks.box(48, 48, side=1 / 3)
@@ -251,17 +251,18 @@ def lost(height: int, width: int, *, top: int, left: int, side: int) -> Tensor:
 )
 def test_chains_are_short_but_where_gaps_are_wide(A: LinearOperator, wide: bool) -> None:
     prior, settings = prior_with(starters(ALL)), Settings(steps=20)
-    short = (Defaults.MADE_NOISE, Defaults.MADE_END, Defaults.MADE_STEPS)
-    as_given = (Defaults.GIVEN_NOISE, Defaults.END_NOISE, 20)
-    assert span_of(settings, A, prior, given=False) == (as_given if wide else short)
-    assert span_of(settings, A, prior, given=True) == as_given
-    assert span_of(settings, A, prior_with(None), given=False) == (A.start_noise, Defaults.END_NOISE, 20)
-    assert span_of(Settings(start_noise=0.1), A, prior, given=False) == (0.1, Defaults.END_NOISE, 20)
+    own, made, given = StartKind.OWN, StartKind.MADE, StartKind.GIVEN
+    short = (Defaults.MADE_NOISE, Defaults.MADE_END, Defaults.MADE_STEPS, made)
+    long = (Defaults.GIVEN_NOISE, Defaults.END_NOISE, 20)
+    assert span_of(settings, A, prior, given=False) == ((*long, made) if wide else short)
+    assert span_of(settings, A, prior, given=True) == (*long, given)
+    assert span_of(settings, A, prior_with(None), given=False) == (A.start_noise, Defaults.END_NOISE, 20, own)
+    assert span_of(Settings(start_noise=0.1), A, prior, given=False) == (0.1, Defaults.END_NOISE, 20, made)
 
 
 def test_images_neither_grey_nor_in_colour_are_refused() -> None:
     with pytest.raises(ValueError, match=r"starter networks take images in grey or colour, got 2 channels"):
-        starters(ALL).start(GAPS, torch.zeros(1, 2, 12, 12), 0.0)
+        starters(ALL).make_start(GAPS, torch.zeros(1, 2, 12, 12), 0.0)
 
 
 @pytest.mark.parametrize("name", ["gaps", "grey", "old photograph", "gaps, then grey"])
@@ -269,13 +270,13 @@ def test_chains_start_from_what_they_make_moved_to_agree_with_y(name: str) -> No
     _, A, _ = KNOWN[name]
     networks, x = starters(ALL), rand(1, 3, *((24, 24) if A is OLD else (12, 12))).clamp(-1, 1).float()
     engine, y = Engine(prior_with(networks), Settings(steps=2, denoiser_batch=1)), A(x)
-    made = networks.start(A, y, 0.0)
+    made = networks.make_start(A, y, 0.0)
     assert made is not None
     start = engine.sampler(Request(y=y[0], operator=A, seed=0, tag=0)).start
     torch.testing.assert_close(A(start), y, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(start - A.pinv(A(start)), made - A.pinv(A(made)), atol=1e-5, rtol=1e-5)
     noisy = engine.sampler(Request(y=y[0], operator=A, seed=0, tag=0, sigma_y=0.1)).start
-    torch.testing.assert_close(noisy, networks.start(A, y, 0.1))
+    torch.testing.assert_close(noisy, networks.make_start(A, y, 0.1))
 
 
 def test_the_published_algorithm_starts_as_published() -> None:

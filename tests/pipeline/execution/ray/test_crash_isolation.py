@@ -14,6 +14,7 @@ from pipeline.execution.ray.crash_isolation import CarefulShard, CarefulShards, 
 from pipeline.job.job import open_job, plan_job, read_manifest
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ShardReport
+from pipeline.status import Counts
 from pipeline.worker.build import make_worker
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, faulty_worker
@@ -46,10 +47,10 @@ def test_images_one_by_one_have_the_rows_and_the_counts_of_a_shard_run_as_a_whol
     rows = [worker.restore_alone(ref, shard.id, tally) for ref in shard.images]
     report = worker.commit(shard.id, rows, tally, seconds=2.5)
     assert [without_times(row) for row in rows_of(worker, shard)] == whole
-    assert (report.restored, report.failed, report.skipped) == (IMAGES + 1, 1, 1)
+    assert report.counts == Counts(restored=IMAGES + 1, failed=1, skipped=1)
     assert report.errors == (("DecodeError", 1),)
     assert report.network_calls == report.nfe == sum(row.nfe or 0 for row in rows) > 0
-    assert 2.5 < report.seconds < 4
+    assert report.seconds > 2.5
     assert report.solve_seconds > 0
 
 
@@ -90,7 +91,7 @@ def test_only_deaths_while_no_image_is_restored_are_not_an_images(source, opened
     assert careful.died()  # while the row of the one given up was made
     row = worker.give_up(shard.images[0], shard.id)
     assert careful.answered(Step(row=row, tally=Tally(), seconds=1)) is None
-    assert careful.progress == Progress(failed=1)
+    assert careful.progress == Progress(counts=Counts(failed=1))
     assert [careful.died(), careful.died(), careful.died()] == [False, False, True]
     report = ShardReport(shard_id=shard.id)
     assert careful.answered(report) is report
@@ -143,9 +144,9 @@ def test_an_image_that_kills_its_process_does_not_take_its_shard_down(tmp_path, 
     assert len(list((tmp_path / "faults").iterdir())) == (4 if lost else 3)
 
     errors = (("DecodeError", 1), ("ProcessDiedError", 1)) if lost else (("DecodeError", 1),)
-    assert (report.restored, report.failed, report.skipped) == (IMAGES + (not lost), 1 + lost, 1)
-    assert (report.errors, report.nfe) == (errors, 3 * report.restored)
+    assert report.counts == Counts(restored=IMAGES + (not lost), failed=1 + lost, skipped=1)
+    assert (report.errors, report.nfe) == (errors, 3 * report.counts.restored)
     assert report.seconds > report.solve_seconds > 0
     assert max(progress.done for progress in told) == IMAGES + 3
-    assert told[-1] == Progress(restored=report.restored, failed=report.failed, skipped=1)
+    assert told[-1] == Progress(counts=report.counts)
     assert not plan_job(job).pending

@@ -78,7 +78,7 @@ def test_every_shard_is_done_beside_a_gpu_that_fails_whatever_process_it_is_give
     with caplog.at_level(logging.WARNING):
         reports = list(executor.run(plan_job(job).shards, build, lambda progress: None))
     assert len(reports) == IMAGES
-    assert summarise(str(tmp_path / "out"), job.id).restored == IMAGES
+    assert summarise(str(tmp_path / "out"), job.id).counts.restored == IMAGES
     processes = [path.name.split("-")[1] for path in errors_of(tmp_path / "slots")]
     assert len(set(processes)) == len(processes) == MAX_STRIKES  # each was replaced after its first error
     (told,) = [record.getMessage() for record in caplog.records if "gets no more shards" in record.getMessage()]

@@ -1,4 +1,4 @@
-"""Gradients through chains, searches for noise and solvers are on a GPU what they are on the CPU."""
+"""Gradients through chains, searches for noise and solvers give the CPU's results on another device."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import torch
 from deqir.fixed_point.solvers import Anderson, Picard
 from deqir.gradients.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
 from deqir.gradients.losses import GuideName
-from tests.cuda.waits import waited
 from tests.deqir.problems import OPERATORS, make_sampler, rand
 from tests.deqir.restorations import moved
 from tests.deqir.searches import search, solve
-
-pytestmark = pytest.mark.gpu
+from tests.devices.waits import waited
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -24,22 +22,26 @@ def test_gradients_are_the_same_there(name: str, device: torch.device) -> None:
     torch.testing.assert_close(chain_states(far).cpu(), states)
     for function, once_a_round in ((exact_adjoint, False), (phantom_gradient, False), (parallel_adjoint, True)):
         expected = function(here, states, end)
-        function(far, far_states, far_end)
-        with waited(device) as lines:
+        with waited(device) as first:
+            function(far, far_states, far_end)
+        assert len(first.streamed) + len(first.uploads) <= 2 + len(end)  # levels, weights, who is left
+        with waited(device) as asked:
             found = function(far, far_states, far_end)
         torch.testing.assert_close(found.noise.cpu(), expected.noise)
         assert found.rounds == expected.rounds
-        assert len(lines) == (max(found.rounds) if once_a_round else 0), lines
+        assert len(asked.waits) == (max(found.rounds) if once_a_round else 0), asked
+        assert not asked.uploads
 
 
 @pytest.mark.parametrize("gradient", ["exact", "parallel", "phantom"])
 @pytest.mark.parametrize("name", ["pixels", "colour", "lpips"])
 def test_noise_is_optimised_there(name: GuideName, gradient: str, device: torch.device) -> None:
     expected, search_there = search(name, gradient, device)
-    with waited(device) as lines:
+    with waited(device) as asked:
         found = search_there()
     torch.testing.assert_close(found.images.cpu(), expected.images, rtol=0, atol=1e-5)
-    in_search = [line for line in lines if "solvers.py" not in line]
+    assert not asked.uploads
+    in_search = [wait for wait in asked.waits if "solvers.py" not in wait]
     assert len(in_search) == 2 + 2 + 1, in_search  # losses and gradients of two iterates, losses of the last
 
 
@@ -47,8 +49,10 @@ def test_noise_is_optimised_there(name: GuideName, gradient: str, device: torch.
 def test_a_solver_waits_once_a_round_also_where_elements_leave(solver: Picard | Anderson, device: torch.device) -> None:
     expected, solve_there = solve(solver, device)
     solve_there()
-    with waited(device) as lines:
+    with waited(device) as asked:
         found = solve_there()
     torch.testing.assert_close(found.value.cpu(), expected.value, equal_nan=True)
     assert (found.rounds.tolist(), found.outcome) == (expected.rounds.tolist(), expected.outcome)
-    assert len(lines) == max(found.rounds.tolist()), lines
+    assert len(set(found.rounds.tolist())) > 2
+    assert len(asked.waits) == max(found.rounds.tolist()), asked
+    assert not asked.uploads

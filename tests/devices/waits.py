@@ -1,4 +1,4 @@
-"""How often a program waits for a GPU, by CUDA's own account of it."""
+"""Counts how often a program waits for its device: by CUDA's own account, or by the stand-in's."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from typing import Any, Final
 
 import torch
 
-from tests.other_device import traffic
+from tests.other_device import Traffic, traffic
 
 SAID: Final = "called a synchronizing CUDA operation"
 
 
 @contextmanager
-def waited(device: torch.device) -> Iterator[list[str]]:
-    """Note each line of ours that waits for the device while this is entered, copies to it that block included.
+def waited(device: torch.device) -> Iterator[Traffic]:
+    """Note each line of ours that waits for the device while this is entered.
 
-    torch tells of waits by warnings; those inside of libraries, such as cuFFT's for its plans, it does not know of.
+    On CUDA the waits include copies to the device that block, and nothing is known of other copies. torch tells of
+    waits by warnings, but not of waits inside of libraries, such as cuFFT's for its plans.
     """
     if device.type != "cuda":
-        found = list[str]()
         with traffic() as counted:
-            yield found
-        found += counted.waits + counted.uploads
+            yield counted
         return
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        lines = list[str]()
+        counted = Traffic()
 
         def note(message: Warning | str, *_: Any, **__: Any) -> None:
             if SAID in str(message):
-                lines.append(_line())
+                counted.waits.append(_line())
 
         warnings.showwarning = note
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            yield lines
+            yield counted
         finally:
             torch.cuda.set_sync_debug_mode("default")
 

@@ -1,4 +1,4 @@
-"""The batch is measured on the GPU that is there, and halved where its memory runs out, which it is made to do here."""
+"""The batch is measured on the device, and halved when memory runs out, which it is made to do here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 import pytest
 import torch
 
-from deqir import Engine, Prior, Request, Restorer, Result, Settings, Tally, in_half_precision, load_prior
-from deqir.engine.batch_size import LARGEST, Batch, timed_calls
+from deqir import Engine, Failed, Prior, Request, Restorer, Result, Settings, Tally, in_half_precision, load_prior
+from deqir.engine.batch_size import LARGEST, BatchSize, timed_calls
 from deqir.operators import SuperResolution
 from deqir.priors import FFDNet, PriorCard, write_prior
 from deqir.settings import Mode
-from tests.deqir.problems import rand
+from tests.deqir.problems import rand, toy_denoiser
+from tests.other_device import CALLED, MEMORY
 
-pytestmark = pytest.mark.gpu
 MIB: Final = 2**20
 SIDE: Final = 128
 
@@ -30,6 +30,12 @@ def priors(tmp_path_factory: pytest.TempPathFactory, device: torch.device) -> tu
     directory = tmp_path_factory.mktemp("priors") / "wide"
     write_prior(directory, card, FFDNet(**shape).state_dict())
     return load_prior(str(directory), device="cpu"), load_prior(str(directory), device=str(device))
+
+
+@pytest.fixture(scope="module")
+def small(tiny_prior: str, device: torch.device) -> tuple[Prior, Prior]:
+    """A network that answers in a millisecond, here and there."""
+    return load_prior(tiny_prior, device="cpu"), load_prior(tiny_prior, device=str(device))
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def test_a_batch_is_measured_and_is_one_that_the_gpu_holds(priors: tuple[Prior, 
     shape = (3, SIDE, SIDE)
 
     def measured() -> int:
-        batch = Batch(None)
+        batch = BatchSize()
         with torch.inference_mode():
             batch.measure(shape, timed_calls(prior, shape, dtype=torch.float32, device=gpu))
         return batch.of(shape)
@@ -120,3 +126,67 @@ def test_an_image_that_never_fits_fails_alone(priors: tuple[Prior, Prior], gpu: 
     assert not isinstance(results[1], Result)
     again = {one.tag: one for one in Engine(there, Settings(steps=2)).run(small)}
     assert isinstance(again[0], Result)  # and the GPU goes on
+
+
+def test_the_batch_is_measured_once_and_images_are_the_cpus(
+    small: tuple[Prior, Prior], stand_in: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = small
+    monkeypatch.setattr(MEMORY, "total", MEMORY.used + 2**21)
+    CALLED.clear()
+    A = SuperResolution(scale=2)
+    y = A(rand(2, 3, 32, 32).float())
+    found = Restorer(there, steps=2)(y, A)
+    assert CALLED.count("synchronize") >= 6
+    torch.testing.assert_close(found.images, Restorer(here, steps=2)(y, A).images, rtol=0, atol=1e-5)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_cache_emptied(
+    small: tuple[Prior, Prior], stand_in: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    A, tally = SuperResolution(scale=2), Tally()
+    requests = [Request(y=A(rand(1, 3, 32, 32, seed=n).float())[0], operator=A, seed=n, tag=n) for n in range(8)]
+    monkeypatch.setattr(MEMORY, "total", MEMORY.used + 2**20)
+    CALLED.clear()
+    results = list(Engine(small[1], Settings(steps=2, denoiser_batch=8)).run(requests, tally=tally))
+    assert not [result for result in results if isinstance(result, Failed)]
+    assert tally.halvings
+    assert ["empty_cache"] * tally.halvings == CALLED
+
+
+def test_a_restorer_measures_the_batch_on_each_device_for_itself(stand_in: torch.device) -> None:
+    """Its denoiser answers where its argument is."""
+    A = SuperResolution(scale=2)
+    y, restore = A(rand(1, 3, 16, 16).float().clamp(-1, 1)), Restorer(toy_denoiser, steps=3)
+    here, times = restore(y, A), list[int]()
+    for one in (y, y.to(stand_in), y, y.to(stand_in)):
+        CALLED.clear()
+        torch.testing.assert_close(restore(one, A).images.cpu(), here.images, rtol=0, atol=1e-5)
+        times.append(CALLED.count("synchronize"))
+    assert times[1] > 0
+    assert times[0] == times[2] == times[3] == 0
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_chains_of_few_steps_are_restored_in_a_measured_batch(steps: int, device: torch.device) -> None:
+    A = SuperResolution(scale=2)
+    y = A(rand(2, 3, 16, 16).float().clamp(-1, 1))
+    found = Restorer(toy_denoiser, steps=steps, device=device)(y, A)
+    torch.testing.assert_close(found.images.cpu(), Restorer(toy_denoiser, steps=steps)(y, A).images, rtol=0, atol=1e-5)
+
+
+def test_images_of_any_sizes_are_restored_in_a_measured_batch(device: torch.device) -> None:
+    A, sizes = SuperResolution(scale=2), [(16, 16), (8, 40), (16, 16), (64, 48), (2, 2), (30, 18), (64, 48)]
+    requests = [
+        Request(y=A(rand(1, 3, *size, seed=n).float())[0], operator=A, seed=n, tag=n) for n, size in enumerate(sizes)
+    ]
+    there, here = (
+        {result.tag: result for result in Engine(toy_denoiser, settings).run(requests)}
+        for settings in (Settings(steps=4, device=device), Settings(steps=4))
+    )
+    assert there.keys() == here.keys() == set(range(len(sizes)))
+    for tag, expected in here.items():
+        found = there[tag]
+        assert isinstance(found, Result)
+        assert isinstance(expected, Result)
+        torch.testing.assert_close(found.image.cpu(), expected.image, rtol=0, atol=2e-4)

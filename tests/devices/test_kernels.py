@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from deqir.hardware.fused_convolution import rectified
 from deqir.sampling import counter_normal
 
-pytestmark = pytest.mark.gpu
 LAYERS: Final = {
     "same size": lambda: nn.Conv2d(13, 24, 3, padding=1),
     "without bias": lambda: nn.Conv2d(13, 24, 3, padding=1, bias=False),

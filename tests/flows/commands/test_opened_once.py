@@ -1,0 +1,60 @@
+"""A command checks its job once: the operating system's files tell how often the weights are read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import ROOT
+from tests.pipeline.archive import put, restore_job, write_archive
+
+COUNTED = """
+import sys
+from pathlib import Path
+
+read = []
+sys.addaudithook(lambda event, args: read.append(str(args[0])) if event == "open" else None)
+try:
+    {command}
+except SystemExit:
+    pass
+print("weights:", sum(Path(name).suffix == ".safetensors" for name in read))
+"""
+RESTORE = """
+    from flows.commands.restore import run_restore
+    from pipeline.config import RestoreJob
+    run_restore(RestoreJob.model_validate_json(sys.argv[1]), as_json=True, verbose=False)
+"""
+RETRY = """
+    from flows.commands.restore import run_retry
+    run_retry(sys.argv[2], job_id=None, runtime={}, as_json=True, verbose=False)
+"""
+DEPLOYED = """
+    from flows.flow.restore_archive import restore_archive
+    from pipeline.config import RestoreJob
+    restore_archive(RestoreJob.model_validate_json(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("command", [RESTORE, DEPLOYED], ids=["deqir restore", "a deployed run"])
+def test_weights_are_read_once_to_check_the_job_and_once_to_restore(
+    command: str, tmp_path: Path, tiny_prior: str, prefect_environment: dict[str, str]
+) -> None:
+    write_archive(tmp_path / "in", 1)
+    put(tmp_path / "in", "cut.png", b"no image")
+    job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
+
+    def counted(command: str) -> str:
+        script = COUNTED.format(command=command.strip())
+        run = subprocess.run(
+            [sys.executable, "-c", script, job, tmp_path / "out"],
+            env=prefect_environment, cwd=ROOT, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return run.stdout.splitlines()[-1]
+
+    assert counted(command) == "weights: 2"
+    if command == RESTORE:
+        assert counted(RETRY) == "weights: 2"
