@@ -75,7 +75,7 @@ def prepared(*, verbose: bool) -> Console:
 
 
 def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_json: bool) -> None:
-    """Run the flow of a job, print its summary and end the process with the status of its result."""
+    """Run the flow, print its summary and end the process with the status of its result."""
     output, last = Console(), LastStanding()
     with watching(last):
         summary = restore_with_display(job, checked, messages)
@@ -94,7 +94,7 @@ def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_j
 
 
 def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console) -> JobSummary:
-    """Run the flow and show its progress on `console`."""
+    """Run the flow with a display of its progress on `console`."""
     from pipeline.job.job import record_job
 
     refuse_empty(checked)
