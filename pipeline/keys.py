@@ -101,9 +101,7 @@ def event_list(batch_id: str) -> str:
 def provenance(job_id: str, source_sha256: str, *, mask: str | None = None, guide: str | None = None) -> str:
     """Return the text in an output by which a later run recognises it: the job and the digests of its input files.
 
-    Args:
-        job_id: Id of the job.
-        source_sha256, mask, guide: Digests of the files; None for a mask or guide that the image does not have.
+    The digest of a mask or guide that the image does not have is None.
     """
     beside = (f":{name}={digest}" for name, digest in (("mask", mask), ("guide", guide)) if digest is not None)
     return f"{job_id}:{source_sha256}{''.join(beside)}"

@@ -19,12 +19,7 @@ LOOKED_AT: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """A file of a single image, such as its mask.
-
-    Attributes:
-        place: Where it was read.
-        data: Its bytes.
-    """
+    """A file of a single image, such as its mask: where it was read, and its bytes."""
 
     place: str
     data: bytes

@@ -20,7 +20,6 @@ from pipeline.execution.protocol import Executor, OnProgress
 from pipeline.fault_text import in_words
 from pipeline.inputs.make_operator import read_file
 from pipeline.keys import INTERNAL, Layout, job_id_of
-from pipeline.manifest.schema import ManifestRow, read_rows
 from pipeline.places import with_places
 from pipeline.planning.key_list import read_key_list
 from pipeline.planning.plan import plan, stored_plan, uncommitted
@@ -224,23 +223,10 @@ def survey(destination: str, job_id: str, /) -> Survey:
     Raises:
         ConfigurationError: No such job, or its manifest, its plan or the manifest of a retry cannot be read.
     """
-    return survey_of(_with_job(destination, job_id), job_id)
-
-
-def read_manifest(destination: str, job_id: str, /) -> list[ManifestRow]:
-    """Return every row of a job, whole: about 4 KB of memory for each.
-
-    Raises:
-        ConfigurationError: No such job.
-    """
-    return list(read_rows(_with_job(destination, job_id), Layout(job_id)))
-
-
-def _with_job(destination: str, job_id: str) -> Store:
     store = open_store(destination, writable=False)
     if store.head(Layout(job_id).job()) is None:
         raise no_such_job(store, job_id)
-    return store
+    return survey_of(store, job_id)
 
 
 def recorded_job(destination: str, job_id: str, /) -> RestoreJob:

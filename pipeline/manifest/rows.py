@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from deqir import Tally
 from pipeline.errors import ConflictError, ImageError
 from pipeline.shards import ImageRef, ShardReport
-from pipeline.status import Counts, Status
+from pipeline.status import NOT_RESTORED, Counts, Status
 
 from .schema import ManifestRow
 
@@ -37,33 +37,32 @@ def begun(template: ManifestRow, ref: ImageRef, *, shard_id: str) -> ManifestRow
 
 def restored(row: ManifestRow) -> ManifestRow:
     """Return the row of an image whose output is stored."""
-    return replace(row, status=Status.RESTORED, finished_at=datetime.now(UTC))
+    return _ended(row, Status.RESTORED)
 
 
 def failed(row: ManifestRow, error: ImageError | ConflictError) -> ManifestRow:
     """Return the row of a failed or conflicting image, and log a warning."""
     status = Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
-    return _not_restored(row, status, type(error).__name__, str(error))
+    return _ended(row, status, type(error).__name__, str(error))
 
 
 def refused(row: ManifestRow, ref: ImageRef) -> ManifestRow:
     """Return the row of an image refused by the plan: skipped if the refusal has no error type, else failed."""
-    reason = str(ref.refusal)
-    if not ref.refusal_type:
-        return replace(row, status=Status.SKIPPED, error=reason, finished_at=datetime.now(UTC))
-    return _not_restored(row, Status.FAILED, ref.refusal_type, reason)
+    status = Status.FAILED if ref.refusal_type else Status.SKIPPED
+    return _ended(row, status, ref.refusal_type or None, str(ref.refusal))
 
 
-def _not_restored(row: ManifestRow, status: Status, error_type: str, error: str) -> ManifestRow:
-    logger.warning(
-        "image %s job=%s shard=%s key=%r error=%s: %s",
-        status,
-        row.job_id,
-        row.shard_id,
-        row.source_key,
-        error_type,
-        " ".join(error.split()),
-    )
+def _ended(row: ManifestRow, status: Status, error_type: str | None = None, error: str | None = None) -> ManifestRow:
+    if status in NOT_RESTORED:
+        logger.warning(
+            "image %s job=%s shard=%s key=%r error=%s: %s",
+            status,
+            row.job_id,
+            row.shard_id,
+            row.source_key,
+            error_type,
+            " ".join(str(error).split()),
+        )
     return replace(row, status=status, error_type=error_type, error=error, finished_at=datetime.now(UTC))
 
 

@@ -7,8 +7,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
-from pipeline.manifest.schema import ManifestRow
+from pipeline.keys import Layout
+from pipeline.manifest.schema import ManifestRow, read_rows
 from pipeline.status import Status
+from pipeline.store import open_store
 
 HINTS = get_type_hints(ManifestRow)
 NOW = datetime(2026, 11, 5, 12, 30, 0, 123456, tzinfo=UTC)
@@ -23,3 +25,8 @@ def row(**values: Any) -> ManifestRow:
 
 def is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING
+
+
+def read_manifest(destination: str, job_id: str) -> list[ManifestRow]:
+    """All rows of a job."""
+    return list(read_rows(open_store(destination, writable=False), Layout(job_id)))

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.job.job import find_jobs, read_manifest
+from pipeline.job.job import find_jobs
 from tests.flows.conftest import command
 from tests.flows.live import Process, descendants, within
 from tests.pipeline.archive import write_archive
+from tests.pipeline.rows import read_manifest
 from tests.stack.conftest import ROOT, Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.job.job import find_jobs, read_manifest
+from pipeline.job.job import find_jobs
 from pipeline.manifest.schema import ManifestRow
 from tests.flows.live import within
 from tests.pipeline.archive import image_bytes
+from tests.pipeline.rows import read_manifest
 from tests.stack.conftest import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.job.job import find_jobs, read_manifest
+from pipeline.job.job import find_jobs
 from tests.flows.conftest import Command
 from tests.flows.live import Api, actors, descendants, ray_head, within, worker
 from tests.pipeline.archive import write_archive
+from tests.pipeline.rows import read_manifest
 
 pytestmark = pytest.mark.ray
 IMAGES = 4

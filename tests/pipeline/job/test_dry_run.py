@@ -11,9 +11,10 @@ import pytest
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, StoreAccessError
 from pipeline.job.dry_run import Refused, preview
-from pipeline.job.job import Job, check_job, open_job, plan_job, read_manifest, run_shards
+from pipeline.job.job import Job, check_job, open_job, plan_job, run_shards
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.privileges import without_privileges
+from tests.pipeline.rows import read_manifest
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise
+from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
 from pipeline.manifest.schema import ManifestRow
 from tests.pipeline.archive import put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import watched
 from tests.pipeline.privileges import without_privileges
+from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import run, worker_of
 
 TOO_SMALL = {"max_pixels": 10}

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
 from pipeline.images.codec import read_provenance
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise, survey
+from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise, survey
 from pipeline.planning.missing_outputs import Listing
 from pipeline.reporting.before_after import exhibits
 from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
+from tests.pipeline.rows import read_manifest
 
 SMALL = {"max_pixels": 10}
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise
+from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
 from pipeline.keys import Layout
 from pipeline.planning.plan import create_plan
 from pipeline.shards import ImageRef
@@ -21,6 +21,7 @@ from pipeline.tools.estimate import estimate
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.files import saved
 from tests.pipeline.plans import by_key, generations, plan_folder
+from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import run, worker_of
 
 FORK = b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4080)

@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import Job, find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards, summarise
+from pipeline.job.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
 from pipeline.planning.retry import base_of
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.rows import read_manifest
 
 
 @pytest.fixture

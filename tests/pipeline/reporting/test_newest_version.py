@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise
+from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
 from pipeline.reporting.summary import JobSummary
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
+from tests.pipeline.rows import read_manifest
 
 LARGE = (40, 40)
 

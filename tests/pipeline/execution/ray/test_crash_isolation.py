@@ -12,13 +12,14 @@ from deqir import Tally
 from pipeline.config import RuntimeConfig
 from pipeline.execution.progress import Progress
 from pipeline.execution.ray.crash_isolation import CarefulShard, Step
-from pipeline.job.job import open_job, plan_job, read_manifest
+from pipeline.job.job import open_job, plan_job
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ShardReport
 from pipeline.status import Counts
 from pipeline.worker.build import make_worker
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, faulty_worker
+from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import rows_of, run
 
 IMAGES = 5
