@@ -25,7 +25,7 @@ from pipeline.config import RuntimeConfig
 from pipeline.degradation import Degradation, is_framed
 from pipeline.errors import ConfigurationError, ImageError, ImageTooLargeError
 from pipeline.images.codec import decode, decode_mask
-from pipeline.store import open_store
+from pipeline.store import read_object_at
 
 TILED: Final = 0.05
 """Least share of the largest singular value in the inverse of a blur, if a scene is taken for tiles of y."""
@@ -131,11 +131,9 @@ def read_file(degradation: Degradation, *, limits: RuntimeConfig) -> bytes | Non
     place = file_of(degradation)
     if place is None:
         return None
-    folder, _, name = place.rpartition("/")
     what = "kernel" if degradation.task == "deblur" else "mask"
     try:
-        store = open_store(folder or ("/" if place.startswith("/") else "."), writable=False)
-        data = store.get(name, limit=limits.max_bytes).data
+        data = read_object_at(place, limit=limits.max_bytes)
         if what == "kernel":
             decode_kernel(data)
         else:

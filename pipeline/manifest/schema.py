@@ -116,18 +116,14 @@ def encode_part(rows: Sequence[ManifestRow]) -> bytes:
     return PARTS.encode(sorted(rows, key=lambda row: (row.source_key, row.source_etag)))
 
 
-def read_rows(store: Store, layout: Layout) -> Iterator[ManifestRow]:
-    """Yield every row of a job, part by part, in the order of the parts' keys.
+def read_columns(store: Store, layout: Layout, names: Sequence[str] = ENDS) -> Iterator[tuple[Any, ...]]:
+    """Yield some columns of every row of a job, part by part, in the order of the parts' keys.
 
     Raises:
         ConfigurationError: A part cannot be read; it is named.
     """
-    return _each_row(store, layout, PARTS.decode)
-
-
-def read_columns(store: Store, layout: Layout, names: Sequence[str] = ENDS) -> Iterator[tuple[Any, ...]]:
-    """Yield some columns of every row of a job, in the order of `read_rows`; see its errors."""
-    return _each_row(store, layout, partial(PARTS.decode_columns, names=names))
+    for rows in map_objects(store, part_keys(store, layout), partial(PARTS.decode_columns, names=names)):
+        yield from rows
 
 
 def part_keys(store: Store, layout: Layout) -> list[str]:
@@ -152,8 +148,3 @@ def read_object(store: Store, key: str, decode: Callable[[bytes], T], *, limit: 
         return decode(store.get(key, limit=limit).data)
     except ConfigurationError as error:
         raise ConfigurationError(f"{store.url}/{key} is {error}") from error
-
-
-def _each_row(store: Store, layout: Layout, decode: Callable[[bytes], list[T]]) -> Iterator[T]:
-    for rows in map_objects(store, part_keys(store, layout), decode):
-        yield from rows

@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.errors import ConfigurationError, ImageTooLargeError
 from pipeline.keys import event_list
-from pipeline.store import Store, open_store
+from pipeline.store import Store, read_object_at
 
 MAX_LIST_BYTES: Final = 2**30
 
@@ -32,9 +32,8 @@ def read_key_list(place: str, /) -> tuple[str, ...]:
     Raises:
         ConfigurationError: There is no list, or it is not one.
     """
-    folder, _, name = place.rpartition("/")
     try:
-        text = open_store(folder or ".", writable=False).get(name, limit=MAX_LIST_BYTES).data
+        text = read_object_at(place, limit=MAX_LIST_BYTES)
     except (FileNotFoundError, ImageTooLargeError, ConfigurationError) as error:
         raise ConfigurationError(f"the list of keys {place} cannot be read: {error}") from error
     return tuple(sorted({_key(place, *line) for line in enumerate(text.splitlines(), 1) if line[1].strip()}))

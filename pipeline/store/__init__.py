@@ -8,7 +8,7 @@ from .folder import FolderStore
 from .protocol import ObjectInfo, Store, StoredObject
 from .urls import PLACE, check_place
 
-__all__ = ["PLACE", "ObjectInfo", "Store", "StoredObject", "check_place", "open_store"]
+__all__ = ["PLACE", "ObjectInfo", "Store", "StoredObject", "check_place", "open_store", "read_object_at"]
 
 
 def open_store(url: str, /, *, writable: bool) -> Store:
@@ -31,3 +31,9 @@ def open_store(url: str, /, *, writable: bool) -> Store:
     if not url:
         raise ConfigurationError("an empty place; give a folder's path or s3://bucket/prefix")
     return FolderStore.open(url, writable=writable)
+
+
+def read_object_at(place: str, /, *, limit: int) -> bytes:
+    """Return the bytes of the object at a path or an s3:// URL. Errors are those of `open_store` and `get`."""
+    folder, slash, name = place.rpartition("/")
+    return open_store(folder or slash or ".", writable=False).get(name, limit=limit).data

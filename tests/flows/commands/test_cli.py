@@ -19,10 +19,11 @@ from rich.console import Console
 from flows.display.exit_status import say
 from pipeline.job.job import find_jobs
 from pipeline.keys import Layout
-from pipeline.manifest.schema import ManifestRow, read_rows
+from pipeline.manifest.schema import ManifestRow
 from pipeline.store import open_store
 from tests.flows.conftest import Command, command
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
+from tests.pipeline.rows import read_rows
 
 
 def rows_in(destination: str) -> list[ManifestRow]:

@@ -24,7 +24,6 @@ from pipeline.execution.local import LocalExecutor
 from pipeline.execution.progress import Progress
 from pipeline.execution.protocol import Executor
 from pipeline.job.job import Job, open_job, plan_job, summarise
-from pipeline.manifest.schema import read_rows
 from pipeline.shards import Shard, ShardReport
 from pipeline.status import Counts
 from pipeline.store import open_store
@@ -32,6 +31,7 @@ from pipeline.worker.build import make_worker
 from pipeline.worker.worker import ShardWorker
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, Fault, faulty_worker
+from tests.pipeline.rows import read_rows
 from tests.pipeline.shard_runs import assert_same_image
 
 IMAGES = 6

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout
 from pipeline.manifest.brief import decode_briefs
-from pipeline.manifest.schema import PARTS, SCHEMA, ManifestRow, encode_part, read_columns, read_rows
+from pipeline.manifest.schema import PARTS, SCHEMA, ManifestRow, encode_part, read_columns
 from pipeline.status import Status
 from pipeline.store import open_store
-from tests.pipeline.rows import HINTS, NOW, row
+from tests.pipeline.rows import HINTS, NOW, read_rows, row
 
 LAYOUT = Layout("0123456789abcdef")
 VALUES: dict[Any, st.SearchStrategy[Any]] = {

@@ -43,6 +43,8 @@ def test_a_list_is_written_once_below_the_destinations_records(tmp_path: Path) -
 def test_a_list_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"keys\.jsonl cannot be read"):
         read_key_list(str(tmp_path / "keys.jsonl"))
+    with pytest.raises(ConfigurationError, match=r"in /$"):
+        read_key_list("/no-such-keys.jsonl")  # not in the current folder
     for number, text in ((1, "album/photo.jpg\n"), (2, '"a.jpg"\n["b.jpg"]\n'), (3, '"a"\n\n{')):
         (tmp_path / "keys.jsonl").write_text(text)
         with pytest.raises(ConfigurationError, match=rf"line {number} of the list of keys .*keys\.jsonl"):

@@ -14,10 +14,10 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.job.job import open_job, plan_job, run_shards
-from pipeline.manifest.schema import read_rows
 from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH
+from tests.pipeline.rows import read_rows
 
 ROOT = Path(__file__).parents[3]
 
