@@ -93,9 +93,8 @@ def _bytes(value: object) -> bytes:
 
 def _exif_in(info: Mapping[Any, Any]) -> bytes:
     """Return the EXIF block of a PNG or WebP file, also where old programs wrote it as text."""
-    if block := _bytes(info.get("exif")):
-        return block.removeprefix(EXIF_HEADER)
-    return _raw_profile(info.get("Raw profile type exif")).removeprefix(EXIF_HEADER)
+    block = _bytes(info.get("exif")) or _raw_profile(info.get("Raw profile type exif"))
+    return block.removeprefix(EXIF_HEADER)
 
 
 def _raw_profile(text: object) -> bytes:

@@ -21,12 +21,9 @@ from .job import CheckedJob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Inputs to be refused, for a common reason.
+    """A number of inputs to be refused for a common reason, or by an error of this class.
 
-    Attributes:
-        reason: The reason for skipping them, or the class name of their error.
-        ending: The ending of their names, from `ending_of`.
-        count: Number of these inputs.
+    The names of all these inputs have the same ending, from `ending_of`.
     """
 
     reason: str
@@ -102,7 +99,7 @@ def _destination(url: str) -> Store | None:
 
 
 def _taken(destination: Store, waiting: Iterable[ImageRef]) -> int:
-    there = Listing.of(destination)
+    there = Listing(destination)
     return sum(ref.output_key is not None and ref.output_key in there for ref in waiting)
 
 

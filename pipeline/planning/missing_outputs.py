@@ -6,7 +6,6 @@ import posixpath
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,26 +13,17 @@ from pipeline.keys import Layout
 from pipeline.store import Store
 
 
-@dataclass(frozen=True, slots=True)
 class Listing:
-    """Keys of a store at the time of a listing, as eight bytes each; a missing key is rarely taken for present.
+    """Keys of a store at the time of a listing, as eight bytes each; a missing key is rarely taken for present."""
 
-    Attributes:
-        hashes: Hashes of the keys, in order.
-    """
-
-    hashes: array[int]
-
-    @classmethod
-    def of(cls, store: Store) -> Listing:
-        """List a store."""
+    def __init__(self, store: Store) -> None:
         found = np.fromiter((hash(info.key) for info in store.list()), np.int64)
         found.sort()
-        return cls(array("q", found.tobytes()))
+        self._hashes = array("q", found.tobytes())
 
     def __contains__(self, key: str) -> bool:
-        at = bisect_left(self.hashes, hash(key))
-        return at < len(self.hashes) and self.hashes[at] == hash(key)
+        at = bisect_left(self._hashes, hash(key))
+        return at < len(self._hashes) and self._hashes[at] == hash(key)
 
 
 def written(layout: Layout, output_key: str, samples: int | None) -> tuple[str, ...]:

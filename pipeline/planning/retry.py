@@ -114,7 +114,7 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
 def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
     """Return the statuses of versions that failed at last, and the restored versions with missing outputs."""
     failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
-    there = Listing.of(destination)
+    there = Listing(destination)
     for layout in map(Layout, jobs):
         rows = read_columns(destination, layout, (*ENDS, "output_key", "samples"))
         for key, etag, status, output_key, samples in rows:

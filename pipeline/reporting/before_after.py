@@ -29,11 +29,9 @@ logger = logging.getLogger("deqir.report")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhibit:
-    """An image before and after: its most changed part, at full resolution.
+    """The most changed part of an image at full resolution, before and after, and the image's source key.
 
-    Attributes:
-        key: Its source key.
-        before, after: JPEG files of the same size; the smaller picture is enlarged smoothly.
+    Both parts are JPEG files of the same size; the smaller picture is enlarged smoothly.
     """
 
     key: str

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -49,14 +49,8 @@ class Survey:
     worst: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A manifest part reduced to numbers.
-
-    Attributes:
-        names: Hashes of its rows' source keys.
-        sums: Its counting rows, in numbers.
-    """
+class Part(NamedTuple):
+    """A manifest part reduced to numbers: hashes of its rows' source keys, and its counting rows as sums."""
 
     names: array[int]
     sums: Sums

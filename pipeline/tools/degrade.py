@@ -23,12 +23,7 @@ from pipeline.store import Store, open_store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """The end of a good image.
-
-    Attributes:
-        key: Its key in the source.
-        error: Why it was not degraded; None if it was.
-    """
+    """The end of a good image: its key in the source, and the reason why it was not degraded; None if it was."""
 
     key: str
     error: str | None = None

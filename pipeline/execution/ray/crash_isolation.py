@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deqir import Tally
 from pipeline.execution.progress import Progress
@@ -17,15 +17,8 @@ MAX_GIVEN_UP: Final = 3
 """Images of a shard given up, with no image restored, before the fault is sought outside the images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """An actor's answer about a single image.
-
-    Attributes:
-        row: The image's row.
-        tally: Counters of the shard's images so far.
-        seconds: Wall time of this image.
-    """
+class Step(NamedTuple):
+    """An image's row, the counters of its shard's images so far, and the wall time of this image."""
 
     row: ManifestRow
     tally: Tally

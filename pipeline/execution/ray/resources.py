@@ -11,12 +11,7 @@ from pipeline.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Number of actors to start and resources of each.
-
-    Attributes:
-        actors: How many.
-        gpus, cpus: Shares of each; `gpus` is 0 where the work runs on the CPU.
-    """
+    """Number of actors to start and shares of each; `gpus` is 0 where the work runs on the CPU."""
 
     actors: int
     gpus: float

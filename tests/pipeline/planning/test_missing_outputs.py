@@ -145,10 +145,10 @@ def test_a_listing_knows_the_keys_that_were_there(tmp_path: Path) -> None:
     keys = [f"album/{number:04d}.png" for number in range(500)]
     for key in keys[::2]:
         put(tmp_path, key, b"")
-    listing = Listing.of(open_store(str(tmp_path), writable=False))
+    listing = Listing(open_store(str(tmp_path), writable=False))
     assert [key in listing for key in keys] == [True, False] * 250
     (tmp_path / "none").mkdir()
-    assert "a.png" not in Listing.of(open_store(str(tmp_path / "none"), writable=False))
+    assert "a.png" not in Listing(open_store(str(tmp_path / "none"), writable=False))
 
 
 @pytest.mark.s3
