@@ -234,7 +234,7 @@ class TestRayAlone:
         executor = RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu"))
         (report,) = executor.run([whole], case.building("hang", times=1), on_progress)
         assert seen.is_set()
-        assert report.images == IMAGES + 2
+        assert report.counts.total == IMAGES + 2
 
     def test_the_pixels_are_those_of_one_process_on_one_actor_or_two(self, case, tmp_path, tiny_prior) -> None:
         from pipeline.execution.ray.executor import RayExecutor

@@ -84,7 +84,7 @@ CHECKS: dict[str, tuple[bytes, Kept]] = {
 
 def table() -> dict[str, list[str]]:
     """The document's table, cells by what each row is about."""
-    (section,) = re.findall(r"## What of a file is kept\n(.*?)\n## ", DOCUMENT.read_text(), re.DOTALL)
+    (section,) = re.findall(r"## Which metadata is kept\n(.*?)\n## ", DOCUMENT.read_text(), re.DOTALL)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
     assert rows[0][1:] == ["PNG", "JPEG", "WebP"]
     return {name: cells for name, *cells in rows[2:]}
