@@ -30,12 +30,6 @@ PREFECT_DEFAULTS: Final = RUN_DEFAULTS | {
 }
 """Variables of the command line, which may start its own server."""
 
-WATCH_DEFAULTS: Final = {
-    # the watcher tries again by itself; Prefect's own attempts would keep it from stopping for a minute
-    "PREFECT_CLIENT_MAX_RETRIES": "1",
-}
-"""Further variables of a watcher."""
-
 
 def prepare_prefect() -> None:
     """Set Prefect's variables, which it reads at import; variables set by the user stay."""
@@ -46,8 +40,8 @@ def prepare_prefect() -> None:
 def prepare_watch() -> None:
     """Set Prefect's variables for a watcher."""
     prepare_prefect()
-    for name, value in WATCH_DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    # the watcher tries again by itself; Prefect's own attempts would keep it from stopping for a minute
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
 
 
 def secret(name: str) -> str | None:

@@ -16,11 +16,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
-
-import boto3
+from typing import Final
 
 from infra import stack
+from infra.services import s3_client
 from infra.settings import BUCKET, HOST, Settings, deqir, settings
 
 PICTURES: Final = Path(__file__).parents[1] / "docs" / "screenshots"
@@ -34,20 +33,8 @@ NAME: Final = "nightly"
 SOURCE: Final = f"s3://{BUCKET}/scans"
 DESTINATION: Final = f"s3://{BUCKET}/restored"
 JOB: Final = (
-    *(
-        "--scale",
-        "4",
-        "--steps",
-        "10",
-        "--start-noise",
-        "0.19",
-        "--mode",
-        "latency",
-        "--shard-size",
-        "1",
-        "--actors",
-        "1",
-    ),
+    *("--scale", "4", "--steps", "10", "--start-noise", "0.19"),
+    *("--mode", "latency", "--shard-size", "1", "--actors", "1"),
     *("--reference", f"s3://{BUCKET}/originals", "--cron", "0 3 * * *", "--timezone", "Europe/Vienna"),
 )
 
@@ -90,14 +77,7 @@ def main() -> int:
 
 def fill(running: Settings) -> tuple[str, ...]:
     """Put the archive, its originals and some broken files into the store; return the keys of the broken files."""
-    shown = running.shown
-    client: Any = boto3.session.Session().client(
-        "s3",
-        endpoint_url=shown["AWS_ENDPOINT_URL"],
-        region_name=shown["AWS_REGION"],
-        aws_access_key_id=shown["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=shown["AWS_SECRET_ACCESS_KEY"],
-    )
+    client = s3_client(running)
     for key in WHOLE:
         client.put_object(Bucket=BUCKET, Key=f"scans/{key}", Body=(SAMPLES / "archive" / key).read_bytes())
         client.put_object(Bucket=BUCKET, Key=f"originals/{key}", Body=(SAMPLES / "originals" / key).read_bytes())

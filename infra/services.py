@@ -13,10 +13,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from infra.settings import BUCKET, DEPLOYMENT, HOST, POOL, WEED_PORTS, Settings, deqir, postgres_programs, program
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 
 class SetupError(Exception):
@@ -95,18 +99,8 @@ def postgres(stack: Settings) -> Service | None:
 
     def set_up() -> None:
         connect = ["-h", HOST, "-p", str(stack.postgres), "-U", "deqir"]
-        asked = run(
-            [
-                str(programs / "psql"),
-                *connect,
-                "-d",
-                "postgres",
-                "-Atc",
-                "SELECT 1 FROM pg_database WHERE datname='prefect'",
-            ],
-            environment,
-        )
-        if not asked.strip():
+        known = "SELECT 1 FROM pg_database WHERE datname='prefect'"
+        if not run([str(programs / "psql"), *connect, "-d", "postgres", "-Atc", known], environment).strip():
             run([str(programs / "createdb"), *connect, "prefect"], environment)
 
     listen = ["-h", HOST, "-p", str(stack.postgres), "-k", str(data)]
@@ -188,19 +182,10 @@ def seaweedfs(stack: Settings) -> Service:
 
 def bucket_is_there(stack: Settings) -> bool:
     """Create the bucket of the archive unless it exists; True if the store answers and takes an object."""
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    shown = stack.shown
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=shown["AWS_ENDPOINT_URL"],
-        region_name=shown["AWS_REGION"],
-        aws_access_key_id=shown["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=shown["AWS_SECRET_ACCESS_KEY"],
-        config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
-    )
+    client = s3_client(stack, Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}))
     try:
         if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
@@ -208,6 +193,21 @@ def bucket_is_there(stack: Settings) -> bool:
     except (BotoCoreError, ClientError):
         return False
     return True
+
+
+def s3_client(stack: Settings, config: Config | None = None) -> Any:
+    """Return boto3's client of the stack's object store."""
+    import boto3
+
+    shown = stack.shown
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=shown["AWS_ENDPOINT_URL"],
+        region_name=shown["AWS_REGION"],
+        aws_access_key_id=shown["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=shown["AWS_SECRET_ACCESS_KEY"],
+        config=config,
+    )
 
 
 def ray_head(stack: Settings) -> Service:
@@ -268,27 +268,18 @@ def receiver(stack: Settings) -> Service:
 
 def worker_is_online(stack: Settings) -> bool:
     """True if the server knows the worker to be online."""
-    from urllib.request import Request
-
-    body = Request(
-        f"{stack.prefect_api}/work_pools/{POOL}/workers/filter",
-        data=b"{}",
-        headers={"content-type": "application/json"},
-        method="POST",
-    )
     try:
-        with urlopen(body, timeout=5) as answer:
-            return any(each["status"] == "ONLINE" for each in json.load(answer))
-    except (OSError, ValueError):
+        answer = httpx.post(f"{stack.prefect_api}/work_pools/{POOL}/workers/filter", json={}, timeout=5)
+        return any(each["status"] == "ONLINE" for each in answer.raise_for_status().json())
+    except (httpx.HTTPError, ValueError):
         return False
 
 
 def answers(url: str) -> bool:
     """True if a GET is answered with status 200."""
     try:
-        with urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
         return False
 
 

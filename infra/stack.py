@@ -60,12 +60,8 @@ def up(stack: Settings) -> int:
     try:
         while not ready(stack).exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                print(
-                    f"the stack did not come up; the end of {log.name}:",
-                    *tail(Path(log.name)),
-                    sep="\n",
-                    file=sys.stderr,
-                )
+                end = Path(log.name).read_text(errors="replace").splitlines()[-15:]
+                print(f"the stack did not come up; the end of {log.name}:", *end, sep="\n", file=sys.stderr)
                 down(stack)
                 return 1
             time.sleep(0.2)
@@ -147,11 +143,6 @@ def began(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else fields[19]
-
-
-def tail(path: Path) -> list[str]:
-    """Return the last lines of a log."""
-    return path.read_text(errors="replace").splitlines()[-15:]
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import Request, urlopen
 
+import httpx
 from pydantic import BaseModel
 
 from infra.browser import NotShownError, Sight
@@ -151,10 +150,7 @@ def artifacts(api: str, run: str) -> dict[str, dict[str, Any]]:
 
 def ask(api: str, method: str, path: str, body: Any = None) -> Any:
     """Return the answer of the server's API to a request."""
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{api}{path}", data=data, headers={"content-type": "application/json"}, method=method)
-    with urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    return httpx.request(method, f"{api}{path}", json=body, timeout=60).raise_for_status().json()
 
 
 def until(seconds: float, name: str, true: Callable[[], object]) -> None:

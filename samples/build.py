@@ -7,7 +7,6 @@ repository works from the files that this wrote. The degraded archive comes from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,43 +18,28 @@ SIDE = 256
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
 
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A square of a photograph, scaled down to SIDE.
-
-    Attributes:
-        key: Where it goes, below originals/.
-        source: The photograph's file.
-        box: Left, top and side of the square, in the photograph's pixels.
-    """
-
-    key: str
-    source: Path
-    box: tuple[int, int, int]
-
-
-CUTS = (
-    Cut("people/astronaut.png", SKIMAGE / "astronaut.png", (0, 0, 512)),
-    Cut("people/photographer.png", SKIMAGE / "camera.png", (0, 0, 512)),
-    Cut("animals/cat.png", SKIMAGE / "chelsea.png", (75, 0, 300)),
-    Cut("things/coffee.png", SKIMAGE / "coffee.png", (100, 0, 400)),
-    Cut("things/coins.png", SKIMAGE / "coins.png", (0, 0, 303)),
-    Cut("things/shuttle.png", SKIMAGE / "astronaut.png", (256, 0, 256)),
-    Cut("places/temple.png", SKLEARN / "china.jpg", (107, 0, 427)),
-    Cut("places/launch.png", SKIMAGE / "rocket.jpg", (107, 0, 427)),
-    Cut("places/wall.png", SKIMAGE / "brick.png", (0, 0, 512)),
-    Cut("nature/flower.png", SKLEARN / "flower.jpg", (107, 0, 427)),
-    Cut("nature/galaxies.png", SKIMAGE / "hubble_deep_field.jpg", (128, 0, 872)),
-    Cut("science/retina.png", SKIMAGE / "retina.jpg", (0, 0, 1411)),
-    Cut("science/tissue.png", SKIMAGE / "ihc.png", (0, 0, 512)),
+CUTS: tuple[tuple[str, Path, tuple[int, int, int]], ...] = (
+    ("people/astronaut.png", SKIMAGE / "astronaut.png", (0, 0, 512)),
+    ("people/photographer.png", SKIMAGE / "camera.png", (0, 0, 512)),
+    ("animals/cat.png", SKIMAGE / "chelsea.png", (75, 0, 300)),
+    ("things/coffee.png", SKIMAGE / "coffee.png", (100, 0, 400)),
+    ("things/coins.png", SKIMAGE / "coins.png", (0, 0, 303)),
+    ("things/shuttle.png", SKIMAGE / "astronaut.png", (256, 0, 256)),
+    ("places/temple.png", SKLEARN / "china.jpg", (107, 0, 427)),
+    ("places/launch.png", SKIMAGE / "rocket.jpg", (107, 0, 427)),
+    ("places/wall.png", SKIMAGE / "brick.png", (0, 0, 512)),
+    ("nature/flower.png", SKLEARN / "flower.jpg", (107, 0, 427)),
+    ("nature/galaxies.png", SKIMAGE / "hubble_deep_field.jpg", (128, 0, 872)),
+    ("science/retina.png", SKIMAGE / "retina.jpg", (0, 0, 1411)),
+    ("science/tissue.png", SKIMAGE / "ihc.png", (0, 0, 512)),
 )
+"""The place of each original below originals/, its photograph, and left, top and side of its square in pixels."""
 
 
-def cut_out(cut: Cut) -> Image.Image:
-    """Return the square, in the photograph's own colour mode."""
-    left, top, side = cut.box
-    with Image.open(cut.source) as photograph:
+def cut_out(source: Path, box: tuple[int, int, int]) -> Image.Image:
+    """Return the square of a photograph, scaled to SIDE, in the photograph's own colour mode."""
+    left, top, side = box
+    with Image.open(source) as photograph:
         square = photograph.crop((left, top, left + side, top + side))
     grey = np.asarray(square).ndim == 2
     return square.convert("L" if grey else "RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -64,10 +48,10 @@ def cut_out(cut: Cut) -> Image.Image:
 def main() -> None:
     """Write every original, overwriting what is there."""
     folder = Path(__file__).parent / "originals"
-    for cut in CUTS:
-        path = folder / cut.key
+    for key, source, box in CUTS:
+        path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut_out(cut).save(path, optimize=True)
+        cut_out(source, box).save(path, optimize=True)
 
 
 if __name__ == "__main__":

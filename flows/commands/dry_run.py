@@ -11,30 +11,22 @@ from rich.table import Table
 
 from flows.display.summary import counted, plain
 
-from .empty_source import refuse_empty
-from .restore import prepared
-
 if TYPE_CHECKING:
-    from pipeline.config import RestoreJob
     from pipeline.job.dry_run import Preview
+    from pipeline.job.job import CheckedJob
 
 SHOWN: Final = 12
 
 
-def run_preview(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
-    """Print a preview of a run; write nothing, and start neither Ray nor a network.
+def print_preview(job: CheckedJob, *, as_json: bool) -> None:
+    """Print a preview of a run.
 
     Raises:
-        ConfigurationError: The job would be refused.
         StoreUnavailableError: A store does not answer.
     """
-    prepared(verbose=verbose)
     from pipeline.job.dry_run import preview
-    from pipeline.job.job import check_job
 
-    checked = check_job(job)
-    refuse_empty(checked)
-    found, output = preview(checked), Console()
+    found, output = preview(job), Console()
     if as_json:
         output.out(json.dumps(asdict(found), indent=2), highlight=False)
         return

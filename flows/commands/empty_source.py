@@ -25,8 +25,6 @@ def refuse_empty(job: CheckedJob) -> None:
     from pipeline.reporting.file_endings import ending_of, most_frequent
     from pipeline.store import open_store
 
-    if job.config.retry:
-        return
     source, endings = open_store(job.config.source, writable=False), Counter[str]()
     for info in source.list():
         if info.key.startswith(INTERNAL):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -14,7 +15,9 @@ from flows.credentials import take_credentials_for
 from flows.display.exit_status import Exit
 from flows.display.summary import plain
 from flows.display.text_table import columns
+from flows.options.options import Json, MaxPixels, Source
 from flows.options.request import location
+from pipeline.config import WRITTEN
 
 if TYPE_CHECKING:
     from deqir.estimation import Estimate
@@ -25,17 +28,25 @@ HEADINGS: Final = ("size", "noise", "blur", "scale", "JPEG", "damage", "image")
 MEANING: Final = "Noise of 255, blur in pixels, nine in ten in the brackets; ?: it does not tell."
 
 
-def run_estimate(source: str, *, masks: str | None, max_pixels: int | None, as_json: bool) -> None:
-    """Print the estimates for each image; exit with status 3 if an image could not be read or its mask not written.
-
-    Raises:
-        ConfigurationError: A place cannot be used, or there is no image.
-    """
-    from pipeline.tools.estimate import estimate
+def estimate(
+    source: Source,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEST",
+            help="Write mask proposals there (white: may be damaged): a folder or s3://bucket/prefix outside SRC.",
+            rich_help_panel=WRITTEN,
+        ),
+    ] = None,
+    max_pixels: MaxPixels = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate how the images below SRC were degraded: noise, blur, enlarging, JPEG, scratches."""
+    from pipeline.tools.estimate import estimate as estimates
 
     source, masks = location(source), masks and location(masks)
     take_credentials_for(source, masks)
-    images = list(estimate(source, masks=masks, max_pixels=max_pixels))
+    images = list(estimates(source, masks=masks, max_pixels=max_pixels))
     faults = [image for image in images if image.error is not None]
     if as_json:
         Console().out(json.dumps([asdict(image) for image in images], indent=2), highlight=False)

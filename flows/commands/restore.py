@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
 from flows.credentials import take_credentials
@@ -16,19 +16,34 @@ from flows.display.progress import Standing, display, watching
 from flows.display.summary import as_data, print_summary
 from flows.environment import prepare_prefect
 from flows.flow.logs import log_to
+from flows.options.options import SHOWN, Json, Verbose
+from flows.options.request import checked
+from flows.options.signature import Given, takes
+from pipeline.config import RestoreJob
 
+from .dry_run import print_preview
 from .empty_source import no_image_in, nothing_in, refuse_empty
 
 if TYPE_CHECKING:
-    from pipeline.config import RestoreJob
     from pipeline.job.job import CheckedJob
     from pipeline.reporting.summary import JobSummary
 
 
-def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
-    """Run the flow in this process, with a display on standard error and the summary on standard output.
+@takes(RestoreJob)
+def restore(
+    given: Given,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show a preview of the run, and write nothing.", rich_help_panel=SHOWN)
+    ] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Restore every image below SRC into DST. Running the same command again resumes."""
+    run_restore(checked(RestoreJob, given), dry_run=dry_run, as_json=as_json, verbose=verbose)
 
-    Ends the process with status 3 if an image failed, no retry restored it, and no newer version of it was restored.
+
+def run_restore(job: RestoreJob, *, dry_run: bool, as_json: bool, verbose: bool) -> None:
+    """Run the flow in this process, or print a preview: write nothing, and start neither Ray nor a network.
 
     Raises:
         ConfigurationError: The user has to correct something, such as an empty source; raised before Ray starts, and
@@ -38,27 +53,12 @@ def run_restore(job: RestoreJob, *, as_json: bool, verbose: bool) -> None:
     messages = prepared(verbose=verbose)
     from pipeline.job.job import check_job
 
-    run_checked(job, check_job(job), messages, as_json=as_json)
-
-
-def run_retry(
-    destination: str, *, job_id: str | None, runtime: Mapping[str, Any], as_json: bool, verbose: bool
-) -> None:
-    """Retry the images that an earlier job could not restore; display and summary are as in `run_restore`.
-
-    Args:
-        destination, job_id, runtime: As for `retry_job`.
-        as_json, verbose: As for `run_restore`.
-
-    Raises:
-        ConfigurationError: As for `retry_job` and `run_restore`.
-        JobError: The job stopped.
-    """
-    from .retry import retry_job
-
-    messages = prepared(verbose=verbose)
-    checked = retry_job(destination, job_id=job_id, runtime=runtime)
-    run_checked(checked.config, checked, messages, as_json=as_json)
+    known = check_job(job)
+    refuse_empty(known)
+    if dry_run:
+        print_preview(known, as_json=as_json)
+    else:
+        run_checked(job, known, messages, as_json=as_json)
 
 
 def prepared(*, verbose: bool) -> Console:
@@ -74,11 +74,15 @@ def prepared(*, verbose: bool) -> Console:
     return messages
 
 
-def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_json: bool) -> None:
-    """Run the flow, print its summary and end the process with the status of its result."""
-    output, last = Console(), LastStanding()
-    with watching(last):
-        summary = restore_with_display(job, checked, messages)
+def run_checked(job: RestoreJob, known: CheckedJob, messages: Console, *, as_json: bool) -> None:
+    """Run the flow, with a display on `messages` and the summary on standard output.
+
+    Ends the process with status 3 if an image failed, no retry restored it, and no newer version of it was restored.
+    """
+    output, standings = Console(), deque[Standing](maxlen=1)
+    with watching(standings.append):
+        summary = restore_with_display(job, known, messages)
+    last = standings.pop()
     if not (last.total or job.retry):  # an earlier run began the job, and its source was empty then, too
         raise nothing_in(job.source)
     if as_json:
@@ -93,12 +97,11 @@ def run_checked(job: RestoreJob, checked: CheckedJob, messages: Console, *, as_j
         sys.exit(Exit.SOME_FAILED)
 
 
-def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console) -> JobSummary:
+def restore_with_display(job: RestoreJob, known: CheckedJob, console: Console) -> JobSummary:
     """Run the flow with a display of its progress on `console`."""
     from pipeline.job.job import record_job
 
-    refuse_empty(checked)
-    opened = record_job(checked)
+    opened = record_job(known)
     from flows.server import check_server  # imports Prefect, after the checks that need none
 
     check_server()
@@ -107,15 +110,3 @@ def restore_with_display(job: RestoreJob, checked: CheckedJob, console: Console)
 
         with already_opened(opened):
             return restore_archive.with_options(retries=0)(job)  # the user decides about another try
-
-
-@dataclass(slots=True)
-class LastStanding:
-    """Numbers of images of the whole job, and of this run."""
-
-    total: int = 0
-    fresh: int = 0
-
-    def __call__(self, standing: Standing) -> None:
-        self.total = standing.total
-        self.fresh = standing.fresh

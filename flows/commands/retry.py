@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from flows.options.options import Json, RestoredArchive, Verbose
 from flows.options.request import changed, location
+from flows.options.signature import Given, takes
+from pipeline.config import RuntimeConfig
+from pipeline.errors import ConfigurationError
+
+from .restore import prepared, run_checked
 
 if TYPE_CHECKING:
-    from pipeline.config import RestoreJob
     from pipeline.job.job import CheckedJob
+
+
+@takes(RuntimeConfig)
+def retry(
+    archive: RestoredArchive,
+    given: Given,
+    job: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The job to retry, where there are several.", show_default="the only one"),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Retry a job's failures, and restore again the images that are gone from DST since, with the job's settings."""
+    messages = prepared(verbose=verbose)
+    known = retry_job(archive, job_id=job, runtime=given)
+    run_checked(known.config, known, messages, as_json=as_json)
 
 
 def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any]) -> CheckedJob:
@@ -24,8 +48,8 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
         ConfigurationError: There is no such job, or there are several; the job was recorded for another destination, or
             has another id by now; a value is out of its range.
     """
-    from pipeline.errors import ConfigurationError
     from pipeline.job.job import check_job, find_jobs, recorded_job
+    from pipeline.places import canonical_place
     from pipeline.planning.retry import base_of
 
     archive = location(destination, name="DST")
@@ -35,7 +59,12 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
         raise ConfigurationError(f"{archive} holds {known}")
     asked = base_of(job_id) if job_id is not None else jobs[0]
     recorded = recorded_job(archive, asked)
-    check_destination(archive, asked, recorded)
+    if (here := canonical_place(archive)) != recorded.destination:
+        raise ConfigurationError(
+            f"job {asked} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
+            f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "
+            "back to it first. A job of another destination is another job, begun by deqir restore"
+        )
     job = recorded.model_copy(update={"retry": True, "runtime": changed(recorded.runtime, runtime)})
     checked = check_job(job)
     if (now := checked.job_id) != asked:
@@ -46,22 +75,3 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
             "restore into another destination"
         )
     return checked
-
-
-def check_destination(archive: str, job_id: str, recorded: RestoreJob) -> None:
-    """Raise ConfigurationError if a job was recorded for another place: its retry would write there.
-
-    Args:
-        archive: Place of its record.
-        job_id: Its id.
-        recorded: The record.
-    """
-    from pipeline.errors import ConfigurationError
-    from pipeline.places import canonical_place
-
-    if (here := canonical_place(archive)) != recorded.destination:
-        raise ConfigurationError(
-            f"job {job_id} in {here} was recorded for {recorded.destination}, and a retry would go on there: this is a "
-            f"copy, or was moved. Say deqir retry {recorded.destination}; if nothing is there any more, move {here} "
-            "back to it first. A job of another destination is another job, begun by deqir restore"
-        )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from flows.credentials import take_credentials_for
 from flows.display.summary import as_data, notes, plain, print_summary
 from flows.display.text_table import columns
+from flows.options.options import Json, RestoredArchive
 from flows.options.request import location
+from pipeline.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pipeline.reporting.summary import JobSummary
@@ -23,13 +26,14 @@ WHERE_ANY: Final = ("to do", "conflict")
 """Columns shown only if some job has a number there."""
 
 
-def show_status(archive: str, *, job_id: str | None, as_json: bool) -> None:
-    """Print a line for each job, or one job with its failures.
-
-    Raises:
-        ConfigurationError: There is no such archive, or no such job in it; or as for `take_credentials_for`.
-    """
-    from pipeline.errors import ConfigurationError
+def status(
+    archive: RestoredArchive,
+    job_id: Annotated[
+        str | None, typer.Option("--job", metavar="ID", help="Show this job alone, with its failures.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the progress of the jobs of an archive, from their plans and manifests alone."""
     from pipeline.job.job import find_jobs, summarise
 
     destination = location(archive)

@@ -19,10 +19,9 @@ from pipeline.errors import ConfigurationError
 
 ZOMBIES: Final = "deqir: end runs whose process is gone"
 HEARTBEAT: Final = "prefect.flow-run.heartbeat"
-ENDS: Final = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 SILENCE: Final = timedelta(seconds=2.5 * HEARTBEAT_SECONDS)
-WEBHOOK: Final = "webhook"
 TOLD: Final = ("Completed", "Failed", "Crashed", "TimedOut")
+ENDS: Final = (*TOLD, "Cancelled")
 TEXT: Final = """\
 {{ flow_run.name }}: {{ flow_run.state.name }}
 {{ flow_run.state.message or "" }}
@@ -74,7 +73,7 @@ def notification(deployment: str, deployment_id: UUID, block: BlockDocument) -> 
         block: A Webhook, which gets JSON, or a notification block, which gets text.
     """
     kind = block.block_type.slug if block.block_type is not None else ""
-    if kind == WEBHOOK:
+    if kind == "webhook":
         action: CallWebhook | SendNotification = CallWebhook(block_document_id=block.id, payload=DATA)
     else:
         action = SendNotification(block_document_id=block.id, subject="deqir: {{ flow_run.state.name }}", body=TEXT)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Final, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, WorkPool
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Schedule
@@ -23,11 +23,8 @@ from pipeline.errors import ConfigurationError
 from pipeline.places import refuse_overlap, with_places
 
 from .automations import find_block, install, notification, notification_name, remove, zombies
-from .pools import ON_ONE_MACHINE, Pool, ensure_pool, online_workers
+from .pools import ON_ONE_MACHINE, check_limit, find_pool, make_pool, online_workers
 from .schedules import in_words
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import BlockDocument
 
 DEFAULT_POOL: Final = "deqir"
 TAG: Final = "deqir"
@@ -79,12 +76,18 @@ def run_deploy(wanted: Deployment) -> None:
     console = Console()
     with server() as client:
         block = find_block(client, wanted.notify) if wanted.notify else None
-        pool = ensure_pool(client, wanted.pool, limit=wanted.pool_limit)
+        known = find_pool(client, wanted.pool)
+        pool = known or make_pool(client, wanted.pool, limit=wanted.pool_limit or 1)
+        check_limit(pool, wanted.pool_limit)
         install(client, zombies())
         wanted = settled(client, wanted)
-        deployment_id = register(wanted)
-        tell_of_ends(client, wanted, deployment_id, block)
-        for line in told(wanted, pool, deployment_id, online_workers(client, pool.name)):
+        deployment_id = UUID(str(deployment_of(wanted).apply()))
+        if block is not None:
+            install(client, notification(wanted.full_name, deployment_id, block))
+        else:
+            remove(client, notification_name(wanted.full_name))
+        workers = online_workers(client, pool.name)
+        for line in told(wanted, pool, deployment_id, workers, created=known is None):
             console.print(plain(line), soft_wrap=True)
 
 
@@ -121,16 +124,10 @@ def settled(client: SyncPrefectClient, wanted: Deployment) -> Deployment:
     return replace(wanted, paused=there.paused, schedule=schedule)
 
 
-def register(wanted: Deployment) -> UUID:
-    """Create or update the deployment on the server and return its id."""
-    return UUID(str(deployment_of(wanted).apply()))
-
-
 def deployment_of(wanted: Deployment) -> RunnerDeployment:
     """Return the deployment in Prefect's form.
 
-    A run imports the flow from the installed package, so there is no code to pull. Its output is not streamed to the
-    worker: otherwise, at the worker's end, the run would die of a broken pipe.
+    A run imports the flow from the installed package, so there is no code to pull.
     """
     from flows.flow.restore_archive import restore_archive
 
@@ -145,15 +142,11 @@ def deployment_of(wanted: Deployment) -> RunnerDeployment:
         tags=sorted({TAG, *wanted.tags}),
         description=description(wanted.job),
         work_pool_name=wanted.pool,
-        job_variables=job_variables(),
+        # an output streamed to the worker would end the run with the worker, by a broken pipe
+        job_variables={"stream_output": False, "env": dict(DEPLOYED)},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return cast(RunnerDeployment, deployment)  # a coroutine where there is an event loop only
-
-
-def job_variables() -> dict[str, Any]:
-    """Return the worker's settings for runs of this deployment."""
-    return {"stream_output": False, "env": dict(DEPLOYED)}
 
 
 def description(job: RestoreJob) -> str:
@@ -164,27 +157,17 @@ def description(job: RestoreJob) -> str:
     )
 
 
-def tell_of_ends(
-    client: SyncPrefectClient, wanted: Deployment, deployment_id: UUID, block: BlockDocument | None
-) -> None:
-    """Have the server notify the block of the ends of runs; without a block, remove an earlier notification."""
-    if block is not None:
-        install(client, notification(wanted.full_name, deployment_id, block))
-    else:
-        remove(client, notification_name(wanted.full_name))
-
-
-def told(wanted: Deployment, pool: Pool, deployment_id: UUID, workers: list[str]) -> list[str]:
-    """Return lines about the registered deployment, and the next commands."""
+def told(wanted: Deployment, pool: WorkPool, deployment_id: UUID, workers: list[str], *, created: bool) -> list[str]:
+    """Return lines about the registered deployment, and the next commands; `created` tells if the pool is new."""
     when = "only when somebody or an event starts it"
     if wanted.schedule is not None:
         paused = wanted.paused or not wanted.schedule.active
         when = in_words(wanted.schedule) + (" (paused; --resume lets it run)" if paused else "")
-    runs = f"{pool.limit} at a time" if pool.limit is not None else "no limit"
+    runs = f"{pool.concurrency_limit} at a time" if pool.concurrency_limit is not None else "no limit"
     lines = [
         f"deployment {wanted.full_name}: {page(f'deployments/deployment/{deployment_id}')}",
         f"runs: {when}",
-        f"work pool {pool.name} ({pool.type}): {runs}{', created now' if pool.created else ''}",
+        f"work pool {pool.name} ({pool.type}): {runs}{', created now' if created else ''}",
         f"start a run: prefect deployment run '{wanted.full_name}'",
     ]
     if wanted.notify:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -15,62 +14,41 @@ from pipeline.errors import ConfigurationError
 ON_ONE_MACHINE: Final = "process"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """The properties of a work pool that deqir needs.
+def check_limit(pool: WorkPool, limit: int | None) -> None:
+    """Refuse a work pool with another limit of its runs, or without a needed limit.
 
-    Attributes:
-        name, type: Prefect's name and type of the pool.
-        limit: Most runs at a time; None: no limit.
-        paused: True if none of its runs start.
-        created: True if it was created just now.
-    """
-
-    name: str
-    type: str
-    limit: int | None
-    paused: bool
-    created: bool = False
-
-
-def ensure_pool(client: SyncPrefectClient, name: str, *, limit: int | None) -> Pool:
-    """Return the work pool of a name; a missing pool is created, for processes.
-
-    An existing pool is not changed. On a single machine only the pool's limit keeps two jobs from sharing its GPUs,
-    so a process pool must have a limit. A cluster's scheduler gives each pod its own GPUs.
+    On a single machine only the pool's limit keeps two jobs from sharing its GPUs, so a process pool must have a
+    limit. A cluster's scheduler gives each pod its own GPUs.
 
     Args:
-        client: Client of the server.
-        name: Name of the pool.
-        limit: Most runs at a time; None: 1 in a new pool, any limit in an existing pool.
+        pool: The pool.
+        limit: Wanted number of runs at a time; None: any limit.
 
     Raises:
-        ConfigurationError: A process pool has no limit, or an existing pool's limit is not `limit`.
+        ConfigurationError: A process pool has no limit, or the pool's limit is not `limit`.
     """
-    pool = find_pool(client, name) or make_pool(client, name, limit=limit or 1)
-    set_it = f"prefect work-pool set-concurrency-limit {name}"
-    if pool.type == ON_ONE_MACHINE and pool.limit is None:
+    set_it = f"prefect work-pool set-concurrency-limit {pool.name}"
+    if pool.type == ON_ONE_MACHINE and pool.concurrency_limit is None:
         raise ConfigurationError(
-            f"the work pool {name} has no concurrency limit: two jobs could share a GPU by accident; "
+            f"the work pool {pool.name} has no concurrency limit: two jobs could share a GPU by accident; "
             f"run: {set_it} {limit or 1}"
         )
-    if limit is not None and pool.limit != limit:
+    if limit is not None and pool.concurrency_limit != limit:
         raise ConfigurationError(
-            f"the work pool {name} lets {pool.limit or 'any number of'} runs go at a time, not {limit}; run: "
-            f"{set_it} {limit}"
+            f"the work pool {pool.name} lets {pool.concurrency_limit or 'any number of'} runs go at a time, not "
+            f"{limit}; run: {set_it} {limit}"
         )
-    return pool
 
 
-def find_pool(client: SyncPrefectClient, name: str) -> Pool | None:
+def find_pool(client: SyncPrefectClient, name: str) -> WorkPool | None:
     """Return the work pool of a name; None if it does not exist."""
     try:
-        return pool_of(client.read_work_pool(name), created=False)
+        return client.read_work_pool(name)
     except ObjectNotFound:
         return None
 
 
-def make_pool(client: SyncPrefectClient, name: str, *, limit: int) -> Pool:
+def make_pool(client: SyncPrefectClient, name: str, *, limit: int) -> WorkPool:
     """Return a new pool for processes, or the existing pool if somebody else has just created it."""
     from prefect.workers.process import ProcessWorker
 
@@ -81,20 +59,9 @@ def make_pool(client: SyncPrefectClient, name: str, *, limit: int) -> Pool:
         concurrency_limit=limit,
     )
     try:
-        return pool_of(client.create_work_pool(wanted), created=True)
+        return client.create_work_pool(wanted)
     except ObjectAlreadyExists:
-        return pool_of(client.read_work_pool(name), created=False)
-
-
-def pool_of(pool: WorkPool, *, created: bool) -> Pool:
-    """Return the needed properties of a pool."""
-    return Pool(
-        name=pool.name,
-        type=pool.type,
-        limit=pool.concurrency_limit,
-        paused=pool.is_paused,
-        created=created,
-    )
+        return client.read_work_pool(name)
 
 
 def online_workers(client: SyncPrefectClient, pool: str) -> list[str]:

@@ -40,12 +40,12 @@ class Terminated(SystemExit):
 
 
 @contextmanager
-def exit_status(console: Console) -> Iterator[None]:
-    """Turn errors and signals into a line on `console` and an exit status; a bug keeps its traceback.
+def exit_status() -> Iterator[None]:
+    """Turn errors and signals into a line on standard error and an exit status; a bug keeps its traceback.
 
     SIGTERM ends the block as an exception does, so everything it started is cleaned up.
     """
-    previous = signal.signal(signal.SIGTERM, terminate)
+    console, previous = Console(stderr=True), signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt:
@@ -54,12 +54,9 @@ def exit_status(console: Console) -> Iterator[None]:
     except Terminated:
         say(console, INTERRUPTED)
         raise
-    except ConfigurationError as error:
-        say(console, in_options(str(error)))
-        sys.exit(Exit.USAGE)
     except JobError as error:
         say(console, in_options(str(error)))
-        sys.exit(Exit.JOB_FAILED)
+        sys.exit(Exit.USAGE if isinstance(error, ConfigurationError) else Exit.JOB_FAILED)
     finally:
         signal.signal(signal.SIGTERM, previous)
 

@@ -97,7 +97,10 @@ def failures(summary: JobSummary) -> list[tuple[str, str, str]]:
 
 
 def print_summary(console: Console, summary: JobSummary) -> None:
-    """Print the job's id, ready to be copied, its counts and means, notes on them and the first failures."""
+    """Print the job's id, ready to be copied, its counts and means, notes on them and the first failures.
+
+    The number of further failures follows.
+    """
     console.print(plain(f"job {summary.job_id}"), soft_wrap=True)
     table = Table(show_header=False)
     for name, value in facts(summary):
@@ -107,11 +110,6 @@ def print_summary(console: Console, summary: JobSummary) -> None:
         console.print(plain(note), soft_wrap=True)
     for place in places(summary):
         console.print(plain(": ".join(place)), soft_wrap=True)
-    print_failures(console, summary)
-
-
-def print_failures(console: Console, summary: JobSummary) -> None:
-    """Print a line for each of the first failures, and the number of further failures."""
     rows = failures(summary)
     for key, kind, message in rows:
         console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)

@@ -6,29 +6,20 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.types._datetime import DateTime
 
 from flows.deployment.automations import ZOMBIES, same, zombies
-from flows.deployment.pools import ON_ONE_MACHINE, Pool, find_pool, online_workers
+from flows.deployment.pools import ON_ONE_MACHINE, find_pool, online_workers
 from flows.display.summary import counted
+from flows.flow.flow_retries import FLOW
 from flows.flow.logs import FORMER_LOGGERS
 from flows.server import without_password
 
@@ -89,7 +80,7 @@ def check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
     if pool is None:
         yield wrong(subject, "does not exist", "run deqir deploy again, which creates it")
         return
-    if pool.paused:
+    if pool.is_paused:
         yield wrong(subject, "is paused: no run starts", f"prefect work-pool resume {name}")
     else:
         yield ok(subject, f"type {pool.type}")
@@ -97,11 +88,11 @@ def check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
     yield workers_of(client, pool)
 
 
-def limit_of(pool: Pool) -> Finding:
+def limit_of(pool: WorkPool) -> Finding:
     """Check if a pool's limit keeps two jobs from sharing a GPU by accident."""
     subject = f"limit of {pool.name}"
-    if pool.limit is not None:
-        return ok(subject, f"{counted(pool.limit, 'run')} at a time")
+    if pool.concurrency_limit is not None:
+        return ok(subject, f"{counted(pool.concurrency_limit, 'run')} at a time")
     if pool.type == ON_ONE_MACHINE:
         return wrong(
             subject,
@@ -111,7 +102,7 @@ def limit_of(pool: Pool) -> Finding:
     return note(subject, "is not set: the cluster's scheduler has to give each run its own GPUs")
 
 
-def workers_of(client: SyncPrefectClient, pool: Pool) -> Finding:
+def workers_of(client: SyncPrefectClient, pool: WorkPool) -> Finding:
     """Check if a worker of a pool is online."""
     subject, workers = f"workers of {pool.name}", online_workers(client, pool.name)
     if workers:
@@ -159,7 +150,7 @@ def check_schedule(client: SyncPrefectClient, deployment: DeploymentResponse) ->
     """Check if the server has planned runs of a schedule; wait for it, as the schedule may be new."""
     subject, deadline = f"schedule of {deployment.name}", time.monotonic() + PLANNED_WITHIN
     while True:
-        planned = scheduled(client, deployment, FlowRunFilterExpectedStartTime(after_=DateTime.now(UTC)))
+        planned = scheduled(client, deployment, {"after_": datetime.now(UTC)})
         if planned and planned[0].expected_start_time is not None:
             return ok(subject, f"next run at {planned[0].expected_start_time:%Y-%m-%d %H:%M} UTC")
         if time.monotonic() > deadline:
@@ -176,15 +167,11 @@ def check_schedule(client: SyncPrefectClient, deployment: DeploymentResponse) ->
 def check_late(client: SyncPrefectClient, deployment: DeploymentResponse) -> Finding:
     """Check if no run waits longer than `LATE` for a worker."""
     subject = f"runs of {deployment.name}"
-    before = FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC) - LATE)
-    late = scheduled(client, deployment, before)
+    late = scheduled(client, deployment, {"before_": datetime.now(UTC) - LATE})
+    under_way = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     busy = client.count_flow_runs(
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[str(deployment.work_pool_name)])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(
-                type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
-            )
-        ),
+        work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [str(deployment.work_pool_name)]}}),
+        flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": under_way}}}),
     )
     if not late:
         return ok(subject, "no run is late")
@@ -198,24 +185,19 @@ def check_late(client: SyncPrefectClient, deployment: DeploymentResponse) -> Fin
     )
 
 
-def scheduled(
-    client: SyncPrefectClient, deployment: DeploymentResponse, when: FlowRunFilterExpectedStartTime
-) -> list[FlowRun]:
-    """Return up to 20 scheduled runs of a deployment, in the order of their start."""
+def scheduled(client: SyncPrefectClient, deployment: DeploymentResponse, when: dict[str, datetime]) -> list[FlowRun]:
+    """Return up to 20 scheduled runs of a deployment with a start "after_" or "before_" a time, the earliest first."""
     return client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-            expected_start_time=when,
+        deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [deployment.id]}}),
+        flow_run_filter=FlowRunFilter.model_validate(
+            {"state": {"type": {"any_": [StateType.SCHEDULED]}}, "expected_start_time": when}
         ),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=20,
     )
 
 
-def deployments(client: SyncPrefectClient, flow: str) -> list[Any]:
-    """Return the server's deployments of a flow, by name."""
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-
-    found = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+def deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return the server's deployments of the flow, by name."""
+    found = client.read_deployments(flow_filter=FlowFilter.model_validate({"name": {"any_": [FLOW]}}))
     return sorted(found, key=lambda deployment: deployment.name)

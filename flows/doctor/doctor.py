@@ -13,7 +13,6 @@ from rich.console import Console
 from flows.credentials import credentials_from_block
 from flows.display.exit_status import Exit
 from flows.environment import CREDENTIALS_BLOCK, secret
-from flows.flow.flow_retries import FLOW
 from flows.server import server
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, JobError
@@ -50,7 +49,7 @@ def with_server(client: SyncPrefectClient, name: str | None) -> Iterator[Finding
     """Yield the findings about a server and its deployments."""
     yield check_api(client)
     yield check_watchdog(client)
-    found = [each for each in deployments(client, FLOW) if name in (None, each.name)]
+    found = [each for each in deployments(client) if name in (None, each.name)]
     if not found:
         yield (
             note("deployments", "no deployment is registered", "register a deployment: deqir deploy NAME SRC DST")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Final
 
+from flows.environment import secret, state_folder
+from flows.options.watch import WatchSettings
 from pipeline.errors import ConfigurationError
 from pipeline.store import open_store
 from pipeline.threads import threads
@@ -33,32 +35,6 @@ LOOK_SECONDS: Final = 0.2
 logger = logging.getLogger("deqir.events")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings:
-    """Settings of `deqir watch`.
-
-    Attributes:
-        deployment: "restore-archive/NAME"; its job names source and destination.
-        queue: URL of an SQS queue.
-        webhook: HOST:PORT to receive events at.
-        poll: Seconds between listings of the source.
-        inbox: File of the inbox.
-        rule: When waiting hints become a batch.
-        most_runs: Most runs of the deployment at a time.
-        token, secret: Bearer token of senders to the webhook; key of their signatures.
-    """
-
-    deployment: str
-    queue: str | None
-    webhook: str | None
-    poll: float | None
-    inbox: Path
-    rule: BatchRule
-    most_runs: int
-    token: str | None
-    secret: str | None
-
-
 def watch(settings: WatchSettings) -> None:
     """Start runs for new objects until SIGTERM or SIGINT comes; then finish the current steps and return.
 
@@ -71,21 +47,28 @@ def watch(settings: WatchSettings) -> None:
     stop, problems = Event(), Problems()
     with stop_signals() as signals, open_runs(settings.deployment) as runs, ExitStack() as stack:
         deployment = found(runs)
-        inbox = Inbox.open(settings.inbox, source=deployment.source, deployment=settings.deployment)
+        file = settings.inbox or default_inbox(settings.deployment)
+        inbox = Inbox.open(file, source=deployment.source, deployment=settings.deployment)
         stack.enter_context(closing(inbox))
         loops = list(sources(settings, deployment, inbox, stop, problems))
         starter = Starter(
             inbox=inbox,
             runs=runs,
             destination=open_store(deployment.destination, writable=True),
-            rule=settings.rule,
-            most_runs=settings.most_runs,
+            rule=BatchRule(size=settings.batch_size, seconds=settings.batch_seconds),
+            most_runs=settings.max_runs,
         )
-        logger.info("watching source=%s deployment=%s inbox=%s", deployment.source, settings.deployment, settings.inbox)
+        logger.info("watching source=%s deployment=%s inbox=%s", deployment.source, settings.deployment, file)
         if settings.webhook is not None and settings.poll is None:
             logger.warning("events posted while this process is down may be lost; give --poll, too, to find them")
         run_all([*loops, partial(repeat, "starting runs", starter, stop, problems)], stop, signals)
         logger.info("stopped waiting=%d", inbox.waiting()[0])
+
+
+def default_inbox(deployment: str) -> Path:
+    """Return the default file of a deployment's inbox."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", deployment.rpartition("/")[2])
+    return state_folder() / f"inbox-{name}.sqlite3"
 
 
 def sources(
@@ -105,7 +88,7 @@ def sources(
         from .sources.webhook import Guard, Receiver, listen, serve
 
         scope = Scope.of(deployment.source)
-        guard = Guard(token=settings.token, secret=settings.secret)
+        guard = Guard(token=secret("DEQIR_WEBHOOK_TOKEN"), secret=secret("DEQIR_WEBHOOK_SECRET"))
         receiver = Receiver(inbox=inbox, scope=scope, guard=guard, problems=problems)
         yield partial(serve, receiver.app(), listen(settings.webhook), stop)
     if settings.poll is not None:

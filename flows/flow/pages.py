@@ -98,14 +98,10 @@ def before_and_after(pictures: Sequence[Exhibit]) -> list[str]:
     rows = list[tuple[str, ...]]()
     for each in pictures:  # two lines each, as a column of names would push the pictures out of the page
         rows.append((cell(each.key), ""))
-        rows.append(tuple(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides(each)))
+        sides = (("before", each.before), ("after", each.after))
+        rows.append(tuple(f"![{name}]({data_uri('image/jpeg', data)})" for name, data in sides))
     text = "The most changed part of each image; the smaller picture is enlarged smoothly."
     return ["## Before and after", "", text, "", *markup_table(("before", "after"), rows)]
-
-
-def sides(exhibit: Exhibit) -> tuple[tuple[str, bytes], ...]:
-    """Return an image's two pictures with their names."""
-    return ("before", exhibit.before), ("after", exhibit.after)
 
 
 def how_it_converged(residuals: Sequence[tuple[float, float]], tolerance: float) -> list[str]:

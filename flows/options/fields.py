@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,14 +100,14 @@ def _settings(model: type[Model], path: tuple[str, ...]) -> Iterator[Setting]:
             yield Setting((*path, name), field, model)
 
 
-def option_name(path: Sequence[str]) -> str:
+def option_name(field: str) -> str:
     """Return the option or argument of a field."""
-    return OPTIONS.get(path[-1]) or "--" + path[-1].replace("_", "-")
+    return OPTIONS.get(field) or "--" + field.replace("_", "-")
 
 
 def in_options(text: str) -> str:
     """Return a message with options of the command line in place of fields in backticks."""
-    return NAMED.sub(lambda found: option_name([found[1]]), text)
+    return NAMED.sub(lambda found: option_name(found[1]), text)
 
 
 OPTIONS: Final = {each.name: each.option.partition("/")[0] for each in _settings(RestoreJob, ())}

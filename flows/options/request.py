@@ -1,4 +1,4 @@
-"""From the command line's options to a RestoreJob, with usage errors in the options' own names."""
+"""From the command line's options to settings, with usage errors in the options' own names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.config import UPSCALER, RestoreJob
-from pipeline.degradation import Degradation
+from pipeline.config import UPSCALER
 from pipeline.errors import ConfigurationError
 from pipeline.fault_text import faults_of
 from pipeline.fields import Model
@@ -22,32 +21,11 @@ from .signature import Given
 Checked = TypeVar("Checked", bound=Model)
 
 
-def restore_job(given: Given) -> RestoreJob:
-    """Return the job described by the options.
-
-    Args:
-        given: Values by the names of fields; None: not given.
-
-    Raises:
-        ConfigurationError: Options contradict each other, or a value is out of its range.
-    """
-    return checked(RestoreJob, given)
-
-
-def degradation_of(given: Given) -> Degradation:
-    """Return the degradation described by --task and the options of its panel.
-
-    Raises:
-        ConfigurationError: As for `restore_job`.
-    """
-    return checked(Degradation, given)
-
-
 def checked(model: type[Checked], given: Given) -> Checked:
     """Return a model with the given options, and with its own defaults for all others.
 
     Raises:
-        ConfigurationError: As for `restore_job`.
+        ConfigurationError: Options contradict each other, or a value is out of its range.
     """
     settings = settings_of(model)
     check_needs(settings, given)
@@ -65,7 +43,7 @@ def nested(settings: Sequence[Setting], given: Given) -> dict[str, Any]:
         model = fields
         for name in setting.path[:-1]:
             model = model.setdefault(name, {})
-        model[setting.name] = location(value, name=option_name(setting.path)) if is_place(setting, value) else value
+        model[setting.name] = location(value, name=option_name(setting.name)) if is_place(setting, value) else value
     return fields
 
 
@@ -105,7 +83,7 @@ def check_needs(settings: Sequence[Setting], given: Given) -> None:
         needed, value = by_name[name], given.get(name)
         present = needed.field.default if value is None else value
         if present is None or (values and present not in values):
-            option, companion = option_name(setting.path), f"{option_name([name])} {wanted(needed, values)}"
+            option, companion = option_name(setting.name), f"{option_name(name)} {wanted(needed, values)}"
             raise ConfigurationError(f"{option} needs {companion}; leave {option} out or say {companion}")
 
 
@@ -124,7 +102,7 @@ def option_errors() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        lines = (fault.line(option_name(fault.path) if fault.path else "") for fault in faults_of(error))
+        lines = (fault.line(option_name(fault.path[-1]) if fault.path else "") for fault in faults_of(error))
         raise ConfigurationError(in_options("; ".join(lines))) from error
 
 
@@ -132,7 +110,7 @@ def changed(model: Checked, given: Given) -> Checked:
     """Return a copy of a model with the given options.
 
     Raises:
-        ConfigurationError: As for `restore_job`.
+        ConfigurationError: A value is out of its range.
     """
     with option_errors():
         return type(model).model_validate(model.model_dump() | nested(settings_of(type(model)), given))

@@ -67,7 +67,7 @@ def parameter_info(setting: Setting, *, least: int | None = None) -> Any:
         metavar=setting.mark.metavar,
         help=setting.help,
         show_default=setting.default or False,
-        rich_help_panel=setting.section,
+        rich_help_panel=setting.section or None,
         min=least,
     )
 

@@ -12,16 +12,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 
@@ -119,12 +110,14 @@ class Runs:
         Raises:
             TryLaterError: The server does not answer.
         """
-        of = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
-        unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)))
-        planned = FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-            tags=FlowRunFilterTags(all_=["auto-scheduled"]),
-            expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"after_": datetime.now(UTC)}),
+        of = DeploymentFilter.model_validate({"id": {"any_": [deployment.id]}})
+        unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ACTIVE}}})
+        planned = FlowRunFilter.model_validate(
+            {
+                "state": {"type": {"any_": [StateType.SCHEDULED]}},
+                "tags": {"all_": ["auto-scheduled"]},
+                "expected_start_time": {"after_": datetime.now(UTC)},
+            }
         )
         with answering():
             count = self.client.count_flow_runs(deployment_filter=of, flow_run_filter=unfinished)
@@ -151,7 +144,7 @@ class Runs:
         ended = dict[str, End]()
         for start in range(0, len(ids), SERVER_PAGE):
             some = ids[start : start + SERVER_PAGE]
-            wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(id) for id in some]))
+            wanted = FlowRunFilter.model_validate({"id": {"any_": [UUID(id) for id in some]}})
             with answering():
                 found = self.client.read_flow_runs(flow_run_filter=wanted, limit=SERVER_PAGE)
             ended |= dict.fromkeys(set(some) - {str(run.id) for run in found}, End.LOST)

@@ -26,11 +26,11 @@ print("weights:", sum(Path(name).suffix == ".safetensors" for name in read))
 RESTORE = """
     from flows.commands.restore import run_restore
     from pipeline.config import RestoreJob
-    run_restore(RestoreJob.model_validate_json(sys.argv[1]), as_json=True, verbose=False)
+    run_restore(RestoreJob.model_validate_json(sys.argv[1]), dry_run=False, as_json=True, verbose=False)
 """
 RETRY = """
-    from flows.commands.restore import run_retry
-    run_retry(sys.argv[2], job_id=None, runtime={}, as_json=True, verbose=False)
+    from flows.cli import app
+    app(["retry", sys.argv[2], "--json"])
 """
 DEPLOYED = """
     from flows.flow.restore_archive import restore_archive

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.options.fields import NOT_OPTIONS
-from flows.options.request import checked, degradation_of, option_errors, restore_job
+from flows.options.request import checked, option_errors
 from flows.options.signature import Given, takes
 from flows.options.table import table
 from pipeline.config import RestoreJob, RuntimeConfig
@@ -23,7 +23,7 @@ from pipeline.fields import Option
 
 
 def job(**given: Any) -> RestoreJob:
-    return restore_job({"source": "in", "destination": "s3://bucket/out", **given})
+    return checked(RestoreJob, {"source": "in", "destination": "s3://bucket/out", **given})
 
 
 def test_no_option_means_the_configurations_own_defaults() -> None:
@@ -46,7 +46,7 @@ def test_noise_is_a_number_or_estimated_or_the_tasks_own(said: str | None, meant
 
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
     wanted = {"task": "old-photo", "masks": "m", "grey": False}
-    assert degradation_of(wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), grey=False)
+    assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), grey=False)
     guided = job(optimise=3, guide="g", reference="r")
     assert (guided.result.guide, guided.reference) == (str(Path("g").absolute()), str(Path("r").absolute()))
     assert job(guide="real-esrgan").result.guide == "real-esrgan"
@@ -54,13 +54,13 @@ def test_every_place_becomes_one_that_holds_in_every_process() -> None:
         assert job(prior=prior).result.prior == str(Path(prior).absolute())
     assert job(prior="ffdnet").result.prior == "ffdnet"
     wanted = {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket/k.png"}
-    assert degradation_of(wanted) == Degradation(task="deblur", blur="file", kernel_file="s3://bucket/k.png")
+    assert checked(Degradation, wanted) == Degradation(task="deblur", blur="file", kernel_file="s3://bucket/k.png")
 
 
 def test_degrading_and_restoring_name_the_same_degradation() -> None:
     for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
-        assert degradation_of(wanted) == job(**wanted).result.degradation
-    assert degradation_of({"task": "sr", "scale": 3, "mask": None}) == Degradation(scale=3)
+        assert checked(Degradation, wanted) == job(**wanted).result.degradation
+    assert checked(Degradation, {"task": "sr", "scale": 3, "mask": None}) == Degradation(scale=3)
 
 
 @pytest.mark.parametrize(

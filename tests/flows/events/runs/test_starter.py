@@ -20,7 +20,8 @@ from flows.events.runs import starter as starting
 from flows.events.runs.follower import MOST_ATTEMPTS, follow
 from flows.events.runs.runs import Runs, open_runs
 from flows.events.runs.starter import Starter
-from flows.events.watch import WatchSettings, watch
+from flows.events.watch import watch
+from flows.options.watch import WatchSettings
 from pipeline.errors import ConfigurationError
 from pipeline.store import open_store
 from tests.flows.events.conftest import open_inbox
@@ -248,17 +249,7 @@ def test_a_server_that_does_not_answer_is_tried_later(inbox: Inbox) -> None:
 
 
 def test_there_has_to_be_something_to_watch(tmp_path: Path) -> None:
-    nothing = WatchSettings(
-        deployment="restore-archive/x",
-        queue=None,
-        webhook=None,
-        poll=None,
-        inbox=tmp_path / "inbox",
-        rule=BatchRule(size=1, seconds=0),
-        most_runs=1,
-        token=None,
-        secret=None,
-    )
+    nothing = WatchSettings(deployment="restore-archive/x", inbox=tmp_path / "inbox")
     with pytest.raises(ConfigurationError, match="nothing to watch; give --queue"):
         watch(nothing)
 
