@@ -76,7 +76,6 @@ class BatchSizes:
     """The batch sizes of an engine, by the shape of its images.
 
     Attributes:
-        prior, settings, tilings: The engine's prior, settings and tilings.
         a_call: The size of a network call; fixed or measured at the first image.
     """
 

@@ -38,7 +38,6 @@ class ImageState(Generic[Tag]):
         alone: The image is restored step by step with nothing beside it, as memory ran out once.
 
     Attributes:
-        planned: The request and its chain.
         frontier: Position of the last known state; T at the end.
         fallback: The rounds ran out, or a guess was not finite; the image is finished step by step.
         broken: A known state is not finite.

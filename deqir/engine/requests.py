@@ -118,11 +118,9 @@ class Tally:
     def count(self, evaluations: int, *, batch: int) -> None:
         """Count evaluations in calls of at most `batch`."""
         calls = -(-evaluations // batch)
-        self.calls, self.evaluations, self.room = (
-            self.calls + calls,
-            self.evaluations + evaluations,
-            self.room + calls * batch,
-        )
+        self.calls += calls
+        self.evaluations += evaluations
+        self.room += calls * batch
 
     @property
     def occupancy(self) -> float:

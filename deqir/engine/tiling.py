@@ -19,14 +19,14 @@ from deqir.priors.prior import Prior
 from deqir.protocols import Denoiser
 from deqir.shapes import Float
 
+from .requests import Shape
+
 SMALLEST: Final = 64
 """Least pixels a side of tiles that are cut for want of memory: smaller ones show the network too little."""
 LARGEST_OVERLAP: Final = 64
 """Default overlap of large tiles in pixels; of smaller ones it is a quarter of their side."""
 RAMP: Final = 0.25
 """Share of the overlap over which a tile hands over to the next; the rest keeps borders out of the sum."""
-
-Shape = tuple[int, int, int]
 
 
 class Strip(NamedTuple):
