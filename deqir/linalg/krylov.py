@@ -43,8 +43,7 @@ def least_squares(
     image stays unchanged while the others go on.
 
     Args:
-        A: A linear map of images, the first dimension a batch.
-        transpose: Its transpose.
+        A, transpose: A linear map of images, the first dimension a batch, and its transpose.
         y: The measurements to be met by A x.
         tolerance: Largest residual of a converged image.
         max_iterations: Most iterations of any image.

@@ -11,11 +11,7 @@ from deqir.shapes import Float
 def two_valued(A: LinearOperator, v: Float[Tensor, "B C H W"], gain: Gain, s: float) -> Float[Tensor, "B C H W"]:
     """Return V gain(s) V^T v if all nonzero singular values are `s`: gain(s) in the range of A^+ A, gain(0) outside.
 
-    Args:
-        A: The operator.
-        v: Images.
-        gain: Function of the singular values 0 and s; may return a value for each image, shape (B, 1, 1, 1).
-        s: The singular value.
+    `gain` may return a value for each image, shape (B, 1, 1, 1).
     """
     unseen, seen = gain(v.new_zeros(1, 1, 1, 1)), gain(v.new_full((1, 1, 1, 1), s))
     return unseen * v + (seen - unseen) * A.pinv(A(v))

@@ -52,9 +52,8 @@ class Imported:
     """The prior made of a checkpoint.
 
     Attributes:
-        directory: Directory of the prior.
+        directory, card: The prior's.
         kind: Kind of the checkpoint.
-        card: Card of the prior.
         assumed: Facts assumed because the file does not state them, in words.
         remaining_noise: See `remaining_noise`; near 1 or above, an assumption is wrong.
     """

@@ -49,11 +49,6 @@ class Origin:
 def gather(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin], *, kind: str) -> dict[str, Tensor]:
     """Return the parameters after checking that each has its tensor and each tensor is used.
 
-    Args:
-        tensors: The checkpoint.
-        origins: Origin of each parameter.
-        kind: Assumed kind of the checkpoint, for the error.
-
     Raises:
         PriorError: Keys are missing or left over, shapes differ, or a tensor is not finite; the text names some.
     """

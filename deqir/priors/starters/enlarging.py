@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.hardware.in_parts import in_parts
+from deqir.linalg.axes import both
 from deqir.networks.layers import stack, through
 from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.pretrained.rrdb import MARGIN, SCALE, TILE, Rrdb
@@ -135,5 +136,5 @@ def enlargement_of(A: LinearOperator) -> Enlargement | None:
         kernel = A.kernel
     else:
         return None
-    down, across = (A.scale, A.scale) if isinstance(A.scale, int) else A.scale
+    down, across = both(A.scale)
     return Enlargement(down, KERNELS.index(kernel)) if down == across else None
