@@ -8,7 +8,6 @@ true value is projected into the cells of the quantisation (possible for A = I).
 from __future__ import annotations
 
 import argparse
-import math
 from statistics import fmean
 from typing import Final
 
@@ -19,6 +18,7 @@ from deqir import Restorer, load_prior
 from deqir.estimation import estimate_jpeg
 from deqir.estimation.cosines import cosines
 from deqir.estimation.jpeg import quantisation, typical_error
+from deqir.linalg import dct
 from deqir.linalg.dct import BLOCK
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution
@@ -41,22 +41,14 @@ def into_cells(image: Tensor, y: Tensor, quality: int) -> Tensor:
     """Return the image nearest to one in [-1, 1] whose luma is quantised as y's is, shape (C, H, W)."""
     weights = torch.tensor(REC_601)
     luma, seen = (torch.einsum("c,chw->hw", weights, each) * 127.5 for each in (image, y))
-    steps = quantisation(quality)
+    steps, basis = quantisation(quality), dct.cosines().float()
     inside = cosines(_blocks(luma))
     cell = (cosines(_blocks(seen)) / steps).round() * steps
     inside = torch.minimum(torch.maximum(inside, cell - steps / 2), cell + steps / 2)
-    back: Tensor = torch.linalg.solve(_basis(), inside) @ _basis()
+    back = basis.T @ inside @ basis
     rows, columns = (side // BLOCK for side in luma.shape)
     plane = back.view(rows, columns, BLOCK, BLOCK).transpose(1, 2).reshape(luma.shape)
     return image + (plane - luma) / 127.5
-
-
-def _basis() -> Tensor:
-    """Return C with coefficients = C block C^T; C is orthonormal."""
-    unit = torch.zeros(BLOCK, BLOCK, BLOCK)
-    unit[torch.arange(BLOCK), torch.arange(BLOCK), 0] = 1
-    columns: Tensor = cosines(unit)[:, :, 0]
-    return columns.T * math.sqrt(BLOCK)
 
 
 def _blocks(plane: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from deqir.settings import Defaults, Mode
 from .precisions import unrecorded, working_in
 from .rivals import Problem
 from .trials import GREY_LEVELS, Row, clock_of, problem_of, usual
-from .ways import requests_of
+from .ways import only, requests_of
 
 MODES: Final[tuple[Mode | int, ...]] = ("throughput", "latency", 5)
 SET_UP: Final = 1.5
@@ -96,8 +96,8 @@ def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | in
 def _timed(engine: Engine, problem: Problem) -> tuple[float, Result[int]]:
     """Return the median of the seconds of a restoration, and its result."""
     accustom(engine, problem)
-    result = _only(engine, problem)
-    return usual(lambda: _only(engine, problem), problem.y.device), result
+    result = only(engine, problem)
+    return usual(lambda: only(engine, problem), problem.y.device), result
 
 
 def accustom(engine: Engine, problem: Problem) -> None:
@@ -108,9 +108,3 @@ def accustom(engine: Engine, problem: Problem) -> None:
         list(engine.run(requests_of(problem)))
         if clock() - began > SET_UP:
             return
-
-
-def _only(engine: Engine, problem: Problem) -> Result[int]:
-    (result,) = engine.run(requests_of(problem))
-    assert isinstance(result, Result)
-    return result

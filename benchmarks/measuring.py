@@ -18,10 +18,10 @@ from deqir.metrics import psnr
 from deqir.pretrained.lpips import Lpips
 from deqir.protocols import Denoiser, FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES, Defaults, SurrogateName
-from deqir.sampling.noise import chain_noise
 from deqir.sampling.sampler import Sampler
 
-SOLVERS: Final = ("picard", "anderson", "paper")
+from .ways import sampler_of
+
 SEED: Final = 0
 
 
@@ -103,18 +103,8 @@ class Bench:
         end_noise: float = Defaults.END_NOISE,
     ) -> Sampler:
         """Return the chain of this photograph, its noise from one seed for all."""
-        y = self.A(self.x)
-        start = self.A.start(y)
-        return Sampler(
-            denoiser=self.prior,
-            A=self.A,
-            chain=Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta),
-            pinv_y=self.A.pinv(y),
-            start=start,
-            guess=self.A.guess(y),
-            noise=chain_noise([SEED], start.shape[1:], steps, dtype=start.dtype, device=start.device),
-            denoiser_batch=1,
-        )
+        chain = Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta)
+        return sampler_of(self.prior, self.A, chain, self.A(self.x), SEED, 1)
 
     def score(self, image: Tensor, *, to: Tensor, rounds: int, nfe: int, residual: float = math.nan) -> Score:
         """Measure an image against the original and the sequential chain's result `to`."""

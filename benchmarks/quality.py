@@ -29,12 +29,12 @@ from deqir.pretrained.rrdb import SCALE
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
 
+from .command import RESULTS
 from .environment import environment
 from .esrgan import EsrganThick
 from .tasks import TASKS, Task
 from .test_set import middle_square, photograph_paths
 
-RESULTS: Final = Path(__file__).parent / "results"
 PURE_NOISE: Final = 4.0
 ESRGAN: Final = "esrgan-thick"
 

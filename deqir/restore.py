@@ -128,16 +128,7 @@ def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Ten
 
 
 def _numbers(name: str, x: Tensor, prior: Prior | Denoiser) -> Tensor:
-    """Return images in the prior's precision.
-
-    Args:
-        name: Their name in errors.
-        x: The images.
-        prior: The prior.
-
-    Raises:
-        ValueError: They are no finite numbers.
-    """
+    """Return images in the prior's precision; raise ValueError if they are no finite numbers."""
     if not x.is_floating_point():
         raise ValueError(
             f"{name} holds {x.dtype}, images are numbers in [-1, 1]; bytes become some by {name} / 127.5 - 1"

@@ -111,8 +111,6 @@ class TiledDenoiser:
     """A `Denoiser` that sees large images in tiles, and small images whole.
 
     Attributes:
-        denoiser: The network.
-        tiling: The cut of images.
         batch: Most tiles in one call of the network; tiles of all images of a call go together.
     """
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def estimate_jpeg(image: Float[Tensor, "C H W"]) -> JpegEstimate | None:
     plane = torch.einsum("c,chw->hw", _weights(len(levels)), levels)
     if min(plane.shape) < 2 * BLOCK:
         return None
-    offset = block_offset(plane)
+    offset = _phase(plane.T), _phase(plane)  # where steps between neighbours stand out with period 8
     for place in dict.fromkeys(((0, 0), offset)):
         found = _quality(plane[place[0] :, place[1] :], clipped(levels).any(0)[place[0] :, place[1] :])
         if found is not None:
@@ -79,15 +80,7 @@ def typical_error(quality: int) -> float:
     Measured: the median over photographs, with colour at half resolution, as is usual. The error is no noise: it
     follows the image and lies where the image is busy.
     """
-    lower = max((entry for entry in TYPICAL_ERROR if entry[0] <= quality), default=TYPICAL_ERROR[0])
-    upper = min((entry for entry in TYPICAL_ERROR if entry[0] >= quality), default=TYPICAL_ERROR[-1])
-    share = (quality - lower[0]) / (upper[0] - lower[0]) if upper[0] > lower[0] else 0.0
-    return (lower[1] + share * (upper[1] - lower[1])) / LEVELS
-
-
-def block_offset(plane: Float[Tensor, "H W"]) -> tuple[int, int]:
-    """Return the first row and column of the 8 x 8 blocks, where steps between neighbours stand out with period 8."""
-    return _phase(plane.T), _phase(plane)
+    return float(np.interp(quality, *zip(*TYPICAL_ERROR, strict=True))) / LEVELS
 
 
 def quantisation(quality: int) -> Float[Tensor, "8 8"]:
