@@ -48,10 +48,8 @@ class Restorer(Settings):
 
         Args:
             y: Degraded images in [-1, 1]; a `Prior` computes in single precision, whatever the precision of y.
-            operator: The degradation of y.
             seed: Seeds each image's noise together with the image's content; a result does not depend on its place in
                 a batch.
-            seeds: One seed per image, instead of `seed`.
             sigma_y: Standard deviation of the noise in y, a number or one per image, images in [-1, 1].
             start: Images to start the chains from, such as another restorer's, in [-1, 1]; None: the prior's or the
                 operator's own start. If y is exact, they are first made to agree with it. The smaller `start_noise`,

@@ -31,7 +31,6 @@ class Span(NamedTuple):
         noise: Noise of the start, as a standard deviation of images in [0, 1].
         end: Noise of the last step, in the same unit.
         steps: Sampling steps T.
-        kind: Origin of the start.
     """
 
     noise: float
@@ -80,9 +79,7 @@ def span_of(
     uses no start from the prior.
 
     Args:
-        settings: Noise and steps of the run.
         A: The degradation; knows the error of its own start.
-        prior: May make the start.
         given: The image comes with a start of its own.
         sigma_y: Standard deviation of the noise of y, images in [-1, 1]. If A is `Denoising`, the chain starts with at
             least this noise, or with as much as the prior knows.
@@ -114,8 +111,6 @@ def start_and_guess(
     """Return the start of a chain, and the first guess of a parallel solve at its data predictions.
 
     Args:
-        planned: The image and its chain.
-        prior: The prior that restores it.
         y, pinv_y: The request's y, as a batch of one, on the device of the chain, and A^+ y.
 
     Raises:

@@ -37,7 +37,6 @@ class NoiseEstimate:
 
     Attributes:
         sigma: The median over the channels; its interval begins at 0 if there may be texture only.
-        channels: Noise of each channel.
     """
 
     sigma: Estimate

@@ -65,7 +65,6 @@ def scan(
     """Return the states after K old ones, with the changes carried along the chain (9); calls no network.
 
     Args:
-        sampler: The chain.
         jacobian: Stand-in for the Jacobian of the data prediction.
         first: Position of the first old state, which is known: it does not change.
         rows: Places of the images in the batch of the solve.

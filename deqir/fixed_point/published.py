@@ -24,8 +24,6 @@ def published(
     """Return x_0 of one image after 15 rounds (fewer if T is less), and the statistics of the solve.
 
     Args:
-        sampler: The chain of one image.
-        y: The degraded image.
         tolerance: Residual at which a state counts as found, in the statistics; rounds do not depend on it.
 
     References:

@@ -76,7 +76,6 @@ class OptimisationStats:
     """Statistics of the search for one image.
 
     Attributes:
-        stop: Reason for its end.
         loss_history: Loss of each iterate; the first is the chain with the given noise.
         best: Place of the kept iterate; 0: the first was the best.
         evaluations: Network evaluations, also of gradients.

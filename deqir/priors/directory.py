@@ -165,8 +165,6 @@ def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> byt
     """Return the bytes of the weights file after checking its digest against the card.
 
     Args:
-        directory: Directory of the prior.
-        card: Its card.
         remedy: Remedy for altered weights, for the error; empty: get them anew.
 
     Raises:

@@ -27,8 +27,6 @@ class Sampler:
 
     Attributes:
         denoiser: Noise predictor eps_theta.
-        A: The degradation.
-        chain: Levels and noise weights.
         pinv_y: A^+ y of each image, shape (B, C, H, W).
         start: The image each chain starts from, before noise, shape (B, C, H, W).
         guess: First guess of a parallel solve at the data predictions, shape (B, C, H, W); None: the start.

@@ -28,7 +28,6 @@ class Step:
     """The steps from N states to the next ones; all weights have shape (N, 1, 1, 1).
 
     Attributes:
-        A: The degradation.
         signal, noise: sqrt(alpha_bar_i) and sqrt(1 - alpha_bar_i).
         next_signal, next_noise: The same of position i + 1.
         c1, c2: Weight of the fresh and of the predicted noise.

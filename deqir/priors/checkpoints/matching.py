@@ -20,8 +20,6 @@ class Origin:
     """The tensor of a checkpoint for a parameter.
 
     Attributes:
-        key: Its name in the checkpoint.
-        shape: Shape of the parameter.
         folded: Trailing dimensions of size 1 in the checkpoint, where a matrix is a 1 x 1 convolution.
         third: 0, 1 or 2 if the checkpoint stacks query, key and value in one tensor.
         groups: Number of consecutive stacks of query, key and value: 1, or the number of heads.

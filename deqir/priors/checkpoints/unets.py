@@ -107,8 +107,6 @@ def trained(card: PriorCard, facts: Facts, *, guess: int | None, rescaled: bool)
     """Return the card with schedule, noise range and size, and a list of the assumed values.
 
     Args:
-        card: Card of the network.
-        facts: Facts given by the user.
         guess: Side of the images suggested by the architecture.
         rescaled: The network is given timesteps as if there were 1000 of them.
     """

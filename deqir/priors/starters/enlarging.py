@@ -94,7 +94,6 @@ class Enlargers(nn.Module):
     """A network for each scale.
 
     Args:
-        scales: Scales of the networks.
         dense: Scales with a `DenseEnlarger`; the others have an `Enlarger`.
     """
 
