@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from .trials import GREY_LEVELS, Row, clock_of, problem_of, usual
 from .ways import only, requests_of
 
 MODES: Final[tuple[Mode | int, ...]] = ("throughput", "latency", 5)
+"""Modes to time; the others are compared with the first."""
 SET_UP: Final = 1.5
 """Most seconds of warm-up restorations."""
 
@@ -56,21 +57,20 @@ class Cell:
     eta: float = Defaults.ETA
 
 
-def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | int] = MODES) -> Iterator[Row]:
+def alone(prior: Prior, precision: str, cell: Cell) -> Iterator[Row]:
     """Yield the time of each mode for one image, the first mode step by step.
 
     Args:
         prior: A prior in single precision.
         precision: Precision of its network; "default" is torch's default, with convolutions in TF32 on a GPU.
         cell: Image and chain.
-        modes: Modes; the others are compared with the first.
     """
     worker, (problem, _) = working_in(prior, precision), problem_of(1, cell.size, prior.device)
     settings = Settings(steps=cell.steps, eta=cell.eta)
     with torch.inference_mode():
         batch = Engine(worker, settings).sampler(requests_of(problem)[0]).denoiser_batch
     first: tuple[float, Tensor] | None = None
-    for mode in modes:
+    for mode in MODES:
         seconds, result = _timed(Engine(worker, replace(settings, mode=mode, denoiser_batch=batch)), problem)
         first = first or (seconds, result.image)
         stats = result.stats

@@ -23,6 +23,8 @@ from deqir.sampling.sampler import Sampler
 from .ways import sampler_of
 
 SEED: Final = 0
+ANSWERS: Final = 300
+"""Most results remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ class Remembering:
     Solvers of one chain share their first round, and sometimes more; counts are kept for each solver by itself.
     """
 
-    def __init__(self, denoiser: Denoiser, *, answers: int = 300) -> None:
-        self._denoiser, self._answers = denoiser, answers
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._denoiser = denoiser
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
@@ -80,7 +82,7 @@ class Remembering:
         if answer is None:
             answer = self._denoiser(x_t, alpha_bar)
         self._known[asked] = answer
-        if len(self._known) > self._answers:
+        if len(self._known) > ANSWERS:
             self._known.popitem(last=False)
         return answer
 
@@ -125,8 +127,7 @@ class Bench:
 
     def sequential(self, sampler: Sampler) -> tuple[Tensor, Score]:
         """Return the chain's end and its score."""
-        *_, x_0 = sampler.sequential(sampler.initial())
-        T = sampler.chain.steps
+        x_0, T = sampler.end(sampler.initial()), sampler.chain.steps
         return x_0, self.score(x_0, to=x_0, rounds=T, nfe=T)
 
     def by_rounds(

@@ -37,7 +37,7 @@ OTHERS: Final = (
 )
 
 
-def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
+def photograph_paths() -> dict[str, Path]:
     """Return the file of each test photograph by its name, fetching missing packages.
 
     Raises:
@@ -46,7 +46,7 @@ def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
     folder = Path(skimage.__file__).parent / "data"
     paths = {file.partition(".")[0]: folder / file for file in SCIKIT_IMAGE}
     for package, files in OTHERS:
-        place = unpack(package, downloads or cache_dir() / "photographs")
+        place = unpack(package, cache_dir() / "photographs")
         paths |= {file.partition(".")[0]: place / file for file in files}
     return paths
 

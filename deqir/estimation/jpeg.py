@@ -80,7 +80,8 @@ def typical_error(quality: int) -> float:
     Measured: the median over photographs, with colour at half resolution, as is usual. The error is no noise: it
     follows the image and lies where the image is busy.
     """
-    return float(np.interp(quality, *zip(*TYPICAL_ERROR, strict=True))) / LEVELS
+    qualities, errors = zip(*TYPICAL_ERROR, strict=True)
+    return float(np.interp(quality, qualities, errors)) / LEVELS
 
 
 def quantisation(quality: int) -> Float[Tensor, "8 8"]:
