@@ -20,16 +20,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir import Restorer
-from deqir.metrics import psnr, ssim
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import FramedDeblurring, WalshHadamardSensing
-from deqir.pretrained.lpips import Lpips, load_lpips
+from deqir.pretrained.lpips import load_lpips
 from deqir.pretrained.real_esrgan import load_real_esrgan
 from deqir.priors import BUNDLED
 from deqir.protocols import LinearOperator
 
 from .command import parser_of, prior_of
 from .environment import environment
+from .quality import scores
 from .tasks import TASKS
 from .test_set import middle_square, photograph_paths
 
@@ -79,12 +79,6 @@ def figure(pictures: Mapping[str, Tensor], captions: Mapping[str, str]) -> Image
         sheet.paste(Image.fromarray(pixels), (left, 0))
         ImageDraw.Draw(sheet).text((left + 2, PART + 2), captions[name], fill="black", font=font)
     return sheet
-
-
-def scores(image: Tensor, x: Tensor, lpips: Lpips) -> dict[str, float]:
-    """Return PSNR in dB, SSIM and LPIPS to the original."""
-    image = image.clamp(-1, 1)
-    return {"psnr": float(psnr(image, x)), "ssim": float(ssim(image, x)), "lpips": float(lpips(image, x))}
 
 
 def main() -> None:

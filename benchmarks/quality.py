@@ -127,17 +127,14 @@ def measure(method: Method, means: Means, name: str, photograph: str, x: Tensor,
     began = time.perf_counter()
     image = means.restore(method, y, task, A)
     seconds = time.perf_counter() - began
-    image, x = task.shown(A, image.clamp(-1, 1)), task.shown(A, x)
-    return Record(
-        method=method,
-        task=name,
-        photograph=photograph,
-        size=size,
-        psnr=float(psnr(image, x)),
-        ssim=float(ssim(image, x)),
-        lpips=float(lpips(image, x)),
-        seconds=seconds,
-    )
+    found = scores(task.shown(A, image), task.shown(A, x), lpips)
+    return Record(method=method, task=name, photograph=photograph, size=size, seconds=seconds, **found)
+
+
+def scores(image: Tensor, x: Tensor, lpips: Lpips) -> dict[str, float]:
+    """Return PSNR in dB, SSIM and LPIPS to the original."""
+    image = image.clamp(-1, 1)
+    return {"psnr": float(psnr(image, x)), "ssim": float(ssim(image, x)), "lpips": float(lpips(image, x))}
 
 
 def tables(records: Sequence[Record]) -> str:
