@@ -16,10 +16,8 @@ from torch import Tensor
 
 from deqir import Restorer, load_prior
 from deqir.estimation import estimate_jpeg
-from deqir.estimation.cosines import cosines
 from deqir.estimation.jpeg import quantisation, typical_error
-from deqir.linalg import dct
-from deqir.linalg.dct import BLOCK
+from deqir.linalg.dct import BLOCK, block_cosines, cosines
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution
 from deqir.operators.colorization import REC_601
@@ -41,9 +39,9 @@ def into_cells(image: Tensor, y: Tensor, quality: int) -> Tensor:
     """Return the image nearest to one in [-1, 1] whose luma is quantised as y's is, shape (C, H, W)."""
     weights = torch.tensor(REC_601)
     luma, seen = (torch.einsum("c,chw->hw", weights, each) * 127.5 for each in (image, y))
-    steps, basis = quantisation(quality), dct.cosines().float()
-    inside = cosines(_blocks(luma))
-    cell = (cosines(_blocks(seen)) / steps).round() * steps
+    steps, basis = quantisation(quality), cosines().float()
+    inside = block_cosines(_blocks(luma))
+    cell = (block_cosines(_blocks(seen)) / steps).round() * steps
     inside = torch.minimum(torch.maximum(inside, cell - steps / 2), cell + steps / 2)
     back = basis.T @ inside @ basis
     rows, columns = (side // BLOCK for side in luma.shape)

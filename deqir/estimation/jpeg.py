@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deqir.linalg.dct import BLOCK
+from deqir.linalg.dct import BLOCK, block_cosines
 from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 
-from .cosines import cosines
 from .results import LEVELS, clipped, in_levels
 
 TABLE: Final = (
@@ -112,7 +111,7 @@ def _quality(plane: Float[Tensor, "H W"], unusable: Tensor) -> tuple[int, float]
     if len(blocks) < FEWEST_BLOCKS:
         return None
     blocks = blocks[:: -(-len(blocks) // MOST_BLOCKS)]
-    values = cosines(blocks - 128).flatten(1)
+    values = block_cosines(blocks - 128).flatten(1)
     agreement = torch.stack([_agreement(values, table) for table in _tables()])
     best = float(agreement.max())
     if best < CLEAR:

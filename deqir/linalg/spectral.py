@@ -1,4 +1,4 @@
-"""Functions of the singular values of operators with a single singular value besides 0."""
+"""Methods that operators share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from torch import Tensor
 
 from deqir.protocols import Gain, LinearOperator
 from deqir.shapes import Float
+
+
+def same_shape(operator: object, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the image for an operator whose y has the image's shape."""
+    channels, height, width = y_shape[-3:]
+    return channels, height, width
 
 
 def two_valued(A: LinearOperator, v: Float[Tensor, "B C H W"], gain: Gain, s: float) -> Float[Tensor, "B C H W"]:
