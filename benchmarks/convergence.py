@@ -6,30 +6,26 @@ the prior and LPIPS unless they are in the cache. One thread; half an hour, --qu
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deqir import Restorer, load_prior
+from deqir import Restorer
 from deqir.models import fetch_model
 from deqir.pretrained.lpips import Lpips, load_lpips
-from deqir.priors import FETCHABLE, Prior
+from deqir.priors import Prior
 
+from .command import parser_of_tables, prior_of
 from .environment import environment
 from .measuring import Bench, Remembering, Score, mean
 from .photographs import PHOTOGRAPHS, operator, photograph
 from .plans import Setting, settings
 from .tables import Record, render
-
-RESULTS: Final = Path(__file__).parent / "results"
 
 
 class Measuring:
@@ -86,17 +82,10 @@ def acceptance(prior: Prior, lpips: Lpips, *, size: int, photographs: Sequence[s
 
 def main() -> None:
     """Measure, print as it goes, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small pictures and few settings: a smoke run")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
-    parser.add_argument("--table", action="append", help="measure this table alone (may be given again)")
-    arguments = parser.parse_args()
+    arguments = parser_of_tables(__doc__).parse_args()
     torch.set_num_threads(1)
     fetch_model("lpips")
-    if arguments.prior in FETCHABLE:
-        fetch_model(arguments.prior)
-    prior, lpips = load_prior(arguments.prior, device="cpu"), load_lpips(device="cpu")
+    prior, lpips = prior_of(arguments.prior), load_lpips(device="cpu")
     wanted = [one for one in settings(quick=arguments.quick) if one.table in (arguments.table or [one.table])]
     began = time.perf_counter()
     records, measure = list[Record](), Measuring(prior, lpips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from deqir.priors import Prior
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.settings import Mode
 
+from .ceilings import pace
 from .rivals import Problem
 from .trials import Row, clock_of
 from .ways import requests_of
@@ -99,17 +101,8 @@ def floor(prior: Prior, *, size: int) -> Row:
     x, level = torch.zeros(1, 3, size, size, device=prior.device), torch.tensor([0.9], device=prior.device).double()
     with FlopCounterMode(display=False) as counter:
         prior(x, level)
-    flops, clock = counter.get_total_flops(), clock_of(prior.device)
-
-    def fastest(call: Callable[[], object], times: int = 10) -> float:
-        call()
-        best = float("inf")
-        for _ in range(times):
-            began = clock()
-            call()
-            best = min(best, clock() - began)
-        return best
-
+    flops = counter.get_total_flops()
+    fastest = partial(pace, device=prior.device)
     a, b = torch.rand(2, 1024, 1024, device=prior.device)
     image, kernel = torch.rand(1, 96, 64, 64, device=prior.device), torch.rand(96, 96, 3, 3, device=prior.device)
     network = flops / fastest(lambda: prior(x, level))

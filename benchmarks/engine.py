@@ -14,20 +14,19 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
-from deqir import Settings, load_prior
+from deqir import Settings
 from deqir.metrics import psnr
 from deqir.models import fetch_model
 from deqir.pretrained.lpips import load_lpips
-from deqir.priors import FETCHABLE, Prior
+from deqir.priors import Prior
 from deqir.protocols import Denoiser
 from deqir.settings import Defaults
 
+from .command import parser_of_tables, prior_of
 from .costs import floor, shares
 from .environment import environment
 from .footprint import table as footprint
@@ -36,8 +35,6 @@ from .photographs import PHOTOGRAPHS
 from .rivals import Problem, loop_by_hand
 from .trials import GREY_LEVELS, Row, bulk, clock_of, markdown, mixed_shard, problem_of, replicas, tail
 from .ways import by_hand, chain_of, ours, ways
-
-RESULTS: Final = Path(__file__).parent / "results"
 
 
 class Counting:
@@ -120,9 +117,7 @@ def main() -> None:
     """Measure, print as it goes, and write the results."""
     options = _options()
     torch.set_num_threads(1)
-    if options.prior in FETCHABLE:
-        fetch_model(options.prior)
-    prior = load_prior(options.prior, device=options.device)
+    prior = prior_of(options.prior, device=options.device)
     facts = {
         "environment": environment(),
         "prior": {"name": prior.name, "sha256": prior.digest},
@@ -142,11 +137,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny pictures, few images: a smoke run")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
-    parser.add_argument("--table", action="append", help="measure this table alone (may be given again)")
+    parser = parser_of_tables(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--size", type=int, default=96, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=1, help="most evaluations in one call of the network")

@@ -8,7 +8,6 @@ network's own image, the image restored without it, and the image restored from 
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Mapping
@@ -20,16 +19,17 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
-from deqir import Restorer, load_prior
-from deqir.metrics import psnr, ssim
+from deqir import Restorer
 from deqir.models import REAL_ESRGAN, fetch_model
 from deqir.operators import FramedDeblurring, WalshHadamardSensing
-from deqir.pretrained.lpips import Lpips, load_lpips
+from deqir.pretrained.lpips import load_lpips
 from deqir.pretrained.real_esrgan import load_real_esrgan
-from deqir.priors import BUNDLED, FETCHABLE
+from deqir.priors import BUNDLED
 from deqir.protocols import LinearOperator
 
+from .command import parser_of, prior_of
 from .environment import environment
+from .quality import scores
 from .tasks import TASKS
 from .test_set import middle_square, photograph_paths
 
@@ -81,27 +81,20 @@ def figure(pictures: Mapping[str, Tensor], captions: Mapping[str, str]) -> Image
     return sheet
 
 
-def scores(image: Tensor, x: Tensor, lpips: Lpips) -> dict[str, float]:
-    """Return PSNR in dB, SSIM and LPIPS to the original."""
-    image = image.clamp(-1, 1)
-    return {"psnr": float(psnr(image, x)), "ssim": float(ssim(image, x)), "lpips": float(lpips(image, x))}
-
-
 def main() -> None:
     """Restore, draw and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, prior=BUNDLED)
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
     parser.add_argument("--guide", choices=[REAL_ESRGAN], help="what to start from, too")
-    parser.add_argument("--prior", default=BUNDLED, help="a prior's name or folder")
     parser.add_argument("--size", type=int, default=512, help="side of the images in pixels")
     parser.add_argument("--tile", type=int, default=256, help="side of the network's tiles in pixels")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in ("lpips", *filter(None, [options.guide]), *([options.prior] if options.prior in FETCHABLE else [])):
+    for name in ("lpips", *filter(None, [options.guide])):
         fetch_model(name)
     lpips, paths = load_lpips(device="cpu"), photograph_paths()
-    restorer = Restorer(load_prior(options.prior, device="cpu"), tile=options.tile)
+    restorer = Restorer(prior_of(options.prior), tile=options.tile)
     options.folder.mkdir(parents=True, exist_ok=True)
     record = options.folder / "figures.json"
     rows = json.loads(record.read_text(encoding="utf-8"))["rows"] if record.exists() else {}

@@ -5,7 +5,6 @@ Prints the growth of the process's peak resident memory, in MiB, after a first e
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from deqir import Engine, Request, Settings, load_prior
+from deqir import Engine, Request, Settings
 
+from .command import parser_of, prior_of
 from .photographs import operator, photograph
 from .trials import Row
 
@@ -45,15 +45,14 @@ def forget() -> None:
 
 def main() -> None:
     """Restore, and print the memory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
+    parser = parser_of(__doc__)
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--batch", type=int, default=4, help="evaluations in one call of the network")
     parser.add_argument("--steps", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    prior, A = load_prior(options.prior, device="cpu"), operator("sr4", options.size)
+    prior, A = prior_of(options.prior), operator("sr4", options.size)
     x = photograph("coffee", options.size)
 
     def requests() -> Iterator[Request[int]]:

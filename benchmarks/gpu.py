@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from deqir import Prior, load_prior
-from deqir.models import fetch_model
-from deqir.priors import FETCHABLE
 
 from . import networks
 from .ceilings import ceilings
+from .command import parser_of_tables, prior_of
 from .compiling import compiled
 from .environment import environment, gpu
 from .kernels import Account, Case, account, kinds_of, rounds_of
@@ -34,7 +33,6 @@ from .networks import measuring, variants
 from .throughputs import as_it_comes, in_bulk, memory, noise
 from .trials import Row, markdown
 
-RESULTS: Final = Path(__file__).parent / "results"
 CUT: Final = "no more: the time was over"
 
 Part = Callable[[], Iterable[Row]]
@@ -121,9 +119,7 @@ def main() -> None:
     """Measure, print as it goes, and write the results."""
     options = _options()
     until = time.monotonic() + options.limit
-    if options.prior in FETCHABLE:
-        fetch_model(options.prior)
-    prior = load_prior(options.prior, device=options.device)
+    prior = prior_of(options.prior, device=options.device)
     facts = {"environment": environment() | gpu(prior.device), "prior": {"name": prior.name, "sha256": prior.digest}}
     found, failed = dict[str, list[Row]](), dict[str, str]()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -152,11 +148,7 @@ def write(out: Path, results: dict[str, object]) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny pictures, few images: a smoke run")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder: an FFDNet")
-    parser.add_argument("--table", action="append", help="measure this table alone (may be given again)")
+    parser = parser_of_tables(__doc__)
     parser.add_argument("--device", default="cuda", help="cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=float, default=85.0, help="seconds after which nothing is begun")
     return parser.parse_args()

@@ -7,16 +7,15 @@ from typing import Final
 
 import torch
 
-from deqir import Engine, Result, Settings, Tally
+from deqir import Engine, Settings, Tally
 from deqir.pretrained.lpips import Lpips
 from deqir.priors import Prior
 from deqir.settings import Defaults, Mode
 
 from .measuring import Bench, Score, mean
 from .photographs import operator, photograph
-from .rivals import Problem
 from .trials import GREY_LEVELS, Row, clock_of, problem_of
-from .ways import requests_of
+from .ways import only, requests_of
 
 MODES: Final[tuple[Mode, Mode]] = ("throughput", "latency")
 
@@ -46,7 +45,8 @@ def by_steps(prior: Prior, lengths: Sequence[int], *, size: int) -> list[Row]:
     rows = list[Row]()
     problem, _ = problem_of(1, size, prior.device)
     for steps in lengths:
-        chain, parallel = (_only(prior, Settings(steps=steps, mode=mode, denoiser_batch=1), problem) for mode in MODES)
+        settings = (Settings(steps=steps, mode=mode, denoiser_batch=1) for mode in MODES)
+        chain, parallel = (only(Engine(prior, setting), problem) for setting in settings)
         apart, stats = (parallel.image - chain.image).square().mean().sqrt(), parallel.stats
         rows.append(
             {
@@ -59,12 +59,6 @@ def by_steps(prior: Prior, lengths: Sequence[int], *, size: int) -> list[Row]:
             }
         )
     return rows
-
-
-def _only(prior: Prior, settings: Settings, problem: Problem) -> Result[int]:
-    (result,) = Engine(prior, settings).run(requests_of(problem))
-    assert isinstance(result, Result)
-    return result
 
 
 def by_pixels(prior: Prior, sizes: Sequence[int], *, steps: int) -> list[Row]:

@@ -8,7 +8,6 @@ true value is projected into the cells of the quantisation (possible for A = I).
 from __future__ import annotations
 
 import argparse
-import math
 from statistics import fmean
 from typing import Final
 
@@ -17,9 +16,8 @@ from torch import Tensor
 
 from deqir import Restorer, load_prior
 from deqir.estimation import estimate_jpeg
-from deqir.estimation.cosines import cosines
 from deqir.estimation.jpeg import quantisation, typical_error
-from deqir.linalg.dct import BLOCK
+from deqir.linalg.dct import BLOCK, block_cosines, cosines
 from deqir.metrics import psnr
 from deqir.operators import Denoising, SuperResolution
 from deqir.operators.colorization import REC_601
@@ -41,22 +39,14 @@ def into_cells(image: Tensor, y: Tensor, quality: int) -> Tensor:
     """Return the image nearest to one in [-1, 1] whose luma is quantised as y's is, shape (C, H, W)."""
     weights = torch.tensor(REC_601)
     luma, seen = (torch.einsum("c,chw->hw", weights, each) * 127.5 for each in (image, y))
-    steps = quantisation(quality)
-    inside = cosines(_blocks(luma))
-    cell = (cosines(_blocks(seen)) / steps).round() * steps
+    steps, basis = quantisation(quality), cosines().float()
+    inside = block_cosines(_blocks(luma))
+    cell = (block_cosines(_blocks(seen)) / steps).round() * steps
     inside = torch.minimum(torch.maximum(inside, cell - steps / 2), cell + steps / 2)
-    back: Tensor = torch.linalg.solve(_basis(), inside) @ _basis()
+    back = basis.T @ inside @ basis
     rows, columns = (side // BLOCK for side in luma.shape)
     plane = back.view(rows, columns, BLOCK, BLOCK).transpose(1, 2).reshape(luma.shape)
     return image + (plane - luma) / 127.5
-
-
-def _basis() -> Tensor:
-    """Return C with coefficients = C block C^T; C is orthonormal."""
-    unit = torch.zeros(BLOCK, BLOCK, BLOCK)
-    unit[torch.arange(BLOCK), torch.arange(BLOCK), 0] = 1
-    columns: Tensor = cosines(unit)[:, :, 0]
-    return columns.T * math.sqrt(BLOCK)
 
 
 def _blocks(plane: Tensor) -> Tensor:

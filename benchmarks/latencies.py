@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,9 +18,10 @@ from deqir.settings import Defaults, Mode
 from .precisions import unrecorded, working_in
 from .rivals import Problem
 from .trials import GREY_LEVELS, Row, clock_of, problem_of, usual
-from .ways import requests_of
+from .ways import only, requests_of
 
 MODES: Final[tuple[Mode | int, ...]] = ("throughput", "latency", 5)
+"""Modes to time; the others are compared with the first."""
 SET_UP: Final = 1.5
 """Most seconds of warm-up restorations."""
 
@@ -56,21 +57,20 @@ class Cell:
     eta: float = Defaults.ETA
 
 
-def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | int] = MODES) -> Iterator[Row]:
+def alone(prior: Prior, precision: str, cell: Cell) -> Iterator[Row]:
     """Yield the time of each mode for one image, the first mode step by step.
 
     Args:
         prior: A prior in single precision.
         precision: Precision of its network; "default" is torch's default, with convolutions in TF32 on a GPU.
         cell: Image and chain.
-        modes: Modes; the others are compared with the first.
     """
     worker, (problem, _) = working_in(prior, precision), problem_of(1, cell.size, prior.device)
     settings = Settings(steps=cell.steps, eta=cell.eta)
     with torch.inference_mode():
         batch = Engine(worker, settings).sampler(requests_of(problem)[0]).denoiser_batch
     first: tuple[float, Tensor] | None = None
-    for mode in modes:
+    for mode in MODES:
         seconds, result = _timed(Engine(worker, replace(settings, mode=mode, denoiser_batch=batch)), problem)
         first = first or (seconds, result.image)
         stats = result.stats
@@ -96,8 +96,8 @@ def alone(prior: Prior, precision: str, cell: Cell, *, modes: Sequence[Mode | in
 def _timed(engine: Engine, problem: Problem) -> tuple[float, Result[int]]:
     """Return the median of the seconds of a restoration, and its result."""
     accustom(engine, problem)
-    result = _only(engine, problem)
-    return usual(lambda: _only(engine, problem), problem.y.device), result
+    result = only(engine, problem)
+    return usual(lambda: only(engine, problem), problem.y.device), result
 
 
 def accustom(engine: Engine, problem: Problem) -> None:
@@ -108,9 +108,3 @@ def accustom(engine: Engine, problem: Problem) -> None:
         list(engine.run(requests_of(problem)))
         if clock() - began > SET_UP:
             return
-
-
-def _only(engine: Engine, problem: Problem) -> Result[int]:
-    (result,) = engine.run(requests_of(problem))
-    assert isinstance(result, Result)
-    return result

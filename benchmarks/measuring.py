@@ -18,11 +18,13 @@ from deqir.metrics import psnr
 from deqir.pretrained.lpips import Lpips
 from deqir.protocols import Denoiser, FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES, Defaults, SurrogateName
-from deqir.sampling.noise import chain_noise
 from deqir.sampling.sampler import Sampler
 
-SOLVERS: Final = ("picard", "anderson", "paper")
+from .ways import sampler_of
+
 SEED: Final = 0
+ANSWERS: Final = 300
+"""Most results remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ class Remembering:
     Solvers of one chain share their first round, and sometimes more; counts are kept for each solver by itself.
     """
 
-    def __init__(self, denoiser: Denoiser, *, answers: int = 300) -> None:
-        self._denoiser, self._answers = denoiser, answers
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._denoiser = denoiser
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
@@ -80,7 +82,7 @@ class Remembering:
         if answer is None:
             answer = self._denoiser(x_t, alpha_bar)
         self._known[asked] = answer
-        if len(self._known) > self._answers:
+        if len(self._known) > ANSWERS:
             self._known.popitem(last=False)
         return answer
 
@@ -103,18 +105,8 @@ class Bench:
         end_noise: float = Defaults.END_NOISE,
     ) -> Sampler:
         """Return the chain of this photograph, its noise from one seed for all."""
-        y = self.A(self.x)
-        start = self.A.start(y)
-        return Sampler(
-            denoiser=self.prior,
-            A=self.A,
-            chain=Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta),
-            pinv_y=self.A.pinv(y),
-            start=start,
-            guess=self.A.guess(y),
-            noise=chain_noise([SEED], start.shape[1:], steps, dtype=start.dtype, device=start.device),
-            denoiser_batch=1,
-        )
+        chain = Chain.between(start_noise or self.A.start_noise, end_noise, steps=steps, eta=eta)
+        return sampler_of(self.prior, self.A, chain, self.A(self.x), SEED, 1)
 
     def score(self, image: Tensor, *, to: Tensor, rounds: int, nfe: int, residual: float = math.nan) -> Score:
         """Measure an image against the original and the sequential chain's result `to`."""
@@ -135,8 +127,7 @@ class Bench:
 
     def sequential(self, sampler: Sampler) -> tuple[Tensor, Score]:
         """Return the chain's end and its score."""
-        *_, x_0 = sampler.sequential(sampler.initial())
-        T = sampler.chain.steps
+        x_0, T = sampler.end(sampler.initial()), sampler.chain.steps
         return x_0, self.score(x_0, to=x_0, rounds=T, nfe=T)
 
     def by_rounds(

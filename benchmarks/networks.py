@@ -40,17 +40,15 @@ def drunet(device: torch.device, *, small: bool = False) -> Prior:
     return plain("drunet", DRUNet(width=4, blocks=1) if small else DRUNet(), device)
 
 
-def plain(
-    name: str, network: FFDNet | DRUNet, device: torch.device, *, layout: torch.memory_format | None = None
-) -> Prior:
+def plain(name: str, network: FFDNet | DRUNet, device: torch.device) -> Prior:
     """Return a plain denoiser as `load_prior` would: in the layout channels last, its calls recorded."""
     fixed = network.to(device).eval().requires_grad_(False)
-    fixed.to(memory_format=layout or torch.channels_last)  # type: ignore[call-overload]
+    fixed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     denoiser = DenoiserPrior(fixed, max_noise=KNOWN_NOISE)
     return captured(_prior(name, denoiser, device, network.multiple))
 
 
-def unet(device: torch.device, *, small: bool = False, layout: torch.memory_format | None = None) -> Prior:
+def unet(device: torch.device, *, small: bool = False) -> Prior:
     """Return a UNet of DDPM's size for 64 x 64 pixels, with random weights.
 
     Raises:
@@ -69,7 +67,6 @@ def unet(device: torch.device, *, small: bool = False, layout: torch.memory_form
     )
     assert isinstance(network, nn.Module)
     fixed = network.to(device).eval().requires_grad_(False)
-    fixed.to(memory_format=layout or torch.contiguous_format)  # type: ignore[call-overload]
     return captured(_prior("unet", UNetPrior(fixed, NoiseSchedule.linear()), device, 8))
 
 

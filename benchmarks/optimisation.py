@@ -20,7 +20,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from deqir import Engine, Request, Settings, load_prior
+from deqir import Engine, Request, Settings
 from deqir.gradients.losses import ColourDistance, Loss, Misfit, PerceptualDistance, PixelDistance, gaussian_blur
 from deqir.gradients.optimise import Optimisation, optimise
 from deqir.linalg.kernels import gaussian
@@ -28,14 +28,13 @@ from deqir.metrics import psnr
 from deqir.models import fetch_model
 from deqir.operators import KernelSuperResolution, SeparableDeblurring, SuperResolution
 from deqir.pretrained.lpips import Lpips, load_lpips
-from deqir.priors import Prior
 from deqir.protocols import LinearOperator
 
+from .command import RESULTS, parser_of, prior_of
 from .environment import environment
 from .esrgan import EsrganThick
 from .photographs import operator, photograph
 
-RESULTS: Final = Path(__file__).parent / "results"
 PHOTOGRAPHS: Final = ("astronaut", "chelsea", "coffee")
 GRADIENTS: Final = ("exact", "phantom")
 NOISE: Final = 0.05
@@ -198,18 +197,16 @@ def _cells(records: Sequence[Record]) -> str:
 
 def main() -> None:
     """Measure, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--esrgan", type=Path, help="models/x4 of @upscalerjs/esrgan-thick")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
     parser.add_argument("--steps", type=int, default=10, help="gradient steps")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels")
     parser.add_argument("--photographs", type=int, default=3, help="how many of the three")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for model in {"lpips", options.prior} & {"lpips", "ffdnet"}:
-        fetch_model(model)
-    prior: Prior = load_prior(options.prior, device="cpu")
+    fetch_model("lpips")
+    prior = prior_of(options.prior)
     engine, lpips, records = Engine(prior, Settings()), load_lpips(device="cpu"), list[Record]()
     options.out.mkdir(parents=True, exist_ok=True)
     for name, case in CASES.items():

@@ -29,10 +29,10 @@ from infra import stack
 from infra.settings import Settings, deqir, settings
 from infra.supervisor import descendants
 
+from .command import RESULTS
 from .environment import environment
 from .metering import Meter, metered
 
-RESULTS: Final = Path(__file__).parent / "results"
 ENDED: Final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 PORTS: Final = {"PREFECT": 24200, "S3": 24210, "RAY": 24250, "EVENTS": 24260, "POSTGRES": 24270}
 

@@ -25,7 +25,7 @@ from deqir.pretrained.real_esrgan import load_real_esrgan
 from deqir.priors import BUNDLED, BUNDLED_LARGE
 from deqir.priors.starters.enlarging import enlargement_of
 
-from .quality import RESULTS
+from .command import RESULTS
 from .tasks import TASKS
 from .test_set import middle_square, photograph_paths
 

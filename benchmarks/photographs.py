@@ -15,15 +15,19 @@ from deqir.protocols import SpectralOperator
 
 PHOTOGRAPHS: Final = ("astronaut", "chelsea", "coffee", "rocket")
 """The photographs in scikit-image's wheel; never trained on."""
-PROBLEMS: Final = ("sr4", "inpaint70", "text", "colorize")
 
 
 def photograph(name: str, size: int) -> Tensor:
     """Return the middle square of one of scikit-image's photographs in [-1, 1], shape (1, 3, size, size)."""
-    image = Image.fromarray(getattr(data, name)()).convert("RGB")
+    return middle_square(Image.fromarray(getattr(data, name)()), size)
+
+
+def middle_square(image: Image.Image, size: int) -> Tensor:
+    """Return the middle square of a photograph in [-1, 1], scaled to (1, 3, size, size)."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    square = image.convert("RGB").crop((left, top, left + side, top + side))
+    image = square.resize((size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
 
 

@@ -29,12 +29,12 @@ from deqir.pretrained.rrdb import SCALE
 from deqir.priors import FETCHABLE, Prior
 from deqir.protocols import LinearOperator
 
+from .command import RESULTS
 from .environment import environment
 from .esrgan import EsrganThick
 from .tasks import TASKS, Task
 from .test_set import middle_square, photograph_paths
 
-RESULTS: Final = Path(__file__).parent / "results"
 PURE_NOISE: Final = 4.0
 ESRGAN: Final = "esrgan-thick"
 
@@ -127,17 +127,14 @@ def measure(method: Method, means: Means, name: str, photograph: str, x: Tensor,
     began = time.perf_counter()
     image = means.restore(method, y, task, A)
     seconds = time.perf_counter() - began
-    image, x = task.shown(A, image.clamp(-1, 1)), task.shown(A, x)
-    return Record(
-        method=method,
-        task=name,
-        photograph=photograph,
-        size=size,
-        psnr=float(psnr(image, x)),
-        ssim=float(ssim(image, x)),
-        lpips=float(lpips(image, x)),
-        seconds=seconds,
-    )
+    found = scores(task.shown(A, image), task.shown(A, x), lpips)
+    return Record(method=method, task=name, photograph=photograph, size=size, seconds=seconds, **found)
+
+
+def scores(image: Tensor, x: Tensor, lpips: Lpips) -> dict[str, float]:
+    """Return PSNR in dB, SSIM and LPIPS to the original."""
+    image = image.clamp(-1, 1)
+    return {"psnr": float(psnr(image, x)), "ssim": float(ssim(image, x)), "lpips": float(lpips(image, x))}
 
 
 def tables(records: Sequence[Record]) -> str:

@@ -6,19 +6,17 @@ photograph by itself and their median. One thread; about half an hour of it, --q
 
 from __future__ import annotations
 
-import argparse
 from statistics import median
 from typing import Final, NamedTuple
 
 import torch
 
-from deqir import load_prior
 from deqir.fixed_point.joint_map import JointMap
 from deqir.fixed_point.surrogates import Secant
-from deqir.models import fetch_model
 from deqir.pretrained.lpips import Lpips
-from deqir.priors import FETCHABLE, Prior
+from deqir.priors import Prior
 
+from .command import parser_of, prior_of
 from .measuring import Bench
 from .photographs import PHOTOGRAPHS, operator, photograph
 
@@ -60,14 +58,11 @@ def rounds_to_reach(prior: Prior, name: str, problem: str, *, size: int, steps: 
 
 def main() -> None:
     """Print the table, row by row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="one short chain over tiny pictures: a smoke run")
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.prior in FETCHABLE:
-        fetch_model(options.prior)
-    prior = load_prior(options.prior, device="cpu")
+    prior = prior_of(options.prior)
     print("| T | pixels a side | problem | eta = 0 | eta = 0.85 | eta = 1 |")
     print("|---|---|---|---|---|---|")
     for steps, size, names in QUICK if options.quick else CASES:

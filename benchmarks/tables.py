@@ -71,13 +71,21 @@ def _method(setting: Setting) -> str:
     return f"{setting.surrogate}, {setting.solver}"
 
 
-def _fidelity(records: Sequence[Record]) -> Iterator[str]:
+def _by_rounds(
+    records: Sequence[Record], case: Callable[[Setting], str]
+) -> dict[tuple[str, int, float], dict[str, list[str]]]:
+    """Return the fidelities of parallel solves, round by round, for each case, T and eta, and each method."""
     cells = dict[tuple[str, int, float], dict[str, list[str]]]()
     for record in records:
         setting = record.setting
         if setting.surrogate is not None:
-            line = cells.setdefault((setting.problem, setting.steps, setting.eta), {})
+            line = cells.setdefault((case(setting), setting.steps, setting.eta), {})
             line.setdefault(_method(setting), []).append(f"{record.score.fidelity:.0f}")
+    return cells
+
+
+def _fidelity(records: Sequence[Record]) -> Iterator[str]:
+    cells = _by_rounds(records, lambda setting: setting.problem)
     methods = list(dict.fromkeys(method for line in cells.values() for method in line))
     yield from _rows(
         ["problem", "T", "eta", *methods],
@@ -134,18 +142,12 @@ def _chain(setting: Setting, steps: int) -> Setting:
 
 
 def _surrogates(records: Sequence[Record]) -> Iterator[str]:
-    cells = dict[tuple[str, int, float], dict[str, list[str]]]()
-    for record in records:
-        setting = record.setting
-        if setting.surrogate is not None:
-            case = (setting.photographs[0], setting.steps, setting.eta)
-            line = cells.setdefault(case, {}).setdefault(setting.surrogate, [])
-            line.append(f"{record.score.fidelity:.0f}")
+    cells = _by_rounds(records, lambda setting: setting.photographs[0])
     names = ("data", "wiener", "secant")
     yield from _rows(
         ["T, eta", "photograph", *names],
         [
-            [f"{steps}, {eta:g}", photograph, *(" ".join(line[name]) for name in names)]
+            [f"{steps}, {eta:g}", photograph, *(" ".join(line[f"{name}, picard"]) for name in names)]
             for (photograph, steps, eta), line in cells.items()
         ],
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import skimage
-import torch
 from PIL import Image
 from torch import Tensor
 
 from deqir.pretrained.download import cache_dir
 from training.packages import Package, unpack
+
+from . import photographs
 
 SCIKIT_IMAGE: Final = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 OTHERS: Final = (
@@ -37,7 +37,7 @@ OTHERS: Final = (
 )
 
 
-def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
+def photograph_paths() -> dict[str, Path]:
     """Return the file of each test photograph by its name, fetching missing packages.
 
     Raises:
@@ -46,15 +46,11 @@ def photograph_paths(downloads: Path | None = None) -> dict[str, Path]:
     folder = Path(skimage.__file__).parent / "data"
     paths = {file.partition(".")[0]: folder / file for file in SCIKIT_IMAGE}
     for package, files in OTHERS:
-        place = unpack(package, downloads or cache_dir() / "photographs")
+        place = unpack(package, cache_dir() / "photographs")
         paths |= {file.partition(".")[0]: place / file for file in files}
     return paths
 
 
 def middle_square(path: Path, size: int) -> Tensor:
     """Return the middle square of a photograph in [-1, 1], scaled to (1, 3, size, size)."""
-    image = Image.open(path).convert("RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+    return photographs.middle_square(Image.open(path), size)

@@ -7,7 +7,6 @@ whole image's result in grey levels of 255, largest and RMS. Each in a process o
 
 from __future__ import annotations
 
-import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -21,6 +20,7 @@ from deqir.engine.tiling import Tiling
 from deqir.models import fetch_model
 from deqir.operators import SuperResolution
 
+from .footprint import peak
 from .photographs import photograph
 
 TILE = 256
@@ -49,17 +49,12 @@ def measure(side: int, overlap: int | None) -> Measured:
     torch.set_num_threads(1)
     prior, A = load_prior("ffdnet", device="cpu"), SuperResolution(scale=4)
     y = A(picture(side))[0]
-    before, began = peak_memory(), time.process_time()
+    before, began = peak(), time.process_time()
     settings = Settings(tile=None if overlap is None else TILE, overlap=overlap)
     (result,) = Engine(prior, settings).run([Request(y=y, operator=A, seed=0, tag=side)])
     if not isinstance(result, Result):
         raise result.error
-    return Measured(result.image, time.process_time() - began, peak_memory() - before)
-
-
-def peak_memory() -> float:
-    """Return the peak memory of this process in MiB; Linux counts it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Measured(result.image, time.process_time() - began, peak() - before)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ uncertainty.json and uncertainty.md into --out.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,15 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deqir import Restorer, load_prior
+from deqir import Restorer
 from deqir.metrics import psnr
 from deqir.models import fetch_model
 from deqir.pretrained.lpips import Lpips, load_lpips
-from deqir.priors import FETCHABLE
 from deqir.sampling.samples import Samples, sample_seed
 
+from .command import RESULTS, parser_of, prior_of
 from .environment import environment
-from .quality import RESULTS
 from .tasks import TASKS
 from .test_set import middle_square, photograph_paths
 
@@ -110,8 +108,7 @@ def table(records: Sequence[Record]) -> str:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prior", default="ffdnet", help="a prior's name or folder")
+    parser = parser_of(__doc__)
     parser.add_argument("--task", action="append", choices=list(TASKS), help="this task alone (may be given again)")
     parser.add_argument("--photographs", type=int, default=10, help="how many of the ten")
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels")
@@ -119,9 +116,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in ("lpips", *([options.prior] if options.prior in FETCHABLE else [])):
-        fetch_model(name)
-    lpips, restorer = load_lpips(device="cpu"), Restorer(load_prior(options.prior, device="cpu"), mode="throughput")
+    fetch_model("lpips")
+    lpips, restorer = load_lpips(device="cpu"), Restorer(prior_of(options.prior), mode="throughput")
     records = list[Record]()
     for task in options.task or MEASURED:
         for name, file in list(photograph_paths().items())[: options.photographs]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deqir import Chain, Engine, Request, Result, Settings
 from deqir.priors import Prior
-from deqir.protocols import LinearOperator
+from deqir.protocols import Denoiser, LinearOperator
 from deqir.sampling.noise import chain_noise
 from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
@@ -25,6 +25,13 @@ def requests_of(problem: Problem) -> list[Request[int]]:
     """Return the images of a problem as the engine takes them."""
     pairs = enumerate(zip(problem.y, problem.seeds, strict=True))
     return [Request(y=y, operator=problem.A, seed=seed, tag=n) for n, (y, seed) in pairs]
+
+
+def only(engine: Engine, problem: Problem) -> Result[int]:
+    """Return the result of a problem of one image."""
+    (result,) = engine.run(requests_of(problem))
+    assert isinstance(result, Result)
+    return result
 
 
 def ours(settings: Settings) -> Restore:
@@ -67,7 +74,7 @@ def chain_of(A: LinearOperator, steps: int, eta: float) -> Chain:
     return Chain.between(A.start_noise, Defaults.END_NOISE, steps=steps, eta=eta)
 
 
-def sampler_of(prior: Prior, A: LinearOperator, chain: Chain, y: Tensor, seed: int, batch: int) -> Sampler:
+def sampler_of(prior: Denoiser, A: LinearOperator, chain: Chain, y: Tensor, seed: int, batch: int) -> Sampler:
     start = A.start(y)
     noise = chain_noise([seed], start.shape[1:], chain.steps, dtype=y.dtype, device=y.device)
     return Sampler(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from deqir import Restorer, load_prior
-from deqir.models import fetch_model
+from deqir import Restorer
 from deqir.priors import Prior
 
+from .command import prior_of
 from .photographs import operator, photograph
 
 SIDE = 128
@@ -32,8 +32,7 @@ def measure(prior: Prior, problem: str, name: str, *, steps: int, eta: float, wi
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
-    fetch_model("ffdnet")
-    prior = load_prior("ffdnet", device="cpu")
+    prior = prior_of("ffdnet")
     print("| problem | T, eta | window T | window 5 | window 3 |")
     print("|---|---|---|---|---|")
     for problem in ("sr4", "inpaint70"):

@@ -23,9 +23,7 @@ class Model:
     """A network known by name.
 
     Attributes:
-        name: Its name for `fetch_model`.
         use: "prior": restores. "upscaler": makes images for restorations to start from. "metric": measures.
-        here: Its weights are on this machine.
         licence, source: Terms and origin of the weights; empty for a prior not on this machine.
     """
 

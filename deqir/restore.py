@@ -48,10 +48,8 @@ class Restorer(Settings):
 
         Args:
             y: Degraded images in [-1, 1]; a `Prior` computes in single precision, whatever the precision of y.
-            operator: The degradation of y.
             seed: Seeds each image's noise together with the image's content; a result does not depend on its place in
                 a batch.
-            seeds: One seed per image, instead of `seed`.
             sigma_y: Standard deviation of the noise in y, a number or one per image, images in [-1, 1].
             start: Images to start the chains from, such as another restorer's, in [-1, 1]; None: the prior's or the
                 operator's own start. If y is exact, they are first made to agree with it. The smaller `start_noise`,
@@ -128,16 +126,7 @@ def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Ten
 
 
 def _numbers(name: str, x: Tensor, prior: Prior | Denoiser) -> Tensor:
-    """Return images in the prior's precision.
-
-    Args:
-        name: Their name in errors.
-        x: The images.
-        prior: The prior.
-
-    Raises:
-        ValueError: They are no finite numbers.
-    """
+    """Return images in the prior's precision; raise ValueError if they are no finite numbers."""
     if not x.is_floating_point():
         raise ValueError(
             f"{name} holds {x.dtype}, images are numbers in [-1, 1]; bytes become some by {name} / 127.5 - 1"

@@ -75,17 +75,15 @@ class Restoration:
     stats: tuple[ConvergenceStats, ...]
 
 
-def data_misfit(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
-    """Return ||A x_0 - y|| / ||y|| without the gaps of a mask; the size of y is at least rounding."""
-    y = known_of(A, y.to(x_0)[None])[0]
-    size = torch.linalg.vector_norm(y).clamp(min=ROUNDING * math.sqrt(y.numel()))
-    return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)
-
-
 def misfit_or_nan(A: LinearOperator, x_0: Float[Tensor, "C H W"], y: Float[Tensor, "c h w"]) -> float:
-    """Return `data_misfit`, or nan if memory or its operator fails: a restored image is not given up."""
+    """Return ||A x_0 - y|| / ||y|| without the gaps of a mask; the size of y is at least rounding.
+
+    The result is nan if memory or the operator fails: a restored image is not given up.
+    """
     try:
-        return data_misfit(A, x_0, y)
+        y = known_of(A, y.to(x_0)[None])[0]
+        size = torch.linalg.vector_norm(y).clamp(min=ROUNDING * math.sqrt(y.numel()))
+        return float(torch.linalg.vector_norm(A(x_0[None])[0] - y) / size)
     except Exception as error:
         if not concerns_images(error):
             raise

@@ -73,13 +73,8 @@ class Settings:
             raise ValueError(f"surrogate must be one of {', '.join(SURROGATES)}, got {self.surrogate!r}")
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance must be at least 0, got {self.tolerance}")
-        window = self.mode if isinstance(self.mode, int) else None
-        for name, number in (
-            ("mode", window),
-            ("max_rounds", self.max_rounds),
-            ("denoiser_batch", self.denoiser_batch),
-            ("tile", self.tile),
-        ):
-            if number is not None and number < 1:
+        for name in ("mode", "max_rounds", "denoiser_batch", "tile"):
+            number = getattr(self, name)
+            if isinstance(number, int | float) and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
         check_overlap(self.tile, self.overlap)

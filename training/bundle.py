@@ -60,7 +60,7 @@ def weights_of(run: Path, prefix: str, *, rows: Sequence[str] = ()) -> dict[str,
 def scale_of(run: Path) -> int:
     """Return the scale of the network trained by a run of `training.enlarge`."""
     weights = averaged(run)
-    if _of_dense(weights):
+    if "last.bias" in weights:
         return SCALE * math.isqrt(len(weights["last.bias"]) // 3)
     last = max((name for name in weights if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
     return math.isqrt(len(weights[last]) // 3)
@@ -68,11 +68,7 @@ def scale_of(run: Path) -> int:
 
 def is_dense(run: Path) -> bool:
     """Return True if a run of `training.enlarge` trained a `DenseEnlarger`."""
-    return _of_dense(averaged(run))
-
-
-def _of_dense(weights: Mapping[str, Tensor]) -> bool:
-    return "last.bias" in weights
+    return "last.bias" in averaged(run)
 
 
 def bundle(
@@ -154,13 +150,7 @@ def main() -> None:
     parser.add_argument("--colorize", type=Path, help="folder of training.colorize")
     parser.add_argument("--base", metavar="PRIOR", help="name of a prior that holds all other networks; else FFDNet")
     options = parser.parse_args()
-    bundle(
-        options.directory,
-        enlarge=options.enlarge,
-        fill=options.fill,
-        colorize=options.colorize,
-        base=options.base,
-    )
+    bundle(**vars(options))
 
 
 if __name__ == "__main__":

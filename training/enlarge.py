@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -137,7 +136,7 @@ class Enlarging:
     @property
     def operators(self) -> tuple[LinearOperator, ...]:
         """The operators for shrinking images, in the order of `KERNELS`."""
-        return _operators(self.scale)
+        return SuperResolution(scale=self.scale), KernelSuperResolution(scale=self.scale)
 
     def network(self, earlier: Mapping[str, Tensor] | None) -> nn.Module:
         return published(self.scale) if earlier is None else begun(Enlarger(scale=self.scale), earlier)
@@ -184,11 +183,6 @@ class Enlarging:
             white = torch.randn(A(x).shape, generator=torch.Generator().manual_seed(0)).to(x)
             found[name] = enlarged(network, A, kernel, observed(A, x, noise, white), noise)
         return found
-
-
-@lru_cache
-def _operators(scale: int) -> tuple[LinearOperator, ...]:
-    return SuperResolution(scale=scale), KernelSuperResolution(scale=scale)
 
 
 class EnlargingDensely(Enlarging):

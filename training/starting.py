@@ -236,14 +236,7 @@ def train(options: argparse.Namespace, lesson: Lesson) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    recipe = Recipe(
-        hours=options.hours,
-        batch=options.batch,
-        rate=options.rate,
-        eyes=options.eyes,
-        rise=options.rise,
-        every=options.every,
-    )
+    recipe = Recipe(**{name: getattr(options, name) for name in ("hours", "batch", "rate", "eyes", "rise", "every")})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # all batches of a run are of one size
     earlier, workers = options.begin, options.workers

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from deqir.networks.pyramid import PyramidDenoiser
-from deqir.priors import fetch_prior, load_prior
+from deqir.priors import Prior, fetch_prior, load_prior
 
 from .data import Crops
 from .objective import Objective, draw_noise
@@ -72,7 +72,12 @@ def build(recipe: Recipe) -> PyramidDenoiser:
 
 def ffdnet() -> nn.Module:
     """Return FFDNet's network, the yardstick."""
-    denoiser: Any = load_prior("ffdnet", device="cpu").denoiser
+    return network_of(load_prior("ffdnet", device="cpu"))
+
+
+def network_of(prior: Prior) -> nn.Module:
+    """Return the network of a prior made of a plain denoiser."""
+    denoiser: Any = prior.denoiser
     network: nn.Module = denoiser.network
     return network
 
@@ -133,19 +138,15 @@ class Run:
         if self.progress.step == 0 and self.rank == 0:
             self._write_head()
         mark, before, losses = time.monotonic(), self.progress.seconds, list[float]()
-        written = self.progress.seconds
-        while self.progress.seconds < self.recipe.hours * 3600:
+        written, total = self.progress.seconds, self.recipe.hours * 3600
+        while self.progress.seconds < total:
             losses.append(self._one_step())
             self.progress.seconds = before + time.monotonic() - mark
             if distributed.is_initialized():
                 shared = torch.tensor(self.progress.seconds, device=self.device)
                 distributed.broadcast(shared, 0)
                 self.progress.seconds = float(shared)
-            due = (
-                self.progress.seconds - written >= self.recipe.every
-                or self.progress.seconds >= self.recipe.hours * 3600
-            )
-            if due:
+            if self.progress.seconds - written >= self.recipe.every or self.progress.seconds >= total:
                 if self.rank == 0:
                     self._write(sum(losses) / len(losses))
                 losses.clear()
@@ -176,8 +177,8 @@ class Run:
         names = ["step", "seconds", "rate", "loss", *(f"psnr_{level:g}" for level in LEVELS)]
         (self.folder / CURVE).unlink(missing_ok=True)
         note(self.folder, names)
-        yardstick = load_prior("ffdnet", device=str(self.device)).max_noise if self.recipe.warm else math.inf
         if self.recipe.warm:
+            yardstick = load_prior("ffdnet", device="cpu").max_noise
             network = ffdnet().to(self.device)
             self._row(["ffdnet", "", "", ""], denoising_psnr(network, self.held, max_noise=yardstick))
         self._row([0, 0, "", ""], denoising_psnr(self.progress.average, self.held))
@@ -216,13 +217,8 @@ def main() -> None:
         distributed.init_process_group("nccl" if cuda else "gloo")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     recipe = Recipe(
-        hours=options.hours,
-        batch=options.batch,
-        size=options.size,
-        coarse_size=options.coarse_size,
-        rate=options.rate,
         architecture={"width": options.width, "coarse_width": options.coarse_width},
-        every=options.every,
+        **{name: getattr(options, name) for name in ("hours", "batch", "size", "coarse_size", "rate", "every")},
     )
     Run(options.run, recipe, options.data, device=device, rank=rank).train()
 

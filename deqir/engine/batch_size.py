@@ -76,7 +76,6 @@ class BatchSizes:
     """The batch sizes of an engine, by the shape of its images.
 
     Attributes:
-        prior, settings, tilings: The engine's prior, settings and tilings.
         a_call: The size of a network call; fixed or measured at the first image.
     """
 
@@ -128,13 +127,13 @@ def device_of_chain(prior: Prior | Denoiser, settings: Settings, y: Tensor) -> t
     return settings.device or (prior.device if isinstance(prior, Prior) else y.device)
 
 
-def saturating(seconds: Seconds, *, largest: int = LARGEST) -> int:
+def saturating(seconds: Seconds) -> int:
     """Return the smallest batch of 1, 2, 4, ...; batches two or four times as large are hardly faster.
 
     The search ends at the first batch too large for memory.
     """
     best, pace, size = 1, math.inf, 1
-    while size <= min(largest, 4 * best):
+    while size <= min(LARGEST, 4 * best):
         try:
             now = (seconds(size) + ROUND) / size
         except (MemoryError, RuntimeError) as error:

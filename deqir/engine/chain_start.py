@@ -31,7 +31,6 @@ class Span(NamedTuple):
         noise: Noise of the start, as a standard deviation of images in [0, 1].
         end: Noise of the last step, in the same unit.
         steps: Sampling steps T.
-        kind: Origin of the start.
     """
 
     noise: float
@@ -42,14 +41,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned(Generic[Tag]):
-    """A request and the chain of its image.
-
-    Attributes:
-        request: The request.
-        shape: Shape (C, H, W) of the image to restore.
-        span: The ends of the chain.
-        chain: The chain.
-    """
+    """A request, the shape (C, H, W) of the image to restore, and the image's chain."""
 
     request: Request[Tag]
     shape: Shape
@@ -72,14 +64,6 @@ class Planned(Generic[Tag]):
         )
 
 
-def start_kind(settings: Settings, A: LinearOperator, prior: Prior | PriorCard | Denoiser, *, given: bool) -> StartKind:
-    """Return the origin of the start of chains for A; the published algorithm uses no start from the prior."""
-    if given:
-        return StartKind.GIVEN
-    made = settings.mode != "paper" and isinstance(prior, Prior | PriorCard) and prior.makes_start(A)
-    return StartKind.MADE if made else StartKind.OWN
-
-
 def span_of(
     settings: Settings,
     A: LinearOperator,
@@ -91,22 +75,22 @@ def span_of(
     """Return the noise and the steps of the settings, or fitting ones for the start.
 
     A start from the prior takes little noise and few steps. The exception is a mask with wide gaps, in which many
-    steps lose the least detail; in vast gaps they would smooth the start (training/README.md).
+    steps lose the least detail; in vast gaps they would smooth the start (training/README.md). The published algorithm
+    uses no start from the prior.
 
     Args:
-        settings: Noise and steps of the run.
         A: The degradation; knows the error of its own start.
-        prior: May make the start.
         given: The image comes with a start of its own.
         sigma_y: Standard deviation of the noise of y, images in [-1, 1]. If A is `Denoising`, the chain starts with at
             least this noise, or with as much as the prior knows.
     """
-    kind = start_kind(settings, A, prior, given=given)
+    known = prior if isinstance(prior, Prior | PriorCard) else None
+    made = settings.mode != "paper" and known is not None and known.makes_start(A)
+    kind = StartKind.GIVEN if given else StartKind.MADE if made else StartKind.OWN
     if settings.start_noise is not None:
         return Span(settings.start_noise, settings.end_noise, settings.steps, kind)
     if kind is StartKind.OWN:
-        most = prior.max_noise if isinstance(prior, Prior | PriorCard) else math.inf
-        noise = min(sigma_y / 2, most) if isinstance(A, Denoising) else 0.0
+        noise = min(sigma_y / 2, known.max_noise if known else math.inf) if isinstance(A, Denoising) else 0.0
         return Span(max(A.start_noise, noise), settings.end_noise, settings.steps, kind)
     if kind is StartKind.GIVEN or any(mask.wide for mask in masks_in(A)):
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps, kind)
@@ -127,10 +111,7 @@ def start_and_guess(
     """Return the start of a chain, and the first guess of a parallel solve at its data predictions.
 
     Args:
-        planned: The image and its chain.
-        prior: The prior that restores it.
-        y: The request's y, as a batch of one, on the device of the chain.
-        pinv_y: A^+ y.
+        y, pinv_y: The request's y, as a batch of one, on the device of the chain, and A^+ y.
 
     Raises:
         ValueError: The given start has another shape than the image to restore.

@@ -48,7 +48,6 @@ class Engine:
 
     Args:
         prior: A `Prior`, or any `Denoiser`.
-        settings: Settings of all images.
         batch_size: The measured batch size of another engine with the same prior and settings; None: a new one.
     """
 
@@ -70,7 +69,6 @@ class Engine:
 
         Args:
             requests: May be endless, and slow.
-            tally: Counts of this run.
             images: Most requests to come, if known; of a list it is the length. The last requests are then taken
                 early, with at most two batches under way, and share batches evenly.
 

@@ -30,15 +30,12 @@ class ImageState(Generic[Tag]):
     did not move any more (docs/algorithm.md, equations 8 to 10).
 
     Args:
-        planned: The request and its chain.
         sampler: The chain of this image alone.
-        surrogate: Stand-in for the Jacobian in a window.
         tolerance: Residual at which a guess counts as found.
         max_rounds: Rounds before the image is finished step by step.
         alone: The image is restored step by step with nothing beside it, as memory ran out once.
 
     Attributes:
-        planned: The request and its chain.
         frontier: Position of the last known state; T at the end.
         fallback: The rounds ran out, or a guess was not finite; the image is finished step by step.
         broken: A known state is not finite.

@@ -31,7 +31,6 @@ class Request(Generic[Tag]):
     Attributes:
         y: The degraded image in [-1, 1].
         operator: The degradation that made y. Images that share this object are stepped together.
-        seed: Seed of the image's noise.
         tag: The caller's name for the image.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; 0: y is exact.
         start: An image to start the chain from, such as another restorer's; None: the prior's or the operator's own
@@ -56,15 +55,12 @@ class Result(Generic[Tag]):
     """The result of one image, also if its restoration broke: see `stats.outcome`.
 
     Attributes:
-        tag: The request's tag.
         image: x_0 in [-1, 1] up to sampling error, on the device of the chain; holds nan or inf if the outcome is
             `nonfinite`.
         start: The start of the chain, before noise.
-        stats: Statistics of the solve.
         seconds: The image's share of the time of its rounds.
         steps: Sampling steps T of its chain.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1].
-        start_kind: Origin of the start.
     """
 
     tag: Tag
@@ -82,7 +78,6 @@ class Failed(Generic[Tag]):
     """An image that was given up while the others went on.
 
     Attributes:
-        tag: The request's tag.
         shape: Shape (C, H, W) of the image to restore.
         error: A `ConvergenceError` of its operator, or an error for which `deqir.hardware.memory.out_of_memory` is
             True: memory ran out although the image was restored alone and step by step.
@@ -99,7 +94,6 @@ class Tally:
 
     Attributes:
         images: Results so far, broken ones included.
-        rounds: Rounds so far.
         calls: Calls of the network; all tiles of a batch count as one call.
         evaluations: Evaluated images x states, whole or in tiles.
         room: Evaluations for which these calls had room.
@@ -118,11 +112,9 @@ class Tally:
     def count(self, evaluations: int, *, batch: int) -> None:
         """Count evaluations in calls of at most `batch`."""
         calls = -(-evaluations // batch)
-        self.calls, self.evaluations, self.room = (
-            self.calls + calls,
-            self.evaluations + evaluations,
-            self.room + calls * batch,
-        )
+        self.calls += calls
+        self.evaluations += evaluations
+        self.room += calls * batch
 
     @property
     def occupancy(self) -> float:

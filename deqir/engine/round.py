@@ -30,11 +30,9 @@ def run_round(denoiser: Denoiser, images: Sequence[ImageState[Any]], *, window: 
     Nothing is sent to the device. An operator whose A^+ is an iteration waits for the device on its own account.
 
     Args:
-        denoiser: The network.
         images: Images of one shape.
         window: States of each image to solve together.
         batch: Most evaluations in one call.
-        tally: Counts the calls.
 
     Raises:
         MemoryError, RuntimeError: Memory ran out; the images are as before.

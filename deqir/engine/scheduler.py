@@ -35,8 +35,6 @@ class Batch(Generic[Tag]):
         shape: Shape (C, H, W) of each image.
         size: Most evaluations in one network call.
         window: States of each image to solve together.
-        running: Images under way.
-        starting: Images to start.
         alone: The only image has the memory for itself, as memory ran out once.
     """
 
@@ -79,7 +77,6 @@ class _Group(Generic[Tag]):
     """All images of one shape and precision.
 
     Attributes:
-        kind: Shape (C, H, W) and precision of each image.
         least: The least window of the run.
         size: Most evaluations in one network call.
         running: Images under way, each with its place in the order of all starts.
@@ -145,7 +142,6 @@ class Scheduler(Generic[Tag]):
 
     Args:
         requests: Taken only while no batch can be filled, and never more than `CHOICE` batches ahead.
-        windows: The windows of the run.
         size_of: Returns the most evaluations in one network call for images like this one.
         together: False gives batches of one image.
         images: Most requests to come, if known: the last ones are then taken early and share batches evenly.

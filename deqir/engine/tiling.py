@@ -19,14 +19,14 @@ from deqir.priors.prior import Prior
 from deqir.protocols import Denoiser
 from deqir.shapes import Float
 
+from .requests import Shape
+
 SMALLEST: Final = 64
 """Least pixels a side of tiles that are cut for want of memory: smaller ones show the network too little."""
 LARGEST_OVERLAP: Final = 64
 """Default overlap of large tiles in pixels; of smaller ones it is a quarter of their side."""
 RAMP: Final = 0.25
 """Share of the overlap over which a tile hands over to the next; the rest keeps borders out of the sum."""
-
-Shape = tuple[int, int, int]
 
 
 class Strip(NamedTuple):
@@ -111,8 +111,6 @@ class TiledDenoiser:
     """A `Denoiser` that sees large images in tiles, and small images whole.
 
     Attributes:
-        denoiser: The network.
-        tiling: The cut of images.
         batch: Most tiles in one call of the network; tiles of all images of a call go together.
     """
 

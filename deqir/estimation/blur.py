@@ -67,7 +67,10 @@ def estimate_blur(image: Float[Tensor, "C H W"]) -> Estimate | None:
         return None
     width = _between(residuals, best)
     share = SHARE if width <= WIDE * min(plane.shape) else SHARE_OF_WIDE
-    return _estimate(width, WIDTHS[narrowest], WIDTHS[widest], share=share)
+    own = max(0.0, width**2 - OWN)
+    slack = SPREAD + share * own
+    low, high = max(0.0, own - slack) ** 0.5, (own + slack) ** 0.5
+    return Estimate(value=own**0.5, low=min(low, WIDTHS[narrowest]), high=max(high, WIDTHS[widest]))
 
 
 @lru_cache(maxsize=16)
@@ -91,10 +94,3 @@ def _between(residuals: Tensor, best: int) -> float:
     step = 0.5 * (left - right) / bend if bend > 0 else 0.0
     ratio = WIDTHS[best + 1] / WIDTHS[best]
     return float(WIDTHS[best] * ratio**step)
-
-
-def _estimate(width: float, narrowest: float, widest: float, *, share: float) -> Estimate:
-    own = max(0.0, width**2 - OWN)
-    slack = SPREAD + share * own
-    low = min(max(0.0, own - slack) ** 0.5, narrowest)
-    return Estimate(value=own**0.5, low=low, high=max((own + slack) ** 0.5, widest))

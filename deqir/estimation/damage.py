@@ -46,7 +46,6 @@ def propose_damage(image: Float[Tensor, "C H W"], *, width: int = 5) -> DamagePr
     look the same: look at the mask before using it.
 
     Args:
-        image: Shape (C, H, W).
         width: Width of the widest scratch or speck to look for, in pixels.
 
     Raises:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from deqir.linalg.dct import BLOCK
+from deqir.linalg.dct import BLOCK, block_cosines
 from deqir.operators.colorization import REC_601
 from deqir.shapes import Float
 
-from .cosines import cosines
 from .results import LEVELS, clipped, in_levels
 
 TABLE: Final = (
@@ -65,7 +65,7 @@ def estimate_jpeg(image: Float[Tensor, "C H W"]) -> JpegEstimate | None:
     plane = torch.einsum("c,chw->hw", _weights(len(levels)), levels)
     if min(plane.shape) < 2 * BLOCK:
         return None
-    offset = block_offset(plane)
+    offset = _phase(plane.T), _phase(plane)  # where steps between neighbours stand out with period 8
     for place in dict.fromkeys(((0, 0), offset)):
         found = _quality(plane[place[0] :, place[1] :], clipped(levels).any(0)[place[0] :, place[1] :])
         if found is not None:
@@ -79,15 +79,8 @@ def typical_error(quality: int) -> float:
     Measured: the median over photographs, with colour at half resolution, as is usual. The error is no noise: it
     follows the image and lies where the image is busy.
     """
-    lower = max((entry for entry in TYPICAL_ERROR if entry[0] <= quality), default=TYPICAL_ERROR[0])
-    upper = min((entry for entry in TYPICAL_ERROR if entry[0] >= quality), default=TYPICAL_ERROR[-1])
-    share = (quality - lower[0]) / (upper[0] - lower[0]) if upper[0] > lower[0] else 0.0
-    return (lower[1] + share * (upper[1] - lower[1])) / LEVELS
-
-
-def block_offset(plane: Float[Tensor, "H W"]) -> tuple[int, int]:
-    """Return the first row and column of the 8 x 8 blocks, where steps between neighbours stand out with period 8."""
-    return _phase(plane.T), _phase(plane)
+    qualities, errors = zip(*TYPICAL_ERROR, strict=True)
+    return float(np.interp(quality, qualities, errors)) / LEVELS
 
 
 def quantisation(quality: int) -> Float[Tensor, "8 8"]:
@@ -118,7 +111,7 @@ def _quality(plane: Float[Tensor, "H W"], unusable: Tensor) -> tuple[int, float]
     if len(blocks) < FEWEST_BLOCKS:
         return None
     blocks = blocks[:: -(-len(blocks) // MOST_BLOCKS)]
-    values = cosines(blocks - 128).flatten(1)
+    values = block_cosines(blocks - 128).flatten(1)
     agreement = torch.stack([_agreement(values, table) for table in _tables()])
     best = float(agreement.max())
     if best < CLEAR:

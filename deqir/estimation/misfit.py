@@ -42,7 +42,6 @@ class Misfit:
     """Distances of an image from its operator's pictures of photographs, in units of their thresholds.
 
     Attributes:
-        score: The largest of the four.
         softer, sharper: y has less, or more, power at high frequencies than A leaves of a photograph.
         unlike: y's spectrum has another shape than the spectrum of A's picture of any photograph.
         noisier: y has more noise than declared.
@@ -73,7 +72,6 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
 
     Args:
         y: The degraded image in [-1, 1].
-        operator: The assumed degradation.
         sigma_y: The assumed noise of y, in [-1, 1].
 
     Raises:

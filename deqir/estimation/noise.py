@@ -9,10 +9,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from deqir.linalg.dct import BLOCK
+from deqir.linalg.dct import BLOCK, block_cosines
 from deqir.shapes import Float
 
-from .cosines import cosines
 from .results import Estimate, clipped, in_levels
 
 SMOOTH: Final = 0.05
@@ -37,7 +36,6 @@ class NoiseEstimate:
 
     Attributes:
         sigma: The median over the channels; its interval begins at 0 if there may be texture only.
-        channels: Noise of each channel.
     """
 
     sigma: Estimate
@@ -112,7 +110,7 @@ def _plane_noise(plane: Float[Tensor, "H W"]) -> PlaneNoise | None:
     blocks = blocks[clipped(blocks).float().mean((1, 2)) < CLIPPED]
     if len(blocks) < FEWEST:
         return None
-    energy = cosines(blocks).square()
+    energy = block_cosines(blocks).square()
     order = torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)
     middle = energy[:, (order >= 1) & (order <= 4)].mean(1)
     smoothest = middle.argsort()[: max(FEWEST // 2, int(SMOOTH * len(blocks)))]

@@ -19,7 +19,6 @@ class Estimate:
     """A number estimated from an image.
 
     Attributes:
-        value: The estimate.
         low, high: The interval; it held the truth for nine photographs in ten (docs/estimation.md).
     """
 

@@ -38,7 +38,8 @@ def block_powers(
         if min(levels.shape) < 2 * length:
             continue
         usable = _blocks(unusable, length).mean((1, 2)) < CLIPPED
-        if int(usable.sum()) >= FEWEST_BLOCKS and (side or _enough(levels, length)):
+        enough = side or length == SIDES[-1] or min(levels.shape) >= LARGE_ENOUGH * length
+        if enough and int(usable.sum()) >= FEWEST_BLOCKS:
             return _powers(_blocks(levels, length)[usable])
     return None
 
@@ -76,10 +77,6 @@ def blurred_natural_levels(width: float) -> Float[Tensor, "512 512"]:
 def pooled(plane: Float[Tensor, "H W"], factor: int) -> Float[Tensor, "h w"]:
     """Return the means of factor x factor blocks; a rest at the ends is cut off."""
     return functional.avg_pool2d(plane[None, None], factor)[0, 0]
-
-
-def _enough(levels: Tensor, side: int) -> bool:
-    return side == SIDES[-1] or min(levels.shape) >= LARGE_ENOUGH * side
 
 
 @lru_cache(maxsize=1)

@@ -47,18 +47,11 @@ class JointMap:
             return torch.stack([state[rows] for state in self._done], 1)
         old = torch.cat([self._exact[rows, None], X[:, k : sampler.chain.steps - 1]], 1)
         new = scan(sampler, self._jacobian, k, rows, old, sampler.x0_hat(old, k))
-        self._remember(new[0], rows)
+        self._exact = self._exact.clone()
+        self._exact[rows] = new[0]
+        self._done.append(self._exact)
         self.calls += 1
         return torch.stack([*(state[rows] for state in self._done[:-1]), *new], 1)
-
-    def exact_state(self) -> Float[Tensor, "B C H W"]:
-        """Return the state at position `calls`, exact to rounding for the images of the last call."""
-        return self._exact
-
-    def _remember(self, state: Tensor, rows: Tensor) -> None:
-        self._exact = self._exact.clone()
-        self._exact[rows] = state
-        self._done.append(self._exact)
 
 
 def scan(
@@ -72,7 +65,6 @@ def scan(
     """Return the states after K old ones, with the changes carried along the chain (9); calls no network.
 
     Args:
-        sampler: The chain of the images.
         jacobian: Stand-in for the Jacobian of the data prediction.
         first: Position of the first old state, which is known: it does not change.
         rows: Places of the images in the batch of the solve.
@@ -84,7 +76,6 @@ def scan(
     for j in range(1, old.shape[1]):
         step, dx = sampler.steps(first + j, 1, like=old), new[-1] - old[:, j]
         du = dx / step.signal
-        new.append(
-            stepped[:, j] + step.carried(dx, jacobian(first + j, rows, old[:, j] / step.signal, x0_hat[:, j], du))
-        )
+        dx0_hat = jacobian(first + j, rows, old[:, j] / step.signal, x0_hat[:, j], du)
+        new.append(stepped[:, j] + step.carried(dx, dx0_hat))
     return new

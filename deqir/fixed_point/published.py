@@ -6,7 +6,7 @@ from typing import Final
 
 from torch import Tensor
 
-from deqir.protocols import FixedPoint, Outcome
+from deqir.protocols import Outcome
 from deqir.results import ConvergenceStats, misfit_or_nan
 from deqir.sampling.sampler import Sampler
 from deqir.shapes import Float
@@ -24,8 +24,6 @@ def published(
     """Return x_0 of one image after 15 rounds (fewer if T is less), and the statistics of the solve.
 
     Args:
-        sampler: The chain of one image.
-        y: The degraded image.
         tolerance: Residual at which a state counts as found, in the statistics; rounds do not depend on it.
 
     References:
@@ -38,6 +36,7 @@ def published(
     outcome = found.outcome[0]
     if outcome is Outcome.MAX_ROUNDS and rounds == T:
         outcome = Outcome.CONVERGED  # T rounds make every state exact
+    within = (found.residual[:rounds, 0] <= tolerance).long().cumprod(1).sum(1).tolist()
     residuals = tuple(found.residual[:rounds, 0].amax(1).tolist())
     stats = ConvergenceStats(
         outcome=outcome,
@@ -47,14 +46,7 @@ def published(
         nfe=sum(T - k for k in range(rounds)),
         residual_final=residuals[-1],
         residual_history=residuals,
-        frontier_history=_frontiers(found, tolerance),
+        frontier_history=tuple(max(leading, exact) for exact, leading in enumerate(within, 1)),
         data_consistency=misfit_or_nan(sampler.A, x_0, y),
     )
     return x_0, stats
-
-
-def _frontiers(found: FixedPoint, tolerance: float) -> tuple[int, ...]:
-    """Return the number of leading states within the tolerance or exact, after each round."""
-    rounds = int(found.rounds[0])
-    within = (found.residual[:rounds, 0] <= tolerance).long().cumprod(1).sum(1).tolist()
-    return tuple(max(leading, exact) for exact, leading in enumerate(within, 1))

@@ -33,7 +33,6 @@ class AdjointMap:
         surrogate: Stand-in for the Jacobian of the data prediction.
 
     Attributes:
-        sampler: The chain.
         calls: Calls so far, which is also the number of exact blocks.
         start: The adjoints of the surrogate alone, shape (B, T, C, H, W).
     """
@@ -84,9 +83,6 @@ class AdjointMap:
         """Return M_i^T change for the position i of block k.
 
         Args:
-            k: The block.
-            rows: The images.
-            change: Change of the adjoint a_{i+1}.
             seed, through: Input and output of this round's vector-Jacobian product of the network.
         """
         i, sampler = self.sampler.chain.steps - 1 - k, self.sampler.take(rows)

@@ -3,6 +3,9 @@
 The states of the chain are known beforehand, from any solve, so nothing has to be kept from it: every function
 here evaluates the network again, one micro-batch of `Sampler.denoiser_batch` states at a time, and keeps no graph
 between two of them. Memory grows with T by the states alone. All may be called under `torch.inference_mode`.
+
+Each gradient is of a chain (`sampler`) through given states x_0..x_T (`states`), and as exact as they are; `end` is
+dL/dx_T.
 """
 
 from __future__ import annotations
@@ -96,11 +99,6 @@ def exact_adjoint(
     """Return the gradient through the chain by T vector-Jacobian products one after another (30).
 
     a_T = dL/dx_T, a_i = (dx_{i+1}/dx_i)^T a_{i+1}, dL/dz_i = (dx_{i+1}/dz_i)^T a_{i+1}
-
-    Args:
-        sampler: The chain.
-        states: x_0..x_T. The gradient of a chain through these states is as exact as they are.
-        end: dL/dx_T.
     """
     sampler, states, end = normal(sampler), normal(states), normal(end)
     T, noise, adjoint = sampler.chain.steps, torch.empty_like(sampler.noise), end
@@ -128,9 +126,6 @@ def parallel_adjoint(
     micro-batch's graph it holds a few images a state, `Secant` about 35 more and `Wiener` none.
 
     Args:
-        sampler: The chain.
-        states: x_0..x_T. The gradient of a chain through these states is as exact as they are.
-        end: dL/dx_T.
         surrogate: Stand-in for the Jacobian of the data prediction, transposed.
         solver: Finds the fixed point; its tolerance is relative to each adjoint's size.
         init: Adjoints to begin with, such as a similar chain's; None: the adjoints of the surrogate alone.
@@ -161,9 +156,6 @@ def phantom_gradient(
     surrogate. Its direction is roughly right, enough to descend.
 
     Args:
-        sampler: The chain.
-        states: x_0..x_T.
-        end: dL/dx_T.
         surrogate: Stand-in for the Jacobian of the data prediction, transposed.
         rounds: Rounds before the solve is cut off, 0..T.
 

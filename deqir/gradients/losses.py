@@ -116,15 +116,13 @@ class PerceptualDistance:
 
 
 def guided(name: GuideName, guide: Float[Tensor, "B 3 H W"], *, lpips: Lpips | None = None) -> Loss:
-    """Return the distance to a guide by its name.
+    """Return the distance to a guide by its name; "lpips" needs the metric.
 
     Args:
-        name: "pixels", "colour" or "lpips".
         guide: Images in [-1, 1], of the restored images' size.
-        lpips: The metric, for "lpips".
 
     Raises:
-        ValueError: The name is unknown, or the distance needs the metric.
+        ValueError: The name is unknown, or the metric is missing.
     """
     if name not in get_args(GuideName):
         raise ValueError(f"the distance to a guide is one of {', '.join(get_args(GuideName))}, got {name!r}")

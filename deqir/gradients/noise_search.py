@@ -76,7 +76,6 @@ class OptimisationStats:
     """Statistics of the search for one image.
 
     Attributes:
-        stop: Reason for its end.
         loss_history: Loss of each iterate; the first is the chain with the given noise.
         best: Place of the kept iterate; 0: the first was the best.
         evaluations: Network evaluations, also of gradients.
@@ -104,12 +103,7 @@ class OptimisationStats:
 
 
 class Candidate:
-    """The search for one image: its moving noise, its best iterate and its counts.
-
-    Args:
-        noise: The noise to begin with.
-        settings: Settings of the search.
-    """
+    """The search for one image: its moving noise, its best iterate and its counts."""
 
     def __init__(self, noise: Float[Tensor, "positions C H W"], settings: Optimisation) -> None:
         self.noise = noise.clone()
@@ -149,9 +143,8 @@ class Candidate:
         """Take a step and put the noise of each position back to its norm; return True if the search goes on.
 
         Args:
-            gradient: Gradient of the loss with respect to the noise.
+            gradient: Gradient of the loss with respect to the noise, which took so many `evaluations` of the network.
             size: The gradient's `slope`; a caller reads the slopes of all images at once.
-            evaluations: Network evaluations of the gradient.
         """
         self._evaluations, self._vjps = self._evaluations + evaluations, self._vjps + evaluations
         gradient = gradient[: len(self._leaf)]

@@ -65,7 +65,6 @@ def optimise(sampler: Sampler, loss: Loss, *, settings: Optimisation = DEFAULT) 
     Args:
         sampler: The chains, with their first noise. May come from inference mode.
         loss: Loss of each image, never a distance to the original: it would measure nothing but itself.
-        settings: Settings of the search.
     """
     sampler, loss = normal(sampler), normal(loss)
     candidates, device = [Candidate(noise, settings) for noise in sampler.noise], sampler.start.device

@@ -53,10 +53,6 @@ class _Place(NamedTuple):
     stream: torch.cuda.Stream
     memory: _POOL_HANDLE
 
-    @classmethod
-    def on(cls, device: torch.device) -> _Place:
-        return cls(torch.cuda.Stream(device), torch.cuda.graph_pool_handle())  # type: ignore[no-untyped-call]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Record:
@@ -123,7 +119,9 @@ class GraphedDenoiser:
         del self._calls[kind]
         if len(self._records) >= KEPT:
             self._records.popitem(last=False)
-        self._place = self._place or _Place.on(kind.device)
+        if self._place is None:
+            stream = torch.cuda.Stream(kind.device)  # type: ignore[no-untyped-call]
+            self._place = _Place(stream, torch.cuda.graph_pool_handle())
         try:
             self._records[kind] = _recorded(self.denoiser, kind, x_t, alpha_bar, self._place)
         except (MemoryError, RuntimeError) as error:

@@ -16,8 +16,6 @@ def in_parts(
 
     Args:
         network: Makes images `scale` times as high and wide.
-        y: The images.
-        scale: Enlargement by the network.
         side: Side of the squares, in pixels of y.
         margin: Pixels of y given to the network beyond each side of a square; if the network looks no further, the
             result equals the output for whole images.

@@ -8,8 +8,6 @@ import torch
 
 FEW_CALLS: Final = 8
 """Calls of a kind before a call of this kind is recorded, see `deqir.hardware.cuda_graphs`."""
-
-
 MOST_PIXELS: Final = 2**18
 """Most pixels in all images of a recorded call; larger calls keep a GPU busy anyway, and a record keeps its memory."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
@@ -116,17 +117,16 @@ class Separable:
         return s > self.threshold * s.max()
 
     def _matrices(self, like: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        first, second = (
-            _matrix(taps, stride, length, like.dtype, like.device)
-            for taps, stride, length in zip(self.taps, self.strides, lengths, strict=True)
-        )
-        return first, second
+        return self._of_axes(_matrix, like, lengths)
 
     def _factors(self, like: Tensor, lengths: tuple[int, ...]) -> tuple[_Factors, _Factors]:
-        first, second = (
-            _placed(taps, stride, length, like.dtype, like.device)
-            for taps, stride, length in zip(self.taps, self.strides, lengths, strict=True)
-        )
+        with _DECOMPOSING:  # two threads must not decompose the same axis
+            return self._of_axes(_factors, like, lengths)
+
+    def _of_axes(self, make: Callable[..., T], like: Tensor, lengths: tuple[int, ...]) -> tuple[T, T]:
+        """Return a property of each axis, where `like` is and in its precision."""
+        axes = zip(self.taps, self.strides, lengths, strict=True)
+        first, second = (make(taps, stride, length, like.dtype, like.device) for taps, stride, length in axes)
         return first, second
 
 
@@ -148,24 +148,18 @@ def _matrix(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: to
         return axis_matrix(taps, stride, length).to(device, dtype)
 
 
-def _placed(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
-    with _DECOMPOSING:  # two threads must not decompose the same axis
-        return _kept_factors(taps, stride, length, dtype, device)
-
-
 @lru_cache(maxsize=8)
-def _kept_factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
+def _factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: torch.device) -> _Factors:
     with torch.inference_mode(False):
         return _Factors(*(part.to(device, dtype) for part in _decomposed(taps, stride, length)))
 
 
 def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
     """Return the factors of an axis of `length` pixels in float64; symmetric kernels need no decomposition."""
-    with torch.inference_mode(False):
-        if taps == taps[::-1] and (len(taps) - stride) % 2 == 0 and length % stride == 0:
-            return _of_cosines(taps, stride, length)
-        U, s, Vh = torch.linalg.svd(axis_matrix(taps, stride, length), full_matrices=False)
-        return _Factors(U, s, Vh.mT)
+    if taps == taps[::-1] and (len(taps) - stride) % 2 == 0 and length % stride == 0:
+        return _of_cosines(taps, stride, length)
+    U, s, Vh = torch.linalg.svd(axis_matrix(taps, stride, length), full_matrices=False)
+    return _Factors(U, s, Vh.mT)
 
 
 def _of_cosines(taps: Taps, stride: int, length: int) -> _Factors:

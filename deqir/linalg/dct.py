@@ -22,6 +22,12 @@ def cosines() -> Float[Tensor, "8 8"]:
     return basis
 
 
+def block_cosines(blocks: Float[Tensor, "N 8 8"]) -> Float[Tensor, "N 8 8"]:
+    """Return the coefficients of blocks, vertical frequency first; orthonormal, as JPEG has them."""
+    basis = cosines().to(blocks)
+    return basis @ blocks @ basis.T
+
+
 @lru_cache(maxsize=8)
 def _atoms(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "64 1 8 8"]:
     with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients

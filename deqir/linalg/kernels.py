@@ -56,10 +56,7 @@ def bicubic(scale: int) -> Float[Tensor, " n"]:
 def gaussian_2d(along: float, across: float, angle: float = 0.0) -> Float[Tensor, "n n"]:
     """Return a Gaussian of standard deviation `along` pixels in the direction `angle` and `across` at right angles.
 
-    Args:
-        along: In pixels.
-        across: In pixels.
-        angle: In degrees, counter-clockwise from the direction of rows.
+    The angle is in degrees, counter-clockwise from the direction of rows.
     """
     for width in (along, across):
         _check(width, "width", "standard deviation")

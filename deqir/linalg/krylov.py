@@ -24,8 +24,6 @@ class LeastSquares:
     Attributes:
         x: The last iterate towards the shortest of the images closest to y; nan where y is not finite.
         residual: ||A^T (y - A x)|| / ||A^T y||, 0 where A^T y is 0.
-        iterations: Number of iterations of each image.
-        converged: True if the residual is within the tolerance.
     """
 
     x: Float[Tensor, "B C H W"]
@@ -43,11 +41,8 @@ def least_squares(
     image stays unchanged while the others go on.
 
     Args:
-        A: A linear map of images, the first dimension a batch.
-        transpose: Its transpose.
+        A, transpose: A linear map of images, the first dimension a batch, and its transpose.
         y: The measurements to be met by A x.
-        tolerance: Largest residual of a converged image.
-        max_iterations: Most iterations of any image.
     """
     tiny = torch.finfo(y.dtype).tiny
     rest, gradient = y, transpose(y)

@@ -33,7 +33,6 @@ class DRUNet(nn.Module):
     Images in [0, 1]; sides must be divisible by `multiple`.
 
     Args:
-        channels: Channels of the image.
         width: Channels of the finest scale; each coarser scale has twice as many.
         blocks: Residual blocks of each scale, on the way down and on the way up.
     """

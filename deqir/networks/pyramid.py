@@ -28,8 +28,6 @@ class Corrector(nn.Module):
     """Residual blocks of 3 x 3 convolutions on an image unshuffled by 2; the correction begins as 0.
 
     Args:
-        inputs, outputs: Channels before and after.
-        width: Channels of the blocks.
         blocks: Number of blocks, two convolutions each.
     """
 
@@ -65,7 +63,6 @@ class PyramidDenoiser(nn.Module):
     for noise up to `FFDNET_NOISE`.
 
     Args:
-        channels: Channels of the image.
         width, blocks: Size of the finest scale's corrector.
         coarse_width, coarse_blocks: Size of the other correctors.
         levels: Number of scales, the full size included.

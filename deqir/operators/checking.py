@@ -70,8 +70,6 @@ def check_operator(
         tolerance: Largest relative error of any identity; None: 1e-8 in float64, 1e-3 in coarser types. An A^+ without
             small singular values declares a `threshold` or a `tolerance` (deqir.protocols.Truncated, Iterative) and
             is held to it.
-        seed: Seed for the random images.
-        dtype, device: Type and place of the random images.
 
     Raises:
         OperatorError: An identity fails; the text names it, its error and the usual cause.

@@ -18,6 +18,7 @@ from .colorization import Colorization
 from .compressed_sensing import BlockSensing, WalshHadamardSensing
 from .denoising import Denoising
 from .inpainting import Inpainting, diffused_fill
+from .matrix_free import applied, transposed
 from .super_resolution import SuperResolution
 
 DISJOINT: Final = (Colorization, Inpainting, SuperResolution)
@@ -84,10 +85,10 @@ class Composition:
         return channels, height, width
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B c h w"]:
-        return _forward(in_order(self.parts), x)
+        return applied(in_order(self.parts), x)
 
     def adjoint(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
-        return _transposed(in_order(self.parts), y)
+        return transposed(in_order(self.parts), y)
 
     def pinv(self, y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
         K, L = _split(self.parts)
@@ -116,14 +117,14 @@ class Composition:
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
         K, L = _split(self.parts)
-        seen, unseen = _forward(K, v), gain(v.new_zeros(1, 1, 1, 1))
+        seen, unseen = applied(K, v), gain(v.new_zeros(1, 1, 1, 1))
         d = _diagonal(K, seen)
         if L is None:
             change = _over(gain(d.sqrt()) - unseen, d) * seen
         else:
             k = d[:, :1, :1, :1].sqrt()  # the same everywhere
             change = L.filter(seen, lambda s: gain(k * s) - unseen) / k.square()
-        return unseen * v + _transposed(K, change)
+        return unseen * v + transposed(K, change)
 
 
 def _split(parts: Sequence[LinearOperator]) -> tuple[list[LinearOperator], SpectralOperator | None]:
@@ -181,21 +182,9 @@ def _same_in_every_channel(part: LinearOperator) -> bool:
     return part.keep.ndim == 2 if isinstance(part, Inpainting) else isinstance(part, CHANNELWISE)
 
 
-def _forward(parts: Sequence[LinearOperator], x: Tensor) -> Tensor:
-    for part in parts:
-        x = part(x)
-    return x
-
-
-def _transposed(parts: Sequence[LinearOperator], y: Tensor) -> Tensor:
-    for part in reversed(parts):
-        y = part.adjoint(y)
-    return y
-
-
 def _diagonal(K: Sequence[LinearOperator], seen: Float[Tensor, "B c h w"]) -> Float[Tensor, "1 c h w"]:
     """Return the diagonal of K K^T, a diagonal matrix."""
-    return _forward(K, _transposed(K, torch.ones_like(seen[:1])))
+    return applied(K, transposed(K, torch.ones_like(seen[:1])))
 
 
 def _over(v: Tensor, d: Tensor) -> Tensor:
@@ -204,19 +193,19 @@ def _over(v: Tensor, d: Tensor) -> Tensor:
 
 
 def _disjoint_pinv(K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C H W"]:
-    return _transposed(K, _over(u, _diagonal(K, u)))
+    return transposed(K, _over(u, _diagonal(K, u)))
 
 
 def _disjoint_start(
     K: Sequence[LinearOperator], u: Float[Tensor, "B c h w"], *, known_from: float = KNOWN
 ) -> Float[Tensor, "B C H W"]:
     """Return a plausible image x with K x = u; if `known_from` is raised, only where more than this share is known."""
-    covered = _forward(K, torch.ones_like(_transposed(K, u[:1])))  # 1 without masks
+    covered = applied(K, torch.ones_like(transposed(K, u[:1])))  # 1 without masks
     known = covered > known_from
     x = torch.where(known, u / covered.clamp(min=known_from), 0.0)
     if any(isinstance(part, Inpainting) for part in K) and not bool(known.all()):
         x = diffused_fill(x, known[0])
     for part in reversed(K):
         x = x if isinstance(part, Inpainting) else part.start(x)
-    off = u - _forward(K, x)
+    off = u - applied(K, x)
     return x + _disjoint_pinv(K, torch.where(known, off, 0.0) if known_from > KNOWN else off)

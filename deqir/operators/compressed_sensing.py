@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deqir.linalg.sparse import sparse_start
-from deqir.linalg.spectral import two_valued
+from deqir.linalg.spectral import same_shape, two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Bool, Float, Int
 
@@ -43,9 +43,7 @@ class WalshHadamardSensing:
     def __post_init__(self) -> None:
         _check_share(self.share)
 
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        channels, height, width = y_shape[-3:]
-        return channels, height, width
+    image_shape = same_shape
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         pixels = x.flatten(2)
@@ -98,9 +96,7 @@ class BlockSensing:
         if self.block < 1:
             raise ValueError(f"BlockSensing needs blocks of at least 1 pixel, got block={self.block}")
 
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        channels, height, width = y_shape[-3:]
-        return channels, height, width
+    image_shape = same_shape
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         y = torch.zeros_like(x)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deqir.linalg.spectral import two_valued
+from deqir.linalg.spectral import same_shape, two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Float
 
@@ -21,9 +21,7 @@ class Denoising:
 
     start_noise: float = 50 / 255
 
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        channels, height, width = y_shape[-3:]
-        return channels, height, width
+    image_shape = same_shape
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         return x.clone()

@@ -97,7 +97,6 @@ def diffused_fill(
     Args:
         y: Images; their values in the gaps do not matter.
         keep: True where a pixel is known: a mask for all channels, for each channel, or for each channel and image.
-        sweeps: Relaxations at each size.
     """
     keep = in_batch(keep)
     if min(y.shape[-2:]) > 1 and not bool(keep.all()):

@@ -29,7 +29,6 @@ def box(height: int, width: int, *, side: float = 0.5, seed: int | None = None) 
     """Return a mask with one rectangular hole.
 
     Args:
-        height, width: Size of the image, in pixels.
         side: Sides of the hole, as a share of the image's sides.
         seed: Seed for the place of the hole; None puts it in the middle.
 
@@ -86,7 +85,6 @@ def text(
     """Return a mask with lines of text missing over the whole image, in Pillow's own font.
 
     Args:
-        height, width: Size of the image, in pixels.
         words: Text of each line, repeated to fill the width of the image.
         size: Font size in pixels; None: a twelfth of the shorter side, at least 8.
 
@@ -110,8 +108,6 @@ def scratches(
     """Return a mask with `count` wavering scratches as on film and prints, most of them along the height.
 
     Args:
-        height, width: Size of the image, in pixels.
-        count: Number of scratches.
         thickness: Thickness of a scratch in pixels; None: 1 for each 128 pixels of the shorter side, at least 1.
         seed: Seed for the places and shapes of the scratches.
     """

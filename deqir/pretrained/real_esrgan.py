@@ -35,7 +35,6 @@ class RealEsrgan(Rrdb):
 
         Args:
             y: Images in [-1, 1], grey or in colour.
-            size: Height and width of the result, in pixels.
 
         Returns:
             The images, on y's device: the network's device need not hold them beside its work.

@@ -41,8 +41,7 @@ class Rrdb(nn.Module):
     """The network, for any number of planes.
 
     Args:
-        planes: Number of input planes.
-        made: Number of output planes.
+        planes, made: Number of input and of output planes.
         width, growth, blocks: 64, 32 and 23 in the published network.
     """
 
@@ -69,10 +68,6 @@ class Rrdb(nn.Module):
 
 def published(blob: bytes, *, network: str) -> Mapping[str, Tensor]:
     """Return the weights of a network of three planes and the published size from a file of ncnn.
-
-    Args:
-        blob: The .bin file.
-        network: Usual name of the network.
 
     Raises:
         ModelError: The file holds the weights of another network.

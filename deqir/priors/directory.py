@@ -86,8 +86,8 @@ class PriorCard:
     @property
     def skills(self) -> Skills:
         """The tasks of the starter networks."""
-        dense = tuple(self.dense)
-        return Skills(enlarges=tuple(self.enlarges), dense=dense, fills=self.fills, colorizes=self.colorizes)
+        scales, dense = tuple(self.enlarges), tuple(self.dense)
+        return Skills(enlarges=scales, dense=dense, fills=self.fills, colorizes=self.colorizes)
 
     def makes_start(self, A: LinearOperator) -> bool:
         """Return True if the prior's networks make starts for A."""
@@ -165,8 +165,6 @@ def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> byt
     """Return the bytes of the weights file after checking its digest against the card.
 
     Args:
-        directory: Directory of the prior.
-        card: Its card.
         remedy: Remedy for altered weights, for the error; empty: get them anew.
 
     Raises:
@@ -190,12 +188,8 @@ def verify_weights(directory: Path, card: PriorCard, *, remedy: str = "") -> byt
 def write_prior(directory: Path, card: PriorCard, weights: Mapping[str, Tensor]) -> PriorCard:
     """Write a prior's weights and card into a directory and return the card with the weights' digests.
 
-    The card is written last: a directory with a card is whole.
-
-    Args:
-        directory: Directory of the prior.
-        card: Its card. Networks of a base are left out of the weights file.
-        weights: All weights, also those of a base.
+    The card is written last: a directory with a card is whole. `weights` are all weights; networks of a base are left
+    out of the file.
     """
     whole = own = _saved(weights)
     if card.base is not None:

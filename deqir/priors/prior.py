@@ -27,7 +27,6 @@ class Prior:
     Attributes:
         name: Its name for the user.
         digest: SHA-256 of its weights, in hex.
-        denoiser: The network.
         device: Device of its weights.
         multiple: The network needs sides divisible by this; other images are padded, and the result is cropped.
         max_noise: Strongest noise in its training, as a standard deviation of images in [0, 1].

@@ -44,9 +44,6 @@ class ReplicatedDenoiser:
     Every copy but the first has a thread of its own, with the caller's modes (inference, gradients, autocast). Results
     are moved to the device of x_t. An error of a copy is raised after all copies have ended.
 
-    Args:
-        copies: The same network on each device.
-
     Raises:
         ValueError: There is no copy.
     """

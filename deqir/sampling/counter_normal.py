@@ -37,8 +37,6 @@ def standard_normal(seed: int, count: int, *, device: torch.device) -> Float[Ten
 
     Args:
         seed: Its lowest 64 bits count.
-        count: Number of numbers.
-        device: Where they are made.
     """
     whole = -(-count // (2 * APART)) * 2 * APART
     if device.type == "cpu":

@@ -27,8 +27,6 @@ class Sampler:
 
     Attributes:
         denoiser: Noise predictor eps_theta.
-        A: The degradation.
-        chain: Levels and noise weights.
         pinv_y: A^+ y of each image, shape (B, C, H, W).
         start: The image each chain starts from, before noise, shape (B, C, H, W).
         guess: First guess of a parallel solve at the data predictions, shape (B, C, H, W); None: the start.
@@ -94,18 +92,17 @@ class Sampler:
         pinv_y = self.pinv_y.repeat_interleave(K, 0)
         return step(flat, step.eps(x.flatten(0, 1), flat), pinv_y=pinv_y, z=z).view_as(x)
 
-    def sequential(self, x: Float[Tensor, "B C H W"], first: int = 0) -> Iterator[Float[Tensor, "B C H W"]]:
-        """Yield the states after x, which stands at position `first`, one network call a step."""
-        for i in range(first, self.chain.steps):
+    def sequential(self, x: Float[Tensor, "B C H W"]) -> Iterator[Float[Tensor, "B C H W"]]:
+        """Yield the states after x, the state at position 0, one network call a step."""
+        for i in range(self.chain.steps):
             here = x[:, None]
             x = self.step(here, self.x0_hat(here, i), i)[:, 0]
             yield x
 
-    def end(self, x: Float[Tensor, "B C H W"], first: int = 0) -> Float[Tensor, "B C H W"]:
-        """Return the last state of the chain whose state at position `first` is x."""
-        for state in self.sequential(x, first):
-            x = state
-        return x
+    def end(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Return the last state of the chain whose state at position 0 is x."""
+        *_, last = self.sequential(x)
+        return last
 
     def guessed(self, x: Float[Tensor, "B C H W"], i: int) -> Float[Tensor, "B C H W"]:
         """Return the state after x, at position i, of the chain whose data prediction is the guess, as it is."""

@@ -28,7 +28,6 @@ class Step:
     """The steps from N states to the next ones; all weights have shape (N, 1, 1, 1).
 
     Attributes:
-        A: The degradation.
         signal, noise: sqrt(alpha_bar_i) and sqrt(1 - alpha_bar_i).
         next_signal, next_noise: The same of position i + 1.
         c1, c2: Weight of the fresh and of the predicted noise.
@@ -54,26 +53,13 @@ class Step:
     def at(
         cls, chain: Chain, positions: Sequence[int], *, A: LinearOperator, sigma_y: Tensor | None, like: Tensor
     ) -> Step:
-        """Return the steps from these positions of a chain, one a row.
+        """Return the steps from these positions of a chain, one a row, where `like` is and in its precision.
 
-        Args:
-            chain: Levels and noise weights.
-            positions: Position of each row, shape (N,).
-            A: The degradation.
-            sigma_y: Noise of each row, shape (N,), or None.
-            like: A tensor of the device and precision to compute in.
+        `sigma_y` is the noise of each row, shape (N,), or None.
         """
-        signal, noise, next_signal, next_noise, c1, c2 = chain.weights_of(positions, like)[..., None, None, None]
-        return cls(
-            A=A,
-            signal=signal,
-            noise=noise,
-            next_signal=next_signal,
-            next_noise=next_noise,
-            c1=c1,
-            c2=c2,
-            sigma_y=None if sigma_y is None else sigma_y.to(like)[:, None, None, None],
-        )
+        names = ("signal", "noise", "next_signal", "next_noise", "c1", "c2")
+        weights = zip(names, chain.weights_of(positions, like)[..., None, None, None], strict=True)
+        return cls(A=A, sigma_y=None if sigma_y is None else sigma_y.to(like)[:, None, None, None], **dict(weights))
 
     def x0_hat(self, x: Float[Tensor, "N C H W"], eps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return the data prediction (4)."""
@@ -91,14 +77,7 @@ class Step:
         pinv_y: Float[Tensor, "N C H W"],
         z: Float[Tensor, "N C H W"],
     ) -> Float[Tensor, "N C H W"]:
-        """Return the next states (5), (6); with noisy data (20) to (23).
-
-        Args:
-            x0_hat: Data predictions.
-            eps: Their predicted noise.
-            pinv_y: A^+ y.
-            z: Fresh noise.
-        """
+        """Return the next states (5), (6), with the fresh noise z; with noisy data (20) to (23)."""
         if self.sigma_y is None:
             return self.next_signal * (pinv_y + self._unseen(x0_hat)) + self.c1 * z + self.c2 * eps
         A = _spectral(self.A)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deqir.linalg.axes import NOISE_DAMPING, check_damping, check_threshold
+from deqir.linalg.spectral import same_shape
 from deqir.operators import kernels
 from deqir.protocols import Gain
 from deqir.shapes import Float
@@ -66,9 +67,7 @@ class Deblurring:
                 'use boundary="circular", with tapered(y) in place of a photograph y'
             )
 
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        channels, height, width = y_shape[-3:]
-        return channels, height, width
+    image_shape = same_shape
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         return self._times(x, self._transfer(x))

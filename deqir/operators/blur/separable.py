@@ -20,7 +20,33 @@ from deqir.shapes import Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KernelSuperResolution:
+class _OfAxes:
+    """The common part of the operators: A by the algebra of its two axes."""
+
+    _axes: Separable = field(init=False, repr=False)
+
+    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
+        return self._axes.image_shape(y_shape)
+
+    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C h w"]:
+        return self._axes.apply(x)
+
+    def adjoint(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
+        return self._axes.adjoint(y)
+
+    def pinv(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
+        return self._axes.pinv(y)
+
+    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
+        return self._axes.filter(v, gain)
+
+    def _corrected(self, x: Float[Tensor, "B C H W"], y: Float[Tensor, "B C h w"], damping: float) -> Tensor:
+        """Return x + (A^T A + damping^2)^-1 A^T (y - A x)."""
+        return x + self._axes.back(y - self(x), lambda s: s / (s**2 + damping**2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KernelSuperResolution(_OfAxes):
     """y is x filtered by a separable kernel, with only the middle value of each block of `scale` pixels kept.
 
     A^+ (in `pinv`, `start` and `filter`) leaves out singular values at or below `threshold` times the largest; A and
@@ -41,26 +67,13 @@ class KernelSuperResolution:
     kernel: Literal["bicubic"] | Tensor | tuple[Tensor, Tensor] = "bicubic"
     threshold: float = 0.03
     start_noise: float = 49 / 255
-    _axes: Separable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_axes", self._separable())
 
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        return self._axes.image_shape(y_shape)
-
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C h w"]:
         check_sides("KernelSuperResolution", self.scale, x.shape)
         return self._axes.apply(x)
-
-    def adjoint(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes.adjoint(y)
-
-    def pinv(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes.pinv(y)
-
-    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
-        return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return y enlarged bicubically, then corrected by A^+ to agree with y."""
@@ -71,8 +84,8 @@ class KernelSuperResolution:
 
     def start_of_noisy(self, y: Float[Tensor, "B C h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
         """Return y enlarged bicubically, then corrected by (A^T A + damping^2)^-1 A^T as far as the noise allows."""
-        smooth, damping = self._interpolated(y), NOISE_DAMPING * sigma_y / math.sqrt(math.prod(both(self.scale)))
-        return smooth + self._axes.back(y - self(smooth), lambda s: s / (s**2 + damping**2))
+        damping = NOISE_DAMPING * sigma_y / math.sqrt(math.prod(both(self.scale)))
+        return self._corrected(self._interpolated(y), y, damping)
 
     def _interpolated(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         _, height, width = self.image_shape(tuple(y.shape))
@@ -90,7 +103,7 @@ class KernelSuperResolution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SeparableDeblurring:
+class SeparableDeblurring(_OfAxes):
     """y is x blurred by a kernel down the columns and a kernel along the rows, mirrored at the borders.
 
     A^+ leaves out singular values at or below `threshold` times the largest, as in `KernelSuperResolution`. Rounding
@@ -110,39 +123,20 @@ class SeparableDeblurring:
     threshold: float = 0.02
     damping: float = 0.015
     start_noise: float = 49 / 255
-    _axes: Separable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_damping(self.damping)
         object.__setattr__(self, "_axes", Separable.of(both(self.kernel), (1, 1), self.threshold))
-
-    def image_shape(self, y_shape: tuple[int, ...], /) -> tuple[int, int, int]:
-        return self._axes.image_shape(y_shape)
-
-    def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes.apply(x)
-
-    def adjoint(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes.adjoint(y)
-
-    def pinv(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
-        return self._axes.pinv(y)
-
-    def filter(self, v: Float[Tensor, "B C H W"], gain: Gain, /) -> Float[Tensor, "B C H W"]:
-        return self._axes.filter(v, gain)
 
     def start(self, y: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C H W"]:
         """Return y + (A^T A + damping^2)^-1 A^T (y - A y): y, sharpened as far as is safe.
 
         Detail wiped out by the blur stays as in y; noise of y grows by a factor of 1 / (2 damping) at most.
         """
-        return self._sharpened(y, self.damping)
+        return self._corrected(y, y, self.damping)
 
     guess = start
 
     def start_of_noisy(self, y: Float[Tensor, "B C H W"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
         """Return the start with the damping raised as far as the noise in y needs it."""
-        return self._sharpened(y, max(self.damping, NOISE_DAMPING * sigma_y))
-
-    def _sharpened(self, y: Tensor, damping: float) -> Tensor:
-        return y + self._axes.back(y - self._axes.apply(y), lambda s: s / (s**2 + damping**2))
+        return self._corrected(y, y, max(self.damping, NOISE_DAMPING * sigma_y))

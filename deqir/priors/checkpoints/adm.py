@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from torch import Tensor
 
-from deqir.priors.directory import PriorCard
 from deqir.priors.prior import PriorError
 
 from .facts import Facts, Plan
 from .matching import shape_of
-from .unets import Layout, Place, Places, origins, parts, trained
+from .unets import UNET, Layout, Place, Places, origins, parts, trained
 
 KIND: Final = "adm"
 FACTS: Final = (
@@ -77,16 +76,9 @@ def plan(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
             "the finest scale is narrower than the network's base width, as in the networks for 512 pixels; "
             "diffusers' UNet2DModel cannot express it"
         )
-    config = _config(layout, variant)
-    card = PriorCard(
-        name="",
-        kind="unet",
-        sha256="",
-        max_noise=0.0,
-        architecture={"num_heads": variant.heads} if variant.heads else {},
-    )
+    card = replace(UNET, architecture={"num_heads": variant.heads} if variant.heads else {})
     card, more = trained(card, facts, guess=COARSEST * 2 ** (len(layout.widths) - 1), rescaled=True)
-    config["sample_size"] = card.native_size
+    config = _config(layout, variant) | {"sample_size": card.native_size}
     places = _places(layout, variant)
     return Plan(kind=KIND, card=card, origins=origins(config, places), config=config, assumed=(*assumed, *more))
 

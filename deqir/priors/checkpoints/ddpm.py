@@ -10,11 +10,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from deqir.priors.directory import PriorCard
-
 from .facts import Facts, Plan
 from .matching import count, shape_of
-from .unets import Layout, Place, Places, origins, parts, trained
+from .unets import UNET, Layout, Place, Places, origins, parts, trained
 
 KIND: Final = "ddpm"
 FACTS: Final = ("noise_schedule", "diffusion_steps", "image_size")
@@ -38,11 +36,9 @@ def plan(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
         PriorError: The checkpoint lacks keys needed to find its architecture, or UNet2DModel cannot express it.
     """
     layout = _layout(tensors)
-    config = _config(layout)
-    card = PriorCard(name="", kind="unet", sha256="", max_noise=0.0)
     halvings = layout.attention.index(True) if any(layout.attention) else len(layout.widths) - 1
-    card, assumed = trained(card, facts, guess=ATTENDED * 2**halvings, rescaled=False)
-    config["sample_size"] = card.native_size
+    card, assumed = trained(UNET, facts, guess=ATTENDED * 2**halvings, rescaled=False)
+    config = _config(layout) | {"sample_size": card.native_size}
     return Plan(kind=KIND, card=card, origins=origins(config, _places(layout)), config=config, assumed=assumed)
 
 
@@ -74,8 +70,7 @@ def _config(layout: Layout) -> dict[str, Any]:
 
 
 def _places(layout: Layout) -> Places:
-    for ours, theirs in {"linear_1": "dense.0", "linear_2": "dense.1"}.items():
-        yield f"time_embedding.{ours}", Place(key=f"temb.{theirs}")
+    yield from parts("time_embedding", "temb", {"linear_1": "dense.0", "linear_2": "dense.1"})
     yield "conv_in", Place(key="conv_in")
     last = len(layout.widths) - 1
     for scale in range(last + 1):

@@ -55,9 +55,7 @@ class Plan:
     """The plan for turning a checkpoint into a network of diffusers or deqir.
 
     Attributes:
-        kind: Kind of the checkpoint.
         card: Card of the prior, without name, digest and source.
-        origins: Origin of each parameter.
         config: Config of a UNet2DModel; None for other networks.
         assumed: Facts assumed because the file does not state them, in words.
     """

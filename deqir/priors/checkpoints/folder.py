@@ -17,7 +17,7 @@ from deqir.priors.prior import PriorError
 from .facts import Facts, Plan
 from .files import Tensors, read_tensors
 from .matching import Origin
-from .unets import trained
+from .unets import UNET, trained
 
 KIND: Final = "diffusers"
 FACTS: Final = ("noise_schedule", "diffusion_steps", "image_size")
@@ -49,7 +49,7 @@ def plan(path: Path, facts: Facts) -> tuple[Plan, Tensors]:
         raise PriorError(f"{folder} holds none of {', '.join(WEIGHTS)}")
     tensors = read_tensors(files[0])
     origins = _origins(tensors, config, folder / CONFIG)
-    card, assumed = PriorCard(name="", kind="unet", sha256="", max_noise=0.0), ["prediction of eps"]
+    card, assumed = UNET, ["prediction of eps"]
     places = (path, path / "scheduler", path.parent / "scheduler")
     if (scheduler := next((p / SCHEDULER for p in places if (p / SCHEDULER).exists()), None)) is not None:
         card, assumed = _scheduled(card, _json(scheduler), scheduler), []

@@ -52,9 +52,7 @@ class Imported:
     """The prior made of a checkpoint.
 
     Attributes:
-        directory: Directory of the prior.
         kind: Kind of the checkpoint.
-        card: Card of the prior.
         assumed: Facts assumed because the file does not state them, in words.
         remaining_noise: See `remaining_noise`; near 1 or above, an assumption is wrong.
     """
@@ -83,7 +81,6 @@ def import_prior(
         name: Name of the new prior, or its directory if there is a slash in it.
         kind: Kind of the checkpoint; None: found from its keys.
         licence: Terms of the weights as stated by their publisher.
-        facts: Facts not stated by the file.
 
     Raises:
         PriorError: The checkpoint is of no known kind, is damaged or incomplete, would run code or does not work,

@@ -20,8 +20,6 @@ class Origin:
     """The tensor of a checkpoint for a parameter.
 
     Attributes:
-        key: Its name in the checkpoint.
-        shape: Shape of the parameter.
         folded: Trailing dimensions of size 1 in the checkpoint, where a matrix is a 1 x 1 convolution.
         third: 0, 1 or 2 if the checkpoint stacks query, key and value in one tensor.
         groups: Number of consecutive stacks of query, key and value: 1, or the number of heads.
@@ -48,11 +46,6 @@ class Origin:
 
 def gather(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin], *, kind: str) -> dict[str, Tensor]:
     """Return the parameters after checking that each has its tensor and each tensor is used.
-
-    Args:
-        tensors: The checkpoint.
-        origins: Origin of each parameter.
-        kind: Assumed kind of the checkpoint, for the error.
 
     Raises:
         PriorError: Keys are missing or left over, shapes differ, or a tensor is not finite; the text names some.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqir.networks.drunet import HALVINGS, DRUNet
 from deqir.networks.ffdnet import FFDNet
@@ -39,10 +39,7 @@ def plan_ffdnet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
             f"{inputs} channels into {outputs}; networks without the noise level as input, like DnCNN, are no priors"
         )
     shape = {"channels": outputs // 4, "width": width, "depth": last // 2 + 1}
-    with torch.device("meta"):
-        network = FFDNet(**shape)
-    keys = {name: name for name in network.state_dict()}
-    return _plan(network, keys, replace(FFDNET, architecture=shape), facts, kind=kind)
+    return _plan(FFDNet, None, replace(FFDNET, architecture=shape), facts, kind=kind)
 
 
 def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
@@ -60,10 +57,8 @@ def plan_drunet(tensors: Mapping[str, Tensor], facts: Facts) -> Plan:
             f"channels into {channels}; networks without the noise level as input are no priors"
         )
     shape = {"channels": channels, "width": width, "blocks": count(tensors, "m_body.{}.res.0.weight")}
-    with torch.device("meta"):
-        network = DRUNet(**shape)
     keys = dict(_drunet_keys(shape["blocks"]))
-    return _plan(network, keys, replace(DRUNET, architecture=shape), facts, kind=kind)
+    return _plan(DRUNet, keys, replace(DRUNET, architecture=shape), facts, kind=kind)
 
 
 def _drunet_keys(blocks: int) -> Iterator[tuple[str, str]]:
@@ -81,10 +76,13 @@ def _drunet_keys(blocks: int) -> Iterator[tuple[str, str]]:
                 yield f"up.{scale}.{block}.{ours}.weight", f"m_up{scale + 1}.{block + 1}.{theirs}.weight"
 
 
-def _plan(network: nn.Module, keys: Mapping[str, str], card: PriorCard, facts: Facts, *, kind: str) -> Plan:
-    origins = {
-        name: Origin(key=keys[name], shape=tuple(parameter.shape)) for name, parameter in network.state_dict().items()
-    }
+def _plan(
+    network: type[FFDNet | DRUNet], keys: Mapping[str, str] | None, card: PriorCard, facts: Facts, *, kind: str
+) -> Plan:
+    """Return the plan for a network of the card's architecture; without `keys` its parameters are the file's keys."""
+    with torch.device("meta"):
+        shapes = {name: tuple(weight.shape) for name, weight in network(**card.architecture).state_dict().items()}
+    origins = {name: Origin(key=keys[name] if keys else name, shape=shape) for name, shape in shapes.items()}
     if facts.max_noise is not None:
         return Plan(kind=kind, card=replace(card, max_noise=facts.max_noise), origins=origins)
     return Plan(kind=kind, card=card, origins=origins, assumed=(f"max_noise {card.max_noise:.3f}",))

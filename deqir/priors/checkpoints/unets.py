@@ -14,6 +14,8 @@ from deqir.priors.prior import PriorError
 from .facts import Facts
 from .matching import Origin
 
+UNET: Final = PriorCard(name="", kind="unet", sha256="", max_noise=0.0)
+"""The card of a UNet before anything is known of it."""
 GROUPS: Final = 32
 """Groups of every group normalisation in both families."""
 
@@ -90,9 +92,7 @@ def origins(config: Mapping[str, Any], places: Places) -> dict[str, Origin]:
     for name, parameter in network.state_dict().items():
         module, _, leaf = name.rpartition(".")
         place = known[module]
-        groups = place.heads or 1
-        if place.head_channels:
-            groups = parameter.shape[0] // place.head_channels
+        groups = parameter.shape[0] // place.head_channels if place.head_channels else place.heads or 1
         found[name] = Origin(
             key=f"{place.key}.{leaf}",
             shape=tuple(parameter.shape),
@@ -107,8 +107,6 @@ def trained(card: PriorCard, facts: Facts, *, guess: int | None, rescaled: bool)
     """Return the card with schedule, noise range and size, and a list of the assumed values.
 
     Args:
-        card: Card of the network.
-        facts: Facts given by the user.
         guess: Side of the images suggested by the architecture.
         rescaled: The network is given timesteps as if there were 1000 of them.
     """
@@ -120,11 +118,6 @@ def trained(card: PriorCard, facts: Facts, *, guess: int | None, rescaled: bool)
         timestep_scale=1000 / steps if rescaled else 1.0,
         native_size=facts.image_size or guess,
     )
-    assumed = []
-    if facts.noise_schedule is None:
-        assumed.append(f"noise_schedule {card.schedule}")
-    if facts.diffusion_steps is None:
-        assumed.append(f"diffusion_steps {card.train_steps}")
-    if facts.image_size is None and guess is not None:
-        assumed.append(f"image_size {guess}")
+    used = {"noise_schedule": card.schedule, "diffusion_steps": steps, "image_size": card.native_size}
+    assumed = (f"{name} {value}" for name, value in used.items() if getattr(facts, name) is None and value is not None)
     return replace(card, max_noise=float(schedule_of(card).sigma[-1]) / 2), tuple(assumed)

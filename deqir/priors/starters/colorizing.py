@@ -36,7 +36,6 @@ class Colorizer(nn.Module):
     "Learning Representations for Automatic Colorization" (2016), https://arxiv.org/abs/1603.06668.
 
     Args:
-        width: Channels of its own layers.
         dropout: Share of the features left out in training.
     """
 

@@ -20,7 +20,6 @@ def packed(weights: Mapping[str, Tensor], *, rows: bool = False) -> dict[str, Te
     networks then differ by 63 dB or more; with a step per row they would differ by 50 dB.
 
     Args:
-        weights: Weights by name.
         rows: Share a step between all kernels of an output channel, which saves a fifth. Suits residual networks:
             their results differ by 60 dB.
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqir.hardware.in_parts import in_parts
+from deqir.linalg.axes import both
 from deqir.networks.layers import stack, through
 from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.pretrained.rrdb import MARGIN, SCALE, TILE, Rrdb
@@ -93,7 +94,6 @@ class Enlargers(nn.Module):
     """A network for each scale.
 
     Args:
-        scales: Scales of the networks.
         dense: Scales with a `DenseEnlarger`; the others have an `Enlarger`.
     """
 
@@ -135,5 +135,5 @@ def enlargement_of(A: LinearOperator) -> Enlargement | None:
         kernel = A.kernel
     else:
         return None
-    down, across = (A.scale, A.scale) if isinstance(A.scale, int) else A.scale
+    down, across = both(A.scale)
     return Enlargement(down, KERNELS.index(kernel)) if down == across else None

@@ -30,8 +30,6 @@ class Beyond(nn.Module):
     """A residual network at half the size of its planes, where it sees twice as far; its output is added to them.
 
     Args:
-        width: Number of planes.
-        inner: Number of planes at half the size.
         blocks: Pairs of convolutions at half the size; the output of a pair is added to its input.
     """
 
@@ -96,7 +94,6 @@ class Filler(nn.Module):
 
         Args:
             y: Images in [-1, 1]; their values in the gaps do not matter.
-            keep: True where a pixel is known.
             noise: Noise of each image, as a standard deviation of images in [0, 1].
         """
         sizes = [(y, keep)]

@@ -65,11 +65,7 @@ class Skills:
 
 
 class Starters(nn.Module):
-    """The starter networks of a prior.
-
-    Args:
-        skills: Tasks with a network.
-    """
+    """The starter networks of a prior."""
 
     def __init__(self, skills: Skills) -> None:
         super().__init__()
@@ -84,7 +80,6 @@ class Starters(nn.Module):
         """Return the networks' start for y, on y's device; None if no network is for A.
 
         Args:
-            A: The degradation.
             y: Images in [-1, 1], grey or in colour.
             sigma_y: Standard deviation of y's noise, images in [-1, 1]; white and different in each channel.
 
