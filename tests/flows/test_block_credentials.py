@@ -71,7 +71,7 @@ def test_what_is_on_this_machine_needs_no_server(tmp_path, deqir) -> None:
     assert deqir("estimate", tmp_path / "in", **silent).returncode == 0
 
 
-def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, deqir) -> None:
+def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api, deqir) -> None:
     watched = ("watch", "--deployment", "restore-archive/none", "--poll", "9")
     for command in (("retry", "s3://archive/out"), ("status", "s3://archive/out"), watched):
         run = deqir(*command, DEQIR_CREDENTIALS_BLOCK="no-such")

@@ -56,7 +56,7 @@ def run_process(stack: Stack) -> Process:
     return found
 
 
-def test_a_cron_schedule_fires(stack: Stack, deploy: Deploy) -> None:
+def test_a_cron_schedule_fires(stack, deploy) -> None:
     name, destination = deploy("every-minute", "--cron", "* * * * *", "--steps", "3")
     within(90, lambda: any(run["state_type"] == "COMPLETED" for run in stack.api.runs(name)), "a run by the clock")
     first = next(run for run in stack.api.runs(name) if run["state_type"] == "COMPLETED")
@@ -66,7 +66,7 @@ def test_a_cron_schedule_fires(stack: Stack, deploy: Deploy) -> None:
     stack.api.call("DELETE", f"/deployments/{stack.api.deployment(name)['id']}")
 
 
-def test_a_run_outlives_its_worker(stack: Stack, deploy: Deploy) -> None:
+def test_a_run_outlives_its_worker(stack, deploy) -> None:
     name, destination = deploy("orphan")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -75,7 +75,7 @@ def test_a_run_outlives_its_worker(stack: Stack, deploy: Deploy) -> None:
     assert all_restored_once(destination)
 
 
-def test_a_run_outlives_a_restart_of_the_server(stack: Stack, deploy: Deploy) -> None:
+def test_a_run_outlives_a_restart_of_the_server(stack, deploy) -> None:
     name, destination = deploy("outage")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -88,7 +88,7 @@ def test_a_run_outlives_a_restart_of_the_server(stack: Stack, deploy: Deploy) ->
     assert all_restored_once(destination)
 
 
-def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack: Stack, deploy: Deploy) -> None:
+def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack, deploy) -> None:
     name, destination = deploy("killed")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -100,7 +100,7 @@ def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack: Stack, 
 
 
 def test_a_run_killed_together_with_its_worker_is_crashed_within_two_minutes_and_the_next_one_goes_on(
-    stack: Stack, deploy: Deploy
+    stack, deploy
 ) -> None:
     name, destination = deploy("zombie")
     run = stack.api.start(name)
@@ -115,7 +115,7 @@ def test_a_run_killed_together_with_its_worker_is_crashed_within_two_minutes_and
     assert all_restored_once(destination)
 
 
-def test_two_runs_of_one_pool_are_never_under_way_at_once(stack: Stack, deploy: Deploy) -> None:
+def test_two_runs_of_one_pool_are_never_under_way_at_once(stack, deploy) -> None:
     name, _ = deploy("alone", "--limit", "5")
     runs = [stack.api.start(name) for _ in range(2)]
     seen = set[int]()
@@ -129,7 +129,7 @@ def test_two_runs_of_one_pool_are_never_under_way_at_once(stack: Stack, deploy: 
     assert seen <= {0, 1}
 
 
-def test_no_secret_is_in_the_database_the_logs_the_artifacts_the_manifest_or_the_inbox(stack: Stack) -> None:
+def test_no_secret_is_in_the_database_the_logs_the_artifacts_the_manifest_or_the_inbox(stack) -> None:
     s3 = stack.s3()
     for number in range(4):
         s3.put_object(Bucket="archive", Key=f"in/secret/{number}.png", Body=b"not an image")

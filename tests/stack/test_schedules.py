@@ -43,7 +43,7 @@ def without_scheduler(tmp_path: Path) -> Iterator[None]:
             yield
 
 
-def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_scheduler, tmp_path: Path) -> None:
+def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_scheduler, tmp_path) -> None:
     from flows.deployment.deploy import Deployment, run_deploy
     from flows.deployment.schedules import schedule_of
     from flows.doctor.doctor import findings

@@ -21,7 +21,7 @@ from pipeline.job.job import find_jobs
 from pipeline.keys import Layout
 from pipeline.manifest.schema import ManifestRow, read_rows
 from pipeline.store import open_store
-from tests.flows.conftest import Command, command
+from tests.flows.conftest import command
 from tests.pipeline.archive import image_bytes, pixels, put, snapshot, write_archive
 
 
@@ -138,7 +138,7 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
         (("models", "fetch", "no-such"), "no-such"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_status_2(tmp_path, deqir: Command, arguments, text) -> None:
+def test_wrong_usage_is_one_line_and_exit_status_2(tmp_path, deqir, arguments, text) -> None:
     write_archive(tmp_path / "in", 1)
     run = deqir(*(each.format(tmp=tmp_path) for each in arguments))
     assert run.returncode == 2
@@ -222,7 +222,7 @@ def test_an_interrupted_run_ends_soon_and_is_resumed(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_is_told_how_words_are_completed(deqir: Command, shell: str) -> None:
+def test_a_shell_is_told_how_words_are_completed(deqir, shell) -> None:
     script = deqir(_DEQIR_COMPLETE=f"source_{shell}")
     assert f"_DEQIR_COMPLETE=complete_{shell}" in script.stdout, script.stderr
     for words, found in (("deqir re", ("restore", "retry")), ("deqir restore A B --dr", ("--dry-run",))):

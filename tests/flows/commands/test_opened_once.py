@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -41,7 +40,7 @@ DEPLOYED = """
 
 @pytest.mark.parametrize("command", [RESTORE, DEPLOYED], ids=["deqir restore", "a deployed run"])
 def test_weights_are_read_once_to_check_the_job_and_once_to_restore(
-    command: str, tmp_path: Path, tiny_prior: str, prefect_environment: dict[str, str]
+    command, tmp_path, tiny_prior, prefect_environment
 ) -> None:
     write_archive(tmp_path / "in", 1)
     put(tmp_path / "in", "cut.png", b"no image")

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from flows.cli import app
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, JobError
-from tests.flows.live import Api
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 SECRET = "hidden"
@@ -44,7 +43,7 @@ def deployed(name: str) -> None:
     run_deploy(Deployment(name=name, job=JOB))
 
 
-def test_the_form_takes_none_either(api: Api) -> None:
+def test_the_form_takes_none_either(api) -> None:
     deployed("form-of-places")
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
         api.start("form-of-places", source=PLACE)
@@ -54,7 +53,7 @@ def test_the_form_takes_none_either(api: Api) -> None:
     assert api.start("form-of-places", reference="s3://archive/originals")
 
 
-def test_watching_a_deployment_that_has_one_is_refused(api: Api) -> None:
+def test_watching_a_deployment_that_has_one_is_refused(api) -> None:
     """One that an older version registered, whose form knew no better."""
     from flows.events.runs.runs import open_runs
 
@@ -84,7 +83,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(command, de
     assert SECRET not in said
 
 
-def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> None:
+def test_a_server_that_answers_is_named_without_its_password_too(api) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.doctor.check_server import check_api
@@ -96,7 +95,7 @@ def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> No
         assert page("runs") == f"{plain.removesuffix('/api')}/runs"
 
 
-def test_what_a_server_refuses_is_told_without_its_password(api: Api) -> None:
+def test_what_a_server_refuses_is_told_without_its_password(api) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.server import server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,9 +120,7 @@ def test_a_copy_of_a_destination_is_not_taken_for_it(recorded, tmp_path, deqir) 
     ],
     ids=["a slash at the end", "by way of the folder above", "a link", "relative", "a relative link with a slash"],
 )
-def test_another_spelling_of_the_destination_is_the_same(
-    recorded, tmp_path, monkeypatch, spelled: Callable[[Path], str]
-) -> None:
+def test_another_spelling_of_the_destination_is_the_same(recorded, tmp_path, monkeypatch, spelled) -> None:
     (tmp_path / "link").symlink_to("out")
     monkeypatch.chdir(tmp_path)
     job = retry_job(spelled(tmp_path / "out"), job_id=None, runtime={}).config

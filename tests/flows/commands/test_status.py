@@ -7,7 +7,6 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -17,7 +16,6 @@ from flows.display.summary import print_summary
 from pipeline.job.job import open_job, plan_job, run_shards
 from pipeline.reporting.summary import JobSummary, summary_of
 from pipeline.status import Counts
-from tests.flows.conftest import Command
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 
 BARE = replace(summary_of("0123456789abcdef", "/restored", []), counts=Counts(failed=4, skipped=12))
@@ -40,7 +38,7 @@ def shown(summaries: list[JobSummary], *, width: int, terminal: bool) -> str:
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_no_heading_and_no_number_is_cut(width: int, terminal: bool) -> None:
+def test_no_heading_and_no_number_is_cut(width, terminal) -> None:
     heading, bare, measured = shown([BARE, MEASURED], width=width, terminal=terminal).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped PSNR"
     assert bare.split() == ["0123456789abcdef", "16", "0", "4", "12"]
@@ -70,9 +68,7 @@ def test_a_jobs_id_stands_in_a_line_by_itself_however_narrow_the_console_is() ->
     assert "26 to do: where no run is at work on them, run the same deqir retry again" in lines
 
 
-def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 5)
     put(tmp_path / "in", "scan.tif", b"II*")
     job = open_job(restore_job(tmp_path / "in", tmp_path / "out", tiny_prior, runtime={"shard_size": 2}))
@@ -100,7 +96,7 @@ def test_larger_numbers_widen_their_column() -> None:
     assert heading.index("restored") + len("restored") == line.index("123,456,789") + len("123,456,789")
 
 
-def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
+def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 2)
     options = ["--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local"]
     assert deqir("restore", tmp_path / "in", tmp_path / "out", *options).returncode == 0
@@ -111,9 +107,7 @@ def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_p
     assert line.split()[3:] == ["2", "2", "0", "0"]
 
 
-def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(tmp_path, tiny_prior, deqir) -> None:
     """The exit status, the summary and the status of the job agree."""
     write_archive(tmp_path / "in", 1)
     put(tmp_path / "in", "torn.png", b"not an image")

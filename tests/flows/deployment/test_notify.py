@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import ROOT
-from tests.flows.live import Api, within
+from tests.flows.live import within
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 
@@ -35,7 +35,7 @@ def told(prefect_environment: dict[str, str], tmp_path: Path) -> Iterator[Path]:
         example.wait(10)
 
 
-def test_the_example_prints_how_runs_of_its_deployment_end_and_of_no_other(told: Path, api: Api) -> None:
+def test_the_example_prints_how_runs_of_its_deployment_end_and_of_no_other(told, api) -> None:
     from flows.deployment.deploy import Deployment, run_deploy
     from pipeline.config import RestoreJob
 

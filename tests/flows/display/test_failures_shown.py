@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pyarrow.dataset
 
-from tests.flows.conftest import Command
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.files import chunk, png
 
 LINEAR = chunk(b"gAMA", struct.pack(">I", 100_000))
 
 
-def test_messages_of_failed_images_name_options_and_their_rows_fields(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_messages_of_failed_images_name_options_and_their_rows_fields(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     put(source, "good.png", image_bytes(1))
     put(source, "large.png", image_bytes(2, size=(40, 36)))

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.flows.conftest import ROOT, command
-from tests.flows.events.conftest import SECRET, TOKEN, Notified, Watcher, Watchers
-from tests.flows.events.prefect_api import PrefectApi, keys_of
+from tests.flows.events.conftest import SECRET, TOKEN, Watcher
+from tests.flows.events.prefect_api import keys_of
 from tests.flows.events.sources.test_messages import s3_event
 from tests.servers import weed
 
@@ -29,9 +29,7 @@ def event(key: str) -> bytes:
     return json.dumps(s3_event(key, eTag="1")).encode()
 
 
-def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_left(
-    watch: Watchers, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_left(watch, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     watcher = watch(name, "--batch-size", "2", "--batch-seconds", "3600", webhook=True)
     for key in ("in/b.png", "in/a.png", "in/b.png", "elsewhere/c.png", "in/d.png"):
@@ -54,7 +52,7 @@ def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_
         assert not any(secret.encode() in each for each in written)
 
 
-def test_files_in_a_folder_become_runs(watch: Watchers, api: PrefectApi, tmp_path: Path) -> None:
+def test_files_in_a_folder_become_runs(watch, api, tmp_path) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     name, deployment = api.deploy(str(tmp_path / "in"), str(tmp_path / "out"))
     (tmp_path / "in/there before.png").write_bytes(b"x")
@@ -66,7 +64,7 @@ def test_files_in_a_folder_become_runs(watch: Watchers, api: PrefectApi, tmp_pat
 
 
 @pytest.mark.s3
-def test_what_a_real_seaweedfs_posts_becomes_runs(watch: Watchers, api: PrefectApi, tmp_path: Path) -> None:
+def test_what_a_real_seaweedfs_posts_becomes_runs(watch, api, tmp_path) -> None:
     folder = tmp_path / "weed"
     folder.mkdir()
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
@@ -104,9 +102,7 @@ def test_what_a_real_seaweedfs_posts_becomes_runs(watch: Watchers, api: PrefectA
     assert watcher.health()["dead_letters"] == 0
 
 
-def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(
-    watch: Watchers, api: PrefectApi, notified: Notified, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(watch, api, notified, tmp_path) -> None:
     chance = random.Random(17)
     name, deployment = api.deploy(f"s3://{notified.bucket}/in", str(tmp_path / "out"))
     options = ("--queue", notified.queue, "--batch-size", "5", "--batch-seconds", "0.5", "--max-runs", "100")
@@ -127,9 +123,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(
     assert keys_of(api.runs(deployment)) == expected
 
 
-def test_killed_between_any_two_lines_every_key_is_in_one_run(
-    prefect_environment: dict[str, str], api: PrefectApi, tmp_path: Path
-) -> None:
+def test_killed_between_any_two_lines_every_key_is_in_one_run(prefect_environment, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     script = Path(__file__).with_name("crash_walk.py")
     walk = subprocess.run(
@@ -153,9 +147,7 @@ def test_the_watcher_leaves_torch_and_ray_alone() -> None:
     assert not {"torch", "ray", "pyarrow", "PIL", "diffusers"} & set(modules.stdout.split())
 
 
-def test_wrong_usage_is_one_line_and_exit_status_2(
-    prefect_environment: dict[str, str], api: PrefectApi, tmp_path: Path
-) -> None:
+def test_wrong_usage_is_one_line_and_exit_status_2(prefect_environment, api, tmp_path) -> None:
     name, _ = api.deploy(str(tmp_path / "in"), str(tmp_path / "out"))
     refusals = [
         (("--deployment", "restore-archive/none", "--poll", "5"), "no deployment 'restore-archive/none'"),

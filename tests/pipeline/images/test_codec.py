@@ -41,7 +41,7 @@ small = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 @settings(deadline=None)
 @given(pixels=small.flatmap(lambda size: arrays(np.uint8, (*size, 3)) | arrays(np.uint8, size)))
-def test_pixels_survive_reading_and_writing_unchanged(pixels: np.ndarray) -> None:
+def test_pixels_survive_reading_and_writing_unchanged(pixels) -> None:
     for data in (saved(pixels), saved(pixels, "WEBP", lossless=True)):
         picture = read(data)
         assert picture.pixels.dtype == torch.float32

@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_everything_that_is_checked_and_no_other() -> No
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_table_is_true(name: str, output_format: OutputFormat) -> None:
+def test_the_table_is_true(name, output_format) -> None:
     told = table()[name][list(OutputFormat).index(output_format)]
     data, kept = CHECKS[name]
     assert kept(restored(data, output_format)) == {"yes": True, "no": False}[told.split(",")[0]]

@@ -100,7 +100,7 @@ def test_exif_keeps_every_byte_but_what_the_old_pixels_were_like(kind, output_fo
 
 @settings(deadline=None)
 @given(block=st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: tiff([], tail=tail)))
-def test_a_block_that_is_broken_is_left_as_it_is(block: bytes) -> None:
+def test_a_block_that_is_broken_is_left_as_it_is(block) -> None:
     assert exif.orientation(block) in (None, *range(1, 9))
     assert len(exif.resized(exif.upright(block), width=5, height=5)) <= len(block)
     exif.dpi(block)
@@ -198,7 +198,7 @@ def test_other_programs_may_write_the_packet_anew() -> None:
 @given(
     data=st.binary(max_size=300), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF9999WEBP"])
 )
-def test_bytes_that_are_not_ours_have_no_provenance(data: bytes, start: bytes) -> None:
+def test_bytes_that_are_not_ours_have_no_provenance(data, start) -> None:
     assert read_provenance(start + data) is None
 
 

@@ -127,7 +127,7 @@ def test_what_was_replaced_by_what_was_restored_needs_no_retry(settings, source)
 @example(steps=["torn", "run", "empty", "run", "deleted"])
 @example(steps=["torn", "run", "deleted", "retry", "torn"])
 def test_after_a_run_and_a_retry_exactly_what_the_source_has_and_is_broken_counts(
-    tmp_path_factory: pytest.TempPathFactory, tiny_prior: str, steps: list[str]
+    tmp_path_factory, tiny_prior, steps
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
     write_archive(folder / "source", 1)

@@ -73,7 +73,7 @@ def test_an_output_that_is_gone_is_made_again_and_nothing_else(settings, destina
 
 
 @pytest.mark.parametrize("name", ["sample-2.png", "mean.png", "spread.png"])
-def test_a_sample_that_is_gone_is_made_again_below_the_retry(source, destination, tiny_prior, name: str) -> None:
+def test_a_sample_that_is_gone_is_made_again_below_the_retry(source, destination, tiny_prior, name) -> None:
     write_archive(source, 2)
     settings = restore_job(source, destination, tiny_prior, result={"samples": 2})
     first = run(settings)
@@ -140,7 +140,7 @@ def test_pictures_of_what_is_gone_say_how_it_is_made_again(settings, destination
     assert f"deqir retry {destination} makes it again" in caplog.text
 
 
-def test_a_listing_knows_the_keys_that_were_there(tmp_path: Path) -> None:
+def test_a_listing_knows_the_keys_that_were_there(tmp_path) -> None:
     keys = [f"album/{number:04d}.png" for number in range(500)]
     for key in keys[::2]:
         put(tmp_path, key, b"")
@@ -176,7 +176,7 @@ def place(folder: Path, name: str) -> None:
 @example(steps=["lose", "retry in vain", "retry", "lose", "retry in vain", "second", "run"])
 @example(steps=["second", "run", "lose", "first", "retry"])
 def test_after_a_run_and_a_retry_what_the_source_has_is_there_and_counts_as_restored(
-    tmp_path_factory: pytest.TempPathFactory, tiny_prior: str, steps: list[str]
+    tmp_path_factory, tiny_prior, steps
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
     place(folder / "source", now := "first")

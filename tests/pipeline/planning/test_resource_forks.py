@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,7 @@ def fork_of(key: str) -> str:
     return f"{folder}/._{name}"
 
 
-def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(
-    opened: Callable[..., Any], source: Path, destination: Path
-) -> None:
+def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(opened, source, destination) -> None:
     keys = with_forks(source)
     put(source, "._notes.txt", FORK)
     put(source, "._folder/c.png", image_bytes(3))
@@ -56,13 +53,13 @@ def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(
     assert (summary.counts.restored, summary.counts.skipped, summary.counts.failed, summary.failures) == (3, 3, 0, ())
 
 
-def test_estimates_and_test_archives_are_made_of_images_alone(source: Path) -> None:
+def test_estimates_and_test_archives_are_made_of_images_alone(source) -> None:
     keys = with_forks(source)
     assert [(found.key, found.error) for found in estimate(str(source))] == [(key, None) for key in keys]
     assert list(png_names(open_store(str(source), writable=False))) == keys
 
 
-def test_it_belongs_to_no_image_and_is_named_as_no_example(source: Path, destination: Path, tiny_prior: str) -> None:
+def test_it_belongs_to_no_image_and_is_named_as_no_example(source, destination, tiny_prior) -> None:
     """Neither those of the sources nor those of the masks make two places match, and each image has its own mask."""
     keys = with_forks(source, size=(8, 8))
     masks = source.parent / "masks"
@@ -78,7 +75,7 @@ def test_it_belongs_to_no_image_and_is_named_as_no_example(source: Path, destina
     assert sorted(row.status for row in run(worker_of(opened_job), shard)) == ["restored"] * 2 + ["skipped"] * 2
 
 
-def test_what_an_earlier_version_planned_stays_as_it_was_planned(source: Path, destination: Path) -> None:
+def test_what_an_earlier_version_planned_stays_as_it_was_planned(source, destination) -> None:
     """One row for each, as before: no second one, and no output's key is given away twice."""
     with_forks(source, 1)
     listed = {info.key: info for info in open_store(str(source), writable=False).list()}
@@ -94,7 +91,7 @@ def test_what_an_earlier_version_planned_stays_as_it_was_planned(source: Path, d
 
 
 def test_a_row_that_failed_in_an_earlier_version_counts_until_the_file_is_deleted_and_a_retry_looks(
-    source: Path, destination: Path, tiny_prior: str
+    source, destination, tiny_prior
 ) -> None:
     (key,) = with_forks(source, 1)
     settings = restore_job(source, destination, tiny_prior)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -25,7 +24,7 @@ from tests.pipeline.archive import put, restore_job, write_archive
         (f"x.{'y' * 200}", "no ending"),
     ],
 )
-def test_an_ending_is_what_people_call_one(key: str, ending: str) -> None:
+def test_an_ending_is_what_people_call_one(key, ending) -> None:
     assert ending_of(key) == ending
 
 
@@ -38,7 +37,7 @@ def test_the_most_frequent_come_first_and_all_others_as_one() -> None:
 
 
 def test_a_summary_counts_each_file_that_is_no_image_once_in_its_newest_version(
-    source: Path, destination: Path, tiny_prior: str
+    source, destination, tiny_prior
 ) -> None:
     write_archive(source, 2)
     put(source, "torn.png", b"not an image")

@@ -49,7 +49,7 @@ def failures(job: Job) -> list[str]:
     return [failure.key for failure in summary_of(job).failures]
 
 
-def test_a_failure_that_was_replaced_by_an_image_that_is_restored_is_none_any_more(settings, source: Path) -> None:
+def test_a_failure_that_was_replaced_by_an_image_that_is_restored_is_none_any_more(settings, source) -> None:
     job = run(settings)
     assert (counts(job), failures(job)) == ((3, 2, 1, 0), ["torn.png"])
     put(source, "torn.png", image_bytes(5))
@@ -61,7 +61,7 @@ def test_a_failure_that_was_replaced_by_an_image_that_is_restored_is_none_any_mo
     assert ends[2:] == [("torn.png", "failed"), ("torn.png", "restored")]
 
 
-def test_until_the_new_version_was_tried_the_old_one_counts(settings, source: Path) -> None:
+def test_until_the_new_version_was_tried_the_old_one_counts(settings, source) -> None:
     job = run(settings)
     put(source, "torn.png", image_bytes(5))
     assert plan_job(job).waiting == 1
@@ -69,9 +69,7 @@ def test_until_the_new_version_was_tried_the_old_one_counts(settings, source: Pa
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_the_plan_tells_which_version_is_newer_whichever_shard_was_done_last(
-    settings, source: Path, backwards: bool
-) -> None:
+def test_the_plan_tells_which_version_is_newer_whichever_shard_was_done_last(settings, source, backwards) -> None:
     """The version that an interrupted run left over is gone from the source when its shard is done."""
     plan_job(open_job(settings))
     put(source, "torn.png", image_bytes(5))
@@ -82,7 +80,7 @@ def test_the_plan_tells_which_version_is_newer_whichever_shard_was_done_last(
     assert (counts(job), failures(job)) == ((3, 2, 1, 2), ["album/00.png"])
 
 
-def test_a_new_version_that_fails_is_a_failure_though_the_old_one_was_restored(settings, source: Path) -> None:
+def test_a_new_version_that_fails_is_a_failure_though_the_old_one_was_restored(settings, source) -> None:
     run(settings)
     put(source, "album/01.png", image_bytes(1, size=LARGE))
     job = run(settings)
@@ -92,7 +90,7 @@ def test_a_new_version_that_fails_is_a_failure_though_the_old_one_was_restored(s
     assert (counts(retry), failures(retry)) == ((2, 1, 1, 0), ["torn.png"])
 
 
-def test_a_failure_that_was_replaced_by_one_that_a_retry_restored_is_none_any_more(settings, source: Path) -> None:
+def test_a_failure_that_was_replaced_by_one_that_a_retry_restored_is_none_any_more(settings, source) -> None:
     run(settings)
     put(source, "torn.png", image_bytes(22, size=LARGE))
     job = run(settings)
@@ -101,9 +99,7 @@ def test_a_failure_that_was_replaced_by_one_that_a_retry_restored_is_none_any_mo
     assert (summary_of(job).restored_since, failures(job)) == (1, [])
 
 
-def test_what_a_retry_could_not_do_and_what_was_then_replaced_counts_no_more_for_the_retry(
-    settings, source: Path
-) -> None:
+def test_what_a_retry_could_not_do_and_what_was_then_replaced_counts_no_more_for_the_retry(settings, source) -> None:
     run(settings)
     retry = run(again(settings))
     assert failures(retry) == ["torn.png"]
@@ -112,7 +108,7 @@ def test_what_a_retry_could_not_do_and_what_was_then_replaced_counts_no_more_for
     assert (summary_of(retry).restored_since, failures(retry)) == (1, [])
 
 
-def test_a_retry_is_not_taken_for_done_by_an_older_version(settings, source: Path) -> None:
+def test_a_retry_is_not_taken_for_done_by_an_older_version(settings, source) -> None:
     run(settings)
     put(source, "album/01.png", b"torn, too")
     run(settings)

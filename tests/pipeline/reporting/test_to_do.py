@@ -39,13 +39,13 @@ def counts(job: Job) -> tuple[int, int]:
     return summary.images, summary.to_do
 
 
-def test_a_job_that_was_interrupted_has_inputs_to_do_until_it_is_finished(settings: RestoreJob) -> None:
+def test_a_job_that_was_interrupted_has_inputs_to_do_until_it_is_finished(settings) -> None:
     assert counts(run(settings, last=0)) == (0, 4)
     assert counts(run(settings, last=1)) == (2, 2)
     assert counts(run(settings)) == (4, 0)
 
 
-def test_an_image_that_was_replaced_is_to_do_until_its_new_version_was_tried(settings, source: Path) -> None:
+def test_an_image_that_was_replaced_is_to_do_until_its_new_version_was_tried(settings, source) -> None:
     run(settings)
     put(source, "album/00.png", image_bytes(9))
     put(source, "new.png", image_bytes(10))
@@ -57,7 +57,7 @@ def test_an_image_that_was_replaced_is_to_do_until_its_new_version_was_tried(set
     assert counts(job) == (5, 0)
 
 
-def test_an_old_version_that_nobody_tried_is_not_to_do_where_the_new_one_has_its_row(settings, source: Path) -> None:
+def test_an_old_version_that_nobody_tried_is_not_to_do_where_the_new_one_has_its_row(settings, source) -> None:
     job = run(settings, last=1)
     put(source, "album/03.png", image_bytes(9))
     run(settings, first=1)
@@ -66,7 +66,7 @@ def test_an_old_version_that_nobody_tried_is_not_to_do_where_the_new_one_has_its
     assert counts(job) == (4, 0)
 
 
-def test_a_retry_that_was_interrupted_has_inputs_to_do_and_its_job_has_none(settings, source: Path) -> None:
+def test_a_retry_that_was_interrupted_has_inputs_to_do_and_its_job_has_none(settings, source) -> None:
     put(source, "a.png", b"torn")
     put(source, "b.png", b"torn, too")
     job = run(settings)
@@ -79,7 +79,7 @@ def test_a_retry_that_was_interrupted_has_inputs_to_do_and_its_job_has_none(sett
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_is_what_a_look_at_each_version_tells(tmp_path: Path, seed: int) -> None:
+def test_it_is_what_a_look_at_each_version_tells(tmp_path, seed) -> None:
     rng, store = random.Random(seed), open_store(str(tmp_path), writable=True)
     done, rows, newest = set[str](), 0, dict[str, bool]()
     for generation in range(4):

@@ -10,13 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from pipeline.errors import (
     ImageTooLargeError,
-    PipelineError,
     StoreAccessError,
     StoreUnavailableError,
     UnsafeKeyError,
@@ -124,9 +122,7 @@ def test_a_link_that_a_network_share_made_twice_is_ours(tmp_path, monkeypatch) -
     ],
 )
 @pytest.mark.parametrize("call", ["fsync", "link"])
-def test_a_write_that_fails_stores_nothing_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, error: type[PipelineError]
-) -> None:
+def test_a_write_that_fails_stores_nothing_and_says_why(tmp_path, monkeypatch, call, number, error) -> None:
     store = open_store(str(tmp_path), writable=True)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number))

@@ -60,9 +60,7 @@ def entries(*keys: str) -> list[Entry]:
     return [Entry(key=key, version="1") for key in keys]
 
 
-def test_batches_are_started_with_their_keys_and_the_deployments_own_job(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_batches_are_started_with_their_keys_and_the_deployments_own_job(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name, size=3)
     inbox.add(entries("a", "line\nbreak", "bytes\udcff", "d", "e"))
@@ -80,9 +78,7 @@ def test_batches_are_started_with_their_keys_and_the_deployments_own_job(
     assert len(api.runs(deployment)) == 2
 
 
-def test_hints_wait_for_company_as_long_as_the_rule_says(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_hints_wait_for_company_as_long_as_the_rule_says(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name, size=3, seconds=3600)
     inbox.add(entries("a", "b"))
@@ -93,9 +89,7 @@ def test_hints_wait_for_company_as_long_as_the_rule_says(
     assert keys_of(api.runs(deployment)) == ["a", "b", "c"]
 
 
-def test_no_run_is_started_while_enough_are_under_way_whoever_started_them(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_no_run_is_started_while_enough_are_under_way_whoever_started_them(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     by_hand = api.post(f"/deployments/{deployment}/create_flow_run", {})["id"]
     start = begin(name, size=2, most_runs=2)
@@ -117,9 +111,7 @@ def test_no_run_is_started_while_enough_are_under_way_whoever_started_them(
     assert keys_of(started) == ["a", "b", "c", "d", "e"]
 
 
-def test_runs_that_a_schedule_has_planned_for_later_hold_nothing_back(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_runs_that_a_schedule_has_planned_for_later_hold_nothing_back(begin, inbox, api, tmp_path) -> None:
     daily = {"active": True, "schedule": {"cron": "0 3 * * *", "timezone": "UTC"}}
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"), schedules=[daily])
     planned = {"deployments": {"id": {"any_": [deployment]}}}
@@ -133,9 +125,7 @@ def test_runs_that_a_schedule_has_planned_for_later_hold_nothing_back(
     assert start.runs.active(start.runs.deployment()) == 1
 
 
-def test_racing_watchers_of_one_inbox_start_one_run_a_batch(
-    begin: Callable[..., Starter], api: PrefectApi, tmp_path: Path
-) -> None:
+def test_racing_watchers_of_one_inbox_start_one_run_a_batch(begin, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     starters = [begin(name, size=1) for _ in range(3)]
     for starter in starters:
@@ -160,9 +150,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.events.runs.follower.FIRST_RETRY_SECONDS", -1.0)
 
 
-def test_a_batch_whose_run_failed_gets_others_until_it_is_given_up(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path, at_once: None
-) -> None:
+def test_a_batch_whose_run_failed_gets_others_until_it_is_given_up(begin, inbox, api, tmp_path, at_once) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name)
     inbox.add(entries("a"))
@@ -186,14 +174,7 @@ def test_a_batch_whose_run_failed_gets_others_until_it_is_given_up(
     ],
 )
 def test_only_a_run_that_another_may_do_better_is_followed_by_one(
-    begin: Callable[..., Starter],
-    inbox: Inbox,
-    api: PrefectApi,
-    tmp_path: Path,
-    at_once: None,
-    kind: str,
-    message: str,
-    runs: int,
+    begin, inbox, api, tmp_path, at_once, kind, message, runs
 ) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name)
@@ -206,9 +187,7 @@ def test_only_a_run_that_another_may_do_better_is_followed_by_one(
     assert inbox.counts().ended == (1 if runs == 1 and kind != "RUNNING" else 0)
 
 
-def test_a_run_that_the_server_has_lost_is_started_again(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path, at_once: None
-) -> None:
+def test_a_run_that_the_server_has_lost_is_started_again(begin, inbox, api, tmp_path, at_once) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name)
     inbox.add(entries("a"))
@@ -220,9 +199,7 @@ def test_a_run_that_the_server_has_lost_is_started_again(
     assert keys_of(api.runs(deployment)) == ["a"]
 
 
-def test_a_deployment_that_restores_another_place_now_is_not_started(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_a_deployment_that_restores_another_place_now_is_not_started(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/elsewhere", str(tmp_path / "out"))
     start = begin(name)
     inbox.add(entries("a"))
@@ -232,14 +209,14 @@ def test_a_deployment_that_restores_another_place_now_is_not_started(
     assert inbox.waiting()[0] == 1
 
 
-def test_a_deployment_that_is_not_ours_is_refused(server: None, api: PrefectApi) -> None:
+def test_a_deployment_that_is_not_ours_is_refused(server, api) -> None:
     flow = api.post("/flows/", {"name": "restore-archive"})["id"]
     api.post("/deployments/", {"name": "no-job", "flow_id": flow, "parameters": {"job": {"source": SOURCE}}})
     with open_runs("restore-archive/no-job") as runs, pytest.raises(ConfigurationError, match="no job with source"):
         runs.deployment()
 
 
-def test_a_server_that_does_not_answer_is_tried_later(inbox: Inbox) -> None:
+def test_a_server_that_does_not_answer_is_tried_later(inbox) -> None:
     nowhere = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(nowhere), open_runs("restore-archive/x") as runs:  # type: ignore[arg-type]
         for ask in (runs.deployment, lambda: Runs.ends(runs, ["8f7d2a52-0e33-4d54-9d0a-e1a1c3f3f9b1"])):
@@ -247,7 +224,7 @@ def test_a_server_that_does_not_answer_is_tried_later(inbox: Inbox) -> None:
                 ask()
 
 
-def test_there_has_to_be_something_to_watch(tmp_path: Path) -> None:
+def test_there_has_to_be_something_to_watch(tmp_path) -> None:
     nothing = WatchSettings(
         deployment="restore-archive/x",
         queue=None,
@@ -263,7 +240,7 @@ def test_there_has_to_be_something_to_watch(tmp_path: Path) -> None:
         watch(nothing)
 
 
-def test_without_a_server_nothing_is_started(inbox: Inbox) -> None:
+def test_without_a_server_nothing_is_started(inbox) -> None:
     refused = pytest.raises(ConfigurationError, match="set PREFECT_API_URL")
     with temporary_settings(restore_defaults={PREFECT_API_URL}), refused, open_runs("restore-archive/x"):
         pass
@@ -292,9 +269,7 @@ def test_a_bug_ends_the_work_at_once() -> None:
         repeat("asking", step, threading.Event(), {})
 
 
-def test_key_lists_hold_one_json_string_a_line(
-    begin: Callable[..., Starter], inbox: Inbox, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_key_lists_hold_one_json_string_a_line(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     inbox.add(entries('say "hello"\\', "é\u2028x"))
     begin(name)()

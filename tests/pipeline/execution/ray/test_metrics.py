@@ -34,7 +34,7 @@ def totals(url: str) -> Counter[str]:
 
 @pytest.mark.ray
 @pytest.mark.skipif(not EXPORTS, reason="Ray exports nothing without ray[default], the extra `cluster`")
-def test_prometheus_reads_images_shards_and_evaluations(tmp_path: Path, tiny_prior: str) -> None:
+def test_prometheus_reads_images_shards_and_evaluations(tmp_path, tiny_prior) -> None:
     write_archive(tmp_path / "in", 6)
     put(tmp_path / "in", "album/03.png", b"not an image")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
