@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import open_job, plan_job, run_shards, summarise
+from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.planning.key_list import read_key_list, write_key_list
 from pipeline.store import open_store
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot
+from tests.pipeline.jobs import run_job
 from tests.pipeline.plans import generations, plan_folder
 
 
@@ -89,27 +90,20 @@ def with_keys(job: RestoreJob, *keys: str) -> RestoreJob:
     return job.model_copy(update={"key_list": str(path)})
 
 
-def run(job: RestoreJob) -> str:
-    opened = open_job(job)
-    list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    return opened.id
-
-
 def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(job, tmp_path) -> None:
-    id = run(with_keys(job, "1.png", "3.png"))
+    id = run_job(with_keys(job, "1.png", "3.png")).id
     assert summarise(job.destination, id).counts.restored == 2
     planned = plan_job(open_job(with_keys(job, "1.png", "3.png", "5.png")))
     assert (planned.inputs, planned.done, len(planned.pending)) == (3, 2, 1)
     before = snapshot(tmp_path / "destination")
-    assert run(job) == id
+    assert run_job(job).id == id
     assert summarise(job.destination, id).counts.restored == 6
-    after = snapshot(tmp_path / "destination")
-    assert {path: after[path] for path in before} == before
+    assert_kept(before, tmp_path / "destination")
     for record in (tmp_path / "destination").glob(".deqir/*/job.json"):
         assert "key_list" not in json.loads(record.read_text())["job"]
 
 
 def test_a_missing_list_stops_the_run_before_anything_is_planned(job, tmp_path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.jsonl cannot be read"):
-        run(job.model_copy(update={"key_list": str(tmp_path / "none.jsonl")}))
+        run_job(job.model_copy(update={"key_list": str(tmp_path / "none.jsonl")}))
     assert not list((tmp_path / "destination").rglob("plan"))

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise
+from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.keys import Layout
 from pipeline.planning.plan import create_plan
 from pipeline.shards import ImageRef
@@ -19,6 +18,7 @@ from pipeline.tools.degrade import png_names
 from pipeline.tools.estimate import estimate
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.files import saved
+from tests.pipeline.jobs import ends, failures, run_job
 from tests.pipeline.plans import by_key, generations, plan_folder
 from tests.pipeline.shard_runs import run, worker_of
 
@@ -100,19 +100,10 @@ def test_a_row_that_failed_in_an_earlier_version_counts_until_the_file_is_delete
     refs = [ImageRef(key=info.key, etag=info.etag, size=info.size, output_key=info.key) for info in listed]
     create_plan(open_store(str(destination), writable=True), job.layout, refs, shard_size=4)
 
-    def finished(settings: RestoreJob) -> Job:
-        job = open_job(settings)
-        list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-        return job
-
-    def failed() -> list[str]:
-        return [failure.key for failure in summarise(settings.destination, job.id).failures]
-
-    finished(settings)
-    ends = {row.source_key: row.status for row in read_manifest(settings.destination, job.id)}
-    assert ends == {key: "restored", fork_of(key): "failed"}
-    assert finished(settings).id == job.id
-    assert failed() == [fork_of(key)]
+    run_job(settings)
+    assert ends(job) == {key: "restored", fork_of(key): "failed"}
+    assert run_job(settings).id == job.id
+    assert failures(job) == [fork_of(key)]
     (source / fork_of(key)).unlink()
-    finished(settings.model_copy(update={"retry": True}))
-    assert failed() == []
+    run_job(settings.model_copy(update={"retry": True}))
+    assert failures(job) == []

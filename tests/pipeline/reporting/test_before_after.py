@@ -9,16 +9,16 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import open_job, plan_job, run_shards, survey
+from pipeline.job.job import open_job, survey
 from pipeline.manifest.brief import Brief
 from pipeline.reporting.before_after import Exhibit, exhibits
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
+from tests.pipeline.jobs import run_job
 
 
-def shown(job: RestoreJob, *, count: int = 4) -> tuple[Exhibit, ...]:
-    opened = open_job(job)
-    list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    return exhibits(opened.config, restored(job), count=count)
+def shown(settings: RestoreJob, *, count: int = 4) -> tuple[Exhibit, ...]:
+    job = run_job(settings)
+    return exhibits(job.config, restored(settings), count=count)
 
 
 def restored(job: RestoreJob) -> tuple[Brief, ...]:
