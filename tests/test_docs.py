@@ -12,8 +12,8 @@ import typer
 from flows.cli import app
 from flows.options.table import options_page
 from pipeline.manifest.schema import ManifestRow
+from tests.processes import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
 
 

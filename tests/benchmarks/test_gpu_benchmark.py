@@ -6,7 +6,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from benchmarks.kernels import kind_of
 from benchmarks.latencies import deepened
 from benchmarks.trials import Row
 from deqir import load_prior
+from tests.processes import python
 
-ROOT = Path(__file__).parents[2]
 WITHOUT_DIFFUSERS = """
 import sys
 sys.modules["diffusers"] = None
@@ -29,15 +28,8 @@ sys.modules["diffusers"] = None
 
 
 def measure(out: Path, prior: str, *words: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--device", "cpu", "--prior", prior]
-    return subprocess.run(
-        [*command, "--out", str(out), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path},
-    )
+    quick = ("--quick", "--device", "cpu", "--prior", prior, "--out", out)
+    return python("-m", "benchmarks.gpu", *quick, *words, env=os.environ | {"PYTHONPATH": path})
 
 
 @pytest.mark.smoke

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +12,7 @@ from deqir import Outcome, PriorError, Restorer, load_prior
 from deqir.operators import Colorization, SuperResolution
 from deqir.protocols import LinearOperator
 from tests.deqir.problems import HEIGHT, WIDTH, rand, toy_denoiser
+from tests.processes import python
 
 MODES = ["throughput", "latency"]
 
@@ -197,9 +195,7 @@ for seeds in (numpy.array([4, 5]), torch.tensor([4, 5])):
 
 
 def test_mistakes_are_named_in_words_and_arrays_taken_where_nothing_checks_types_at_run_time() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", UNTYPED], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
-    )
+    done = python("-c", UNTYPED)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -15,6 +12,7 @@ from pipeline.config import RestoreJob, ResultConfig
 from pipeline.degradation import Degradation
 from pipeline.fault_text import in_words
 from pipeline.fields import Before
+from tests.processes import python
 
 IDS: list[tuple[str, dict[str, Any]]] = [
     ("0f8b4f58ae3071d9", {}),
@@ -249,6 +247,6 @@ def test_an_empty_field_of_a_form_means_the_tasks_default() -> None:
 
 def test_settings_are_read_without_torch() -> None:
     code = "import sys, pipeline.config; pipeline.config.RestoreJob(source='a', destination='b'); print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    run = python("-c", code)
     assert not {"torch", "numpy", "PIL", "boto3"} & set(run.stdout.split())
     assert "pipeline.config" in run.stdout.split()

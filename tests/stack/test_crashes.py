@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ from pipeline.job.job import find_jobs, read_manifest
 from tests.flows.conftest import command
 from tests.flows.live import Process, descendants, within
 from tests.pipeline.archive import write_archive
-from tests.stack.conftest import ROOT, Stack
+from tests.processes import python
+from tests.stack.conftest import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 IMAGES = 8
@@ -31,7 +31,7 @@ def deploy(stack: Stack, tmp_path: Path, tiny_prior: str) -> Deploy:
         write_archive(tmp_path / "in", IMAGES)
         job = ("--scale", "2", "--prior", tiny_prior, "--steps", "1000", "--mode", "throughput", "--shard-size", "1")
         words = command("deploy", name, tmp_path / "in", tmp_path / "out", *job, "--executor", "local", *options)
-        done = subprocess.run(words, env=stack.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = python(*words[1:], env=stack.environment)
         assert done.returncode == 0, done.stderr
         return name, tmp_path / "out"
 

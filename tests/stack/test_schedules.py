@@ -12,7 +12,8 @@ import pytest
 
 from flows.doctor.findings import Health
 from pipeline.config import RestoreJob
-from tests.flows.live import free_port, started, within
+from tests.flows.live import started, within
+from tests.processes import free_port
 
 pytestmark = [
     pytest.mark.stack,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from deqir.gradients.optimise import Optimisation, Optimised, Stop, optimise
 from deqir.pretrained.lpips import LPIPS_WEIGHTS, Lpips
 from deqir.protocols import LinearOperator
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.processes import python
 
 GUIDE = 0.5 * rand(2, 3, 8, 12, seed=12)
 LOSSES: dict[str, Loss] = {"pixels": PixelDistance(guide=GUIDE), "colour": ColourDistance(guide=GUIDE, blur=1.0)}
@@ -224,14 +223,8 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], says: st
 @pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
 @pytest.mark.smoke
 def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
-    small = ["--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.optimisation", *small],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[3],
-    )
+    small = ("--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", tmp_path)
+    done = python("-m", "benchmarks.optimisation", *small)
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "optimisation.json").read_text())["records"]
     assert len(records) == 12

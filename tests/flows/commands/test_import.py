@@ -20,8 +20,9 @@ from deqir.pretrained.download import ModelError
 from deqir.priors import import_prior, read_card
 from tests.deqir.reference_denoisers import ffdnet
 from tests.deqir.reference_networks import Adm, drawn
-from tests.flows.conftest import ROOT, command
+from tests.flows.conftest import command
 from tests.pipeline.archive import pixels, put, write_archive
+from tests.processes import ROOT
 
 
 def saved(network: nn.Module, path: Path) -> Path:

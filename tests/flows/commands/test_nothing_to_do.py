@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-import socket
-import subprocess
-import sys
 
 import pytest
 
 from pipeline.job.job import find_jobs
-from tests.flows.commands.test_cli import quick
-from tests.flows.commands.test_cli_s3 import one_line, put_pictures
-from tests.flows.conftest import ROOT
+from tests.flows.commands.test_cli_s3 import put_pictures
+from tests.flows.conftest import one_line, quick
 from tests.flows.live import within
 from tests.pipeline.archive import put, restore_job, snapshot, write_archive
+from tests.processes import free_port, python
 
 AS_DEPLOYED = """
 import sys
@@ -73,7 +70,7 @@ def test_a_deployed_run_with_nothing_in_its_source_warns_and_the_command_line_sa
     source, destination = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     job = restore_job(source, destination, tiny_prior).model_dump_json()
-    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    python("-c", AS_DEPLOYED, job, env=prefect_environment).check_returncode()
     warnings = {"logs": {"level": {"ge_": logging.WARNING}}}
 
     def lines() -> list[str]:
@@ -94,7 +91,7 @@ def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as
 ) -> None:
     put(tmp_path / "in", "a.tif", b"no image that is read here")
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
-    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    python("-c", AS_DEPLOYED, job, env=prefect_environment).check_returncode()
     restore = ["restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), "--device", "cpu"]
     run = deqir(*restore)
     assert run.returncode == 2
@@ -106,10 +103,8 @@ def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as
 
 def test_a_prefect_server_that_is_not_there_is_one_line(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 1)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
-        run = deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), PREFECT_API_URL=url)
+    url = f"http://127.0.0.1:{free_port()}/api"
+    run = deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), PREFECT_API_URL=url)
     line = one_line(run)
     assert f"no Prefect server answers at {url}" in line
     assert "correct PREFECT_API_URL" in line

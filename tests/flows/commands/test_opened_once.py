@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.flows.conftest import ROOT
 from tests.pipeline.archive import put, restore_job, write_archive
+from tests.processes import python
 
 COUNTED = """
 import sys
@@ -47,11 +44,8 @@ def test_weights_are_read_once_to_check_the_job_and_once_to_restore(
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
 
     def counted(command: str) -> str:
-        script = COUNTED.format(command=command.strip())
-        run = subprocess.run(
-            [sys.executable, "-c", script, job, tmp_path / "out"],
-            env=prefect_environment, cwd=ROOT, check=True, capture_output=True, text=True,
-        )  # fmt: skip
+        run = python("-c", COUNTED.format(command=command.strip()), job, tmp_path / "out", env=prefect_environment)
+        assert run.returncode == 0, run.stderr
         return run.stdout.splitlines()[-1]
 
     assert counted(command) == "weights: 2"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,9 +18,9 @@ from pipeline.config import RestoreJob
 from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
 from tests.flows.live import Api, within
+from tests.processes import ROOT, python
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
-ROOT = Path(__file__).parents[3]
 JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
 
 
@@ -213,7 +210,8 @@ def test_the_file_prefect_yaml_makes_the_same_deployment_as_the_command_that_it_
     text = (ROOT / "prefect.yaml").read_text()
     (command,) = [line.removeprefix("#   deqir ") for line in text.splitlines() if line.startswith("#   deqir ")]
     by_command = register(api, lambda: deqir(*shlex.split(command)))
-    by_file = register(api, lambda: prefect("--no-prompt", "deploy", "--name", "nightly", env=prefect_environment))
+    words = ("--no-prompt", "deploy", "--name", "nightly")
+    by_file = register(api, lambda: python("-m", "prefect", *words, env=prefect_environment))
     assert by_file == by_command
 
 
@@ -232,18 +230,6 @@ def register(api: Api, how: Callable[[], Any]) -> dict[str, Any]:
     for name in ("id", "created", "updated", "version_id", "version_info", "last_polled", "status"):
         found.pop(name, None)
     return found
-
-
-def prefect(*arguments: str, env: dict[str, str]) -> Any:
-    return subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
 
 
 def test_the_versions_that_doctor_asks_for_are_those_of_the_package() -> None:

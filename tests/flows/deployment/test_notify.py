@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import ROOT
 from tests.flows.live import within
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +19,9 @@ import pytest
 
 from flows.events.inbox.inbox import Inbox
 from flows.events.inbox.records import Batch
-from tests.flows.conftest import ROOT, command
+from tests.flows.conftest import command
 from tests.flows.events.prefect_api import PrefectApi
+from tests.processes import ROOT, free_port
 from tests.servers import S3Server, moto
 
 TOKEN = "a token of some length"
@@ -145,9 +145,7 @@ class Watchers:
         """Start a watcher with its inbox in the test's folder; return when it watches."""
         address = None
         if webhook:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{probe.getsockname()[1]}"
+            address = f"127.0.0.1:{free_port()}"
             options = (*options, "--webhook", address)
         log = self.folder / f"watch-{len(self.started)}.log"
         given = ("watch", "--deployment", deployment, "--inbox", self.folder / "inbox.sqlite3", *options)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.flows.conftest import ROOT, command
+from tests.flows.conftest import one_line
 from tests.flows.events.conftest import SECRET, TOKEN, Watcher
 from tests.flows.events.prefect_api import keys_of
 from tests.flows.events.sources.test_messages import s3_event
+from tests.processes import python
 from tests.servers import weed
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -126,14 +125,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(watch, a
 def test_killed_between_any_two_lines_every_key_is_in_one_run(prefect_environment, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     script = Path(__file__).with_name("crash_walk.py")
-    walk = subprocess.run(
-        [sys.executable, str(script), name, str(tmp_path)],
-        env=prefect_environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    walk = python(script, name, tmp_path, env=prefect_environment)
     assert walk.returncode == 0, walk.stderr
     killed, told = json.loads(walk.stdout)
     assert killed > 80
@@ -143,25 +135,16 @@ def test_killed_between_any_two_lines_every_key_is_in_one_run(prefect_environmen
 def test_the_watcher_leaves_torch_and_ray_alone() -> None:
     """The watcher must fit into a small container."""
     look = "import sys, flows.events.watch, flows.events.sources.sqs, flows.events.sources.webhook; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = python("-c", look)
+    assert "flows.events.watch" in modules.stdout.split(), modules.stderr
     assert not {"torch", "ray", "pyarrow", "PIL", "diffusers"} & set(modules.stdout.split())
 
 
-def test_wrong_usage_is_one_line_and_exit_status_2(prefect_environment, api, tmp_path) -> None:
+def test_wrong_usage_is_one_line_and_exit_status_2(deqir, api, tmp_path) -> None:
     name, _ = api.deploy(str(tmp_path / "in"), str(tmp_path / "out"))
     refusals = [
         (("--deployment", "restore-archive/none", "--poll", "5"), "no deployment 'restore-archive/none'"),
         (("--deployment", name, "--webhook", "127.0.0.1:0"), "use --poll SECONDS"),
     ]
     for arguments, text in refusals:
-        ended = subprocess.run(
-            command("watch", *arguments, "--inbox", tmp_path / "inbox"),
-            env=prefect_environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 2
-        (line,) = ended.stderr.strip().splitlines()
-        assert text in line
+        assert text in one_line(deqir("watch", *arguments, "--inbox", tmp_path / "inbox"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -30,9 +28,9 @@ from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_
 from tests.pipeline.faults import MARKED_WIDTH, Fault, faulty_worker, wait_until
 from tests.pipeline.jobs import ends, ray_executor, summary_of, worker_builder
 from tests.pipeline.shard_runs import assert_same_image
+from tests.processes import ROOT, python
 
 IMAGES = 6
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -173,13 +171,8 @@ class TestRayAlone:
         runtime = case.job.config.runtime.model_copy(update={"executor": "ray", "actors": 1})
         job = case.job.config.model_copy(update={"runtime": runtime})
         put(there, "job.json", job.model_dump_json().encode())
-        drive = subprocess.run(
-            [sys.executable, ROOT / "tests/pipeline/drive.py", "job.json"],
-            cwd=there,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        drive = python(ROOT / "tests/pipeline/drive.py", "job.json", env=environment, cwd=there)
         assert drive.returncode == 0, drive.stderr
         assert len(ends(case.job)) == IMAGES + 2
 

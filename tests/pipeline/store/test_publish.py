@@ -6,8 +6,6 @@ import errno
 import os
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +19,7 @@ from pipeline.errors import (
 )
 from pipeline.store import open_store
 from tests.pipeline.store.places import FolderPlace
+from tests.processes import python
 
 KILLED_BEFORE_THE_NAME = """
 import os, signal, sys
@@ -53,7 +52,7 @@ def test_a_file_has_no_name_before_its_bytes_are_on_the_disk(tmp_path, monkeypat
 
 
 def test_what_a_killed_process_leaves_is_no_object_and_in_nobodys_way(tmp_path) -> None:
-    child = subprocess.run([sys.executable, "-c", KILLED_BEFORE_THE_NAME, str(tmp_path)], check=False)
+    child = python("-c", KILLED_BEFORE_THE_NAME, tmp_path)
     assert child.returncode == -signal.SIGKILL
     (leftover,) = (tmp_path / "album").iterdir()
     assert leftover.read_bytes() == b"new"
@@ -147,6 +146,6 @@ except ImageTooLargeError:
     assert store.create("small.png", b"x" * 1000)
     print("refused")
 """
-    child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert child.stdout == "refused\n"
+    child = python("-c", script, tmp_path)
+    assert child.stdout == "refused\n", child.stderr
     assert FolderPlace(tmp_path).read_all() == {"small.png": b"x" * 1000}

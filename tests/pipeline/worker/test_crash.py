@@ -19,8 +19,7 @@ from tests.flows.live import process as process_of
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, wait_until
 from tests.pipeline.jobs import ends, run_job
-
-ROOT = Path(__file__).parents[3]
+from tests.processes import ROOT
 
 
 def start(job: RestoreJob, folder: Path, *options: str) -> subprocess.Popen[bytes]:

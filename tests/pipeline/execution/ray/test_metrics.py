@@ -15,8 +15,9 @@ from urllib.request import urlopen
 import pytest
 
 from pipeline.execution.ray.metrics import EXPORTER, Meters
-from tests.flows.live import free_port, ray_head, started, within
+from tests.flows.live import ray_head, started, within
 from tests.pipeline.archive import put, restore_job, write_archive
+from tests.processes import free_port
 
 EXPORTS = all(find_spec(name) is not None for name in EXPORTER)
 
