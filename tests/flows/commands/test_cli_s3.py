@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.flows.commands.test_cli import rows_in
+from tests.flows.conftest import one_line
 from tests.pipeline.archive import image_bytes
 from tests.servers import S3Server, moto
 
@@ -44,13 +45,6 @@ def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_serve
             assert np.asarray(Image.open(io.BytesIO(stored))).shape == (32, 32, 3)
     again = deqir("restore", f"{s3_url}/in", f"{s3_url}/out", *options, **s3_server.environment)
     assert "nothing was left to restore" in again.stdout
-
-
-def one_line(run: object) -> str:
-    """The only line on standard error of a run that ended with status 2."""
-    assert run.returncode == 2, run.stderr  # type: ignore[attr-defined]
-    (line,) = run.stderr.strip().splitlines()  # type: ignore[attr-defined]
-    return line
 
 
 def test_wrong_credentials_are_one_clear_line_without_the_secret(s3_server, s3_url, tmp_path, deqir) -> None:

@@ -9,13 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, JobError
+from tests.flows.deployments import JOB, register
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 SECRET = "hidden"
 PLACE = f"s3://key:{SECRET}@bucket/photos"
-JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
 
 
 @pytest.mark.parametrize("command", [["restore"], ["deploy", "nightly"]], ids=lambda command: command[0])
@@ -37,14 +36,8 @@ def test_a_url_with_credentials_is_refused_at_the_command_line(command, argument
     assert SECRET not in done.output
 
 
-def deployed(name: str) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-
-    run_deploy(Deployment(name=name, job=JOB))
-
-
 def test_the_form_takes_none_either(api) -> None:
-    deployed("form-of-places")
+    register("form-of-places")
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
         api.start("form-of-places", source=PLACE)
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
@@ -57,7 +50,7 @@ def test_watching_a_deployment_that_has_one_is_refused(api) -> None:
     """One that an older version registered, whose form knew no better."""
     from flows.events.runs.runs import open_runs
 
-    deployed("with-credentials")
+    register("with-credentials")
     parameters: dict[str, Any] = {"job": JOB.model_dump(mode="json") | {"source": PLACE}}
     body = {"parameters": parameters, "enforce_parameter_schema": False}
     api.call("PATCH", f"/deployments/{api.deployment('with-credentials')['id']}", body)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deqir.models import describe_model
-from tests.flows.commands.test_cli import quick
+from tests.flows.conftest import quick
 from tests.pipeline.archive import image_bytes, put, write_archive
 
 
