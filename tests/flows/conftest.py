@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.flows.live import Api
-from tests.processes import free_port, python
+from tests.processes import ROOT, free_port, python
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,9 +16,11 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.events.inbox.inbox import Inbox
-from flows.events.inbox.records import Batch
+from flows.events.inbox.records import Batch, Entry
+from flows.events.sources.sqs import Queue
 from tests.flows.conftest import command
 from tests.flows.events.prefect_api import PrefectApi
 from tests.processes import ROOT, free_port
@@ -28,11 +30,12 @@ TOKEN = "a token of some length"
 SECRET = "a secret of some length"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(prefect_environment: dict[str, str]) -> Iterator[PrefectApi]:
-    """The API of the tests' Prefect server."""
-    with httpx.Client(base_url=prefect_environment["PREFECT_API_URL"], timeout=30) as client:
-        yield PrefectApi(client)
+    """The server of the tests, which Prefect in this process talks to, too."""
+    url = prefect_environment["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield PrefectApi(url)
 
 
 @pytest.fixture
@@ -51,6 +54,18 @@ def closed(inbox: Inbox, size: int = 100) -> Batch:
     batch = inbox.close_batch(size)
     assert batch is not None
     return batch
+
+
+def entries(*keys: str, version: str = "1") -> list[Entry]:
+    return [Entry(key=key, version=version) for key in keys]
+
+
+def waiting_keys(inbox: Inbox) -> list[str]:
+    """Put all waiting hints into batches, and return their sorted keys."""
+    keys: list[str] = []
+    while inbox.waiting()[0]:
+        keys += inbox.keys_of(closed(inbox))
+    return sorted(keys)
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +112,12 @@ def notified(aws: S3Server, monkeypatch: pytest.MonkeyPatch) -> Notified:
         Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]}
     )
     return Notified(server=aws, bucket=bucket, queue=queue, sqs=sqs)
+
+
+def drain(queue: Queue, notified: Notified) -> None:
+    """Receive until no message is left."""
+    while notified.left():
+        queue()
 
 
 @dataclass

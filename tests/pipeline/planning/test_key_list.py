@@ -15,7 +15,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.planning.key_list import read_key_list, write_key_list
 from pipeline.store import open_store
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot
+from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot
 from tests.pipeline.jobs import run_job
 from tests.pipeline.plans import generations, plan_folder
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import RestoreJob
 from pipeline.job.job import Job, open_job, plan_job, read_manifest, summarise
 from pipeline.manifest.schema import ManifestRow
-from tests.pipeline.archive import put, restore_job, snapshot, write_archive
+from tests.pipeline.archive import assert_kept, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import watched
 from tests.pipeline.jobs import again, run_job
 from tests.pipeline.privileges import without_privileges

@@ -19,7 +19,7 @@ from pipeline.job.job import Job, summarise, survey
 from pipeline.planning.missing_outputs import Listing
 from pipeline.reporting.before_after import exhibits
 from pipeline.store import open_store
-from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
+from tests.pipeline.archive import assert_kept, image_bytes, pixels, put, restore_job, snapshot, write_archive
 from tests.pipeline.jobs import again, assert_a_row_a_version, ends, failures, run_job, summary_of
 
 SMALL = {"max_pixels": 10}

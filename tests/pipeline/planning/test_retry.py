@@ -11,7 +11,7 @@ from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.job.job import find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards
 from pipeline.planning.retry import base_of
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.jobs import again, ends, failures, run_job, summary_of
 
 

@@ -16,11 +16,7 @@ from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
 from flows.events.inbox.records import Batch, Entry
 from pipeline.errors import ConfigurationError
-from tests.flows.events.conftest import closed, open_inbox
-
-
-def entries(*keys: str, version: str = "1") -> list[Entry]:
-    return [Entry(key=key, version=version) for key in keys]
+from tests.flows.events.conftest import closed, entries, open_inbox
 
 
 @pytest.mark.parametrize(

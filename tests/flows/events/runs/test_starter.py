@@ -14,7 +14,6 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
-from flows.events.inbox.records import Entry
 from flows.events.repeat import TryLaterError, repeat
 from flows.events.runs import starter as starting
 from flows.events.runs.follower import MOST_ATTEMPTS, follow
@@ -23,21 +22,14 @@ from flows.events.runs.starter import Starter
 from flows.events.watch import WatchSettings, watch
 from pipeline.errors import ConfigurationError
 from pipeline.store import open_store
-from tests.flows.events.conftest import open_inbox
+from tests.flows.events.conftest import entries, open_inbox
 from tests.flows.events.prefect_api import PrefectApi, keys_in, keys_of
 
 SOURCE = "s3://archive/in"
 
 
 @pytest.fixture
-def server(prefect_environment: dict[str, str]) -> Iterator[None]:
-    """Point Prefect's settings to the tests' server."""
-    with temporary_settings({PREFECT_API_URL: prefect_environment["PREFECT_API_URL"]}):
-        yield
-
-
-@pytest.fixture
-def begin(server: None, inbox: Inbox, tmp_path: Path) -> Iterator[Callable[..., Starter]]:
+def begin(api: PrefectApi, inbox: Inbox, tmp_path: Path) -> Iterator[Callable[..., Starter]]:
     """Makes a starter for a deployment: begin(name, most_runs=2)."""
     opened = []
 
@@ -56,16 +48,12 @@ def begin(server: None, inbox: Inbox, tmp_path: Path) -> Iterator[Callable[..., 
         each.__exit__(None, None, None)
 
 
-def entries(*keys: str) -> list[Entry]:
-    return [Entry(key=key, version="1") for key in keys]
-
-
 def test_batches_are_started_with_their_keys_and_the_deployments_own_job(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     start = begin(name, size=3)
     inbox.add(entries("a", "line\nbreak", "bytes\udcff", "d", "e"))
     start()
-    runs = api.runs(deployment)
+    runs = api.runs_of(deployment)
     assert sorted(len(keys_in(run)) for run in runs) == [2, 3]
     assert keys_of(runs) == sorted(["a", "line\nbreak", "bytes\udcff", "d", "e"])
     for run in runs:
@@ -75,7 +63,7 @@ def test_batches_are_started_with_their_keys_and_the_deployments_own_job(begin, 
         assert Path(job["key_list"]).parent == tmp_path / "out/.deqir/events"
         assert "events" in run["tags"]
     start()
-    assert len(api.runs(deployment)) == 2
+    assert len(api.runs_of(deployment)) == 2
 
 
 def test_hints_wait_for_company_as_long_as_the_rule_says(begin, inbox, api, tmp_path) -> None:
@@ -83,31 +71,31 @@ def test_hints_wait_for_company_as_long_as_the_rule_says(begin, inbox, api, tmp_
     start = begin(name, size=3, seconds=3600)
     inbox.add(entries("a", "b"))
     start()
-    assert api.runs(deployment) == []
+    assert api.runs_of(deployment) == []
     inbox.add(entries("c", "d"))
     start()
-    assert keys_of(api.runs(deployment)) == ["a", "b", "c"]
+    assert keys_of(api.runs_of(deployment)) == ["a", "b", "c"]
 
 
 def test_no_run_is_started_while_enough_are_under_way_whoever_started_them(begin, inbox, api, tmp_path) -> None:
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
-    by_hand = api.post(f"/deployments/{deployment}/create_flow_run", {})["id"]
+    by_hand = api.call("POST", f"/deployments/{deployment}/create_flow_run", {})["id"]
     start = begin(name, size=2, most_runs=2)
     inbox.add(entries("a", "b", "c", "d", "e"))
     assert start() == starting.BUSY_SECONDS
-    assert len(api.runs(deployment)) == 2
+    assert len(api.runs_of(deployment)) == 2
     assert inbox.waiting()[0] == 3
     for state in ("PENDING", "RUNNING", "CANCELLING"):
         api.set_state(by_hand, state)
         start()
-        assert len(api.runs(deployment)) == 2
+        assert len(api.runs_of(deployment)) == 2
     api.set_state(by_hand, "COMPLETED")
     start()
-    assert len(api.runs(deployment)) == 3
-    for run in api.runs(deployment):
+    assert len(api.runs_of(deployment)) == 3
+    for run in api.runs_of(deployment):
         api.set_state(run["id"], "COMPLETED")
     start()
-    started = [run for run in api.runs(deployment) if run["id"] != by_hand]
+    started = [run for run in api.runs_of(deployment) if run["id"] != by_hand]
     assert keys_of(started) == ["a", "b", "c", "d", "e"]
 
 
@@ -115,13 +103,13 @@ def test_runs_that_a_schedule_has_planned_for_later_hold_nothing_back(begin, inb
     daily = {"active": True, "schedule": {"cron": "0 3 * * *", "timezone": "UTC"}}
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"), schedules=[daily])
     planned = {"deployments": {"id": {"any_": [deployment]}}}
-    while not api.post("/flow_runs/count", planned):  # the scheduler comes by every few seconds
+    while not api.call("POST", "/flow_runs/count", planned):  # the scheduler comes by every few seconds
         threading.Event().wait(0.2)
     start = begin(name, most_runs=1)
     assert start.runs.active(start.runs.deployment()) == 0
     inbox.add(entries("a"))
     start()
-    assert keys_of(api.runs(deployment)) == ["a"]
+    assert keys_of(api.runs_of(deployment)) == ["a"]
     assert start.runs.active(start.runs.deployment()) == 1
 
 
@@ -135,12 +123,12 @@ def test_racing_watchers_of_one_inbox_start_one_run_a_batch(begin, api, tmp_path
         assert list(pool.map(lambda starter: starter(), starters)) == [starting.IDLE_SECONDS] * 3
     for starter in starters:
         starter.inbox.close()
-    assert keys_of(api.runs(deployment)) == ["a", "b", "c"]
+    assert keys_of(api.runs_of(deployment)) == ["a", "b", "c"]
 
 
 def end(api: PrefectApi, deployment: str, kind: str, **state: Any) -> None:
     """End the newest run."""
-    last = max(api.runs(deployment), key=lambda run: run["created"])
+    last = max(api.runs_of(deployment), key=lambda run: run["created"])
     api.set_state(last["id"], kind, **state)
 
 
@@ -156,11 +144,11 @@ def test_a_batch_whose_run_failed_gets_others_until_it_is_given_up(begin, inbox,
     inbox.add(entries("a"))
     for attempt in range(1, MOST_ATTEMPTS + 3):
         start()
-        assert len(api.runs(deployment)) == min(attempt, MOST_ATTEMPTS)
+        assert len(api.runs_of(deployment)) == min(attempt, MOST_ATTEMPTS)
         if attempt <= MOST_ATTEMPTS:
             end(api, deployment, "CRASHED" if attempt % 2 else "FAILED")
         follow(inbox, start.runs)
-    assert keys_of(api.runs(deployment)) == ["a"] * MOST_ATTEMPTS
+    assert keys_of(api.runs_of(deployment)) == ["a"] * MOST_ATTEMPTS
     assert inbox.counts().ended == 1
 
 
@@ -183,7 +171,7 @@ def test_only_a_run_that_another_may_do_better_is_followed_by_one(
     end(api, deployment, kind, message=message)
     follow(inbox, start.runs)
     start()
-    assert len(api.runs(deployment)) == runs
+    assert len(api.runs_of(deployment)) == runs
     assert inbox.counts().ended == (1 if runs == 1 and kind != "RUNNING" else 0)
 
 
@@ -192,11 +180,11 @@ def test_a_run_that_the_server_has_lost_is_started_again(begin, inbox, api, tmp_
     start = begin(name)
     inbox.add(entries("a"))
     start()
-    (run,) = api.runs(deployment)
-    api.delete(f"/flow_runs/{run['id']}")
+    (run,) = api.runs_of(deployment)
+    api.call("DELETE", f"/flow_runs/{run['id']}")
     follow(inbox, start.runs)
     start()
-    assert keys_of(api.runs(deployment)) == ["a"]
+    assert keys_of(api.runs_of(deployment)) == ["a"]
 
 
 def test_a_deployment_that_restores_another_place_now_is_not_started(begin, inbox, api, tmp_path) -> None:
@@ -205,13 +193,13 @@ def test_a_deployment_that_restores_another_place_now_is_not_started(begin, inbo
     inbox.add(entries("a"))
     with pytest.raises(ConfigurationError, match="now restores s3://archive/elsewhere, not s3://archive/in"):
         start()
-    assert api.runs(deployment) == []
+    assert api.runs_of(deployment) == []
     assert inbox.waiting()[0] == 1
 
 
-def test_a_deployment_that_is_not_ours_is_refused(server, api) -> None:
-    flow = api.post("/flows/", {"name": "restore-archive"})["id"]
-    api.post("/deployments/", {"name": "no-job", "flow_id": flow, "parameters": {"job": {"source": SOURCE}}})
+def test_a_deployment_that_is_not_ours_is_refused(api) -> None:
+    flow = api.call("POST", "/flows/", {"name": "restore-archive"})["id"]
+    api.call("POST", "/deployments/", {"name": "no-job", "flow_id": flow, "parameters": {"job": {"source": SOURCE}}})
     with open_runs("restore-archive/no-job") as runs, pytest.raises(ConfigurationError, match="no job with source"):
         runs.deployment()
 
@@ -273,7 +261,7 @@ def test_key_lists_hold_one_json_string_a_line(begin, inbox, api, tmp_path) -> N
     name, deployment = api.deploy(SOURCE, str(tmp_path / "out"))
     inbox.add(entries('say "hello"\\', "é\u2028x"))
     begin(name)()
-    (run,) = api.runs(deployment)
+    (run,) = api.runs_of(deployment)
     lines = Path(run["parameters"]["job"]["key_list"]).read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == sorted(['say "hello"\\', "é\u2028x"])
     assert lines[-1] == b""

@@ -14,22 +14,9 @@ from flows.events.sources.messages import Hint
 from flows.events.sources.scope import Scope
 from flows.events.sources.sqs import Queue, connect
 from pipeline.errors import ConfigurationError
-from tests.flows.events.conftest import Notified, closed
+from tests.flows.events.conftest import Notified, drain, waiting_keys
 
 ODD_KEY = "in/a b+c/ü%20#1 é.png"
-
-
-def waiting_keys(inbox: Inbox) -> list[str]:
-    """Put all waiting hints into batches, and return their sorted keys."""
-    keys: list[str] = []
-    while inbox.waiting()[0]:
-        keys += inbox.keys_of(closed(inbox))
-    return sorted(keys)
-
-
-def drain(queue: Queue, notified: Notified) -> None:
-    while notified.left():
-        queue()
 
 
 @pytest.fixture
