@@ -11,7 +11,7 @@ from torch import Tensor
 from deqir import Outcome, PriorError, Restorer, load_prior
 from deqir.operators import Colorization, SuperResolution
 from deqir.protocols import LinearOperator
-from tests.deqir.problems import HEIGHT, WIDTH, rand, toy_denoiser
+from tests.deqir.problems import HEIGHT, WIDTH, Counting, rand, toy_denoiser
 from tests.processes import python
 
 MODES = ["throughput", "latency"]
@@ -44,13 +44,7 @@ def test_both_modes_give_the_same_image(A: LinearOperator) -> None:
 @pytest.mark.parametrize("mode", [*MODES, "paper"])
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-3, 0.0])
 def test_counted_evaluations_are_those_that_the_network_saw(mode: str, tolerance: float) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
-    A = SuperResolution(scale=2)
+    A, counting = SuperResolution(scale=2), Counting()
     restorer = Restorer(
         counting,
         steps=5,
@@ -60,7 +54,7 @@ def test_counted_evaluations_are_those_that_the_network_saw(mode: str, tolerance
         denoiser_batch=5,
     )
     stats = restorer(observations(A, 1), A).stats[0]
-    assert (len(seen), sum(seen)) == (stats.rounds, stats.nfe)
+    assert (len(counting.rows), sum(counting.rows)) == (stats.rounds, stats.nfe)
     assert stats.rounds <= 5
 
 

@@ -13,7 +13,7 @@ from deqir import Prior, in_half_precision, load_prior, replicate
 from deqir.hardware.cuda_graphs import KEPT, GraphedDenoiser
 from deqir.hardware.memory import FEW_CALLS, MOST_PIXELS
 from deqir.priors import DenoiserPrior, FFDNet
-from deqir.protocols import Denoiser
+from tests.deqir.problems import Counting
 
 GPU = torch.device("cuda", 0)
 pytestmark = pytest.mark.usefixtures("gpu")
@@ -56,27 +56,16 @@ def test_an_answer_stays_when_the_next_one_comes() -> None:
         assert not torch.equal(answers[-1], answers[-2])
 
 
-class Counting:
-    """A denoiser that counts its calls."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.calls = denoiser, 0
-
-    def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
-        self.calls += 1
-        return self.denoiser(x_t, alpha_bar)
-
-
 def test_calls_are_recorded_after_a_few_and_the_network_is_asked_no_more() -> None:
     counting = Counting(graphed_and_plain()[1])
     graphed = GraphedDenoiser(counting)
     with torch.inference_mode():
         for n in range(FEW_CALLS + 2):
             graphed(*asked(3, 32, seed=n))
-        calls = counting.calls
+        calls = len(counting.rows)
         for n in range(5):
             assert_close(graphed(*asked(3, 32, seed=n)), counting.denoiser(*asked(3, 32, seed=n)))
-    assert counting.calls == calls
+    assert len(counting.rows) == calls
 
 
 def test_a_record_of_one_precision_does_not_answer_in_another() -> None:

@@ -25,7 +25,7 @@ from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
 from tests.deqir.priors.starters.starting import prior_with, starters
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand, toy_denoiser
 
 T = 6
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=4)
@@ -90,16 +90,10 @@ def test_an_image_has_the_same_result_and_the_same_counts_beside_others(mode: st
 
 @windows
 def test_all_evaluations_are_counted_once(mode: str) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
-    tally = Tally()
+    counting, tally = Counting(), Tally()
     results = run(archive(13), replace(STEPS, mode=mode, tolerance=1e-3), denoiser=counting, tally=tally)
-    assert sum(seen) == tally.evaluations == sum(result.stats.nfe for result in results.values())
-    assert (len(seen), max(seen)) == (tally.calls, 4)
+    assert sum(counting.rows) == tally.evaluations == sum(result.stats.nfe for result in results.values())
+    assert (len(counting.rows), max(counting.rows)) == (tally.calls, 4)
     assert tally.images == 13
 
 
@@ -116,16 +110,11 @@ def test_window_1_takes_one_call_a_step_for_a_batch_of_images() -> None:
 
 def test_a_waiting_image_takes_the_place_of_one_that_is_done_at_once() -> None:
     """Images of different difficulty leave one by one; the batch stays full until none waits."""
-    requests, calls = archive(60)[::5], list[int]()  # of one size
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        calls.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
+    requests, counting = archive(60)[::5], Counting()  # of one size
     results = run(requests, replace(STEPS, mode=3, tolerance=1e-2, denoiser_batch=9), denoiser=counting)
     assert len({result.stats.rounds for result in results.values()}) > 1
     due = sum(result.stats.nfe for result in results.values())
-    assert len(calls) <= due // 9 + T
+    assert len(counting.rows) <= due // 9 + T
 
 
 @pytest.mark.parametrize(("images", "rounds"), [(17, 7), (33, 13)])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -17,18 +16,18 @@ from torch.nn import functional
 from deqir import Engine, Failed, Request, Restorer, Result, Settings, Tally, load_prior, replicate
 from deqir.engine.tiling import TiledDenoiser, Tiling, Tilings, tiled
 from deqir.operators import Colorization, Inpainting, SuperResolution
-from deqir.priors import PriorCard, prior_directory, write_card
+from deqir.priors import prior_directory
 from deqir.protocols import Denoiser
 from tests.deqir.problems import rand, toy_denoiser
+from tests.deqir.unets import save_as_prior, small_unet
 from tests.dispatching import Operations
 
 T = 4
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=2)
-REACH = 6
 
 
 class Convolutions:
-    """A denoiser of three 5 x 5 convolutions: a pixel depends on those at most REACH away, and on no other."""
+    """A denoiser of three 5 x 5 convolutions: a pixel depends on those at most 6 away, and on no other."""
 
     def __init__(self) -> None:
         weights = [rand(3, 3, 5, 5, seed=seed) / 5 for seed in range(3)]
@@ -299,26 +298,11 @@ def test_each_time_that_memory_runs_out_a_call_gets_at_most_half_the_pixels_unti
     assert tilings.seen(image) == Tilings(toy_denoiser, tile=tile, overlap=None).seen(image)  # nothing was learnt
 
 
-def unet(sample_size: int | None) -> UNet2DModel:
-    torch.manual_seed(0)
-    return UNet2DModel(
-        sample_size=sample_size,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        add_attention=False,
-    ).eval()
-
-
 @pytest.mark.parametrize(("native", "tile", "seen"), [(32, None, (32, 32)), (32, 48, (48, 40)), (None, None, (56, 40))])
 def test_a_diffusion_network_sees_images_of_the_size_it_was_trained_at(
     tmp_path: Path, native: int | None, tile: int | None, seen: tuple[int, int]
 ) -> None:
-    unet(native).save_pretrained(tmp_path)
-    weights = (tmp_path / "diffusion_pytorch_model.safetensors").read_bytes()
-    write_card(tmp_path, PriorCard(name="unet", kind="unet", sha256="", max_noise=80.0), weights)
+    save_as_prior(small_unet(sample_size=native), tmp_path)
     prior = load_prior(str(tmp_path), device="cpu")
     network = Watching(prior.denoiser)
     one = request(56, 40, dtype=torch.float32)

@@ -13,14 +13,9 @@ from deqir.fixed_point.joint_map import JointMap
 from deqir.protocols import FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
-from tests.deqir.problems import KEEP, OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import KEEP, OPERATORS, Counting, make_sampler, rand, toy_denoiser
 
 ROUNDING = 1e-9  # float64, chains of a few steps whose published form amplifies rounding by up to 1e3
-
-
-@pytest.fixture(params=SURROGATES)
-def surrogate(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def states(sampler: Sampler) -> Tensor:
@@ -77,17 +72,12 @@ def test_the_published_form_is_the_cumulative_sum_of_proposition_1(eta: float) -
 
 
 def test_network_evaluations_of_call_k_are_those_behind_the_exact_states() -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
+    counting = Counting()
     sampler = make_sampler(OPERATORS["sr2"], denoiser=counting, steps=5)
     F, X = JointMap(sampler, SURROGATES["data"]), sampler.frozen()
     for _ in range(6):
         X = F(X, torch.arange(2))
-    assert seen == [10, 8, 6, 4, 2]
+    assert counting.rows == [10, 8, 6, 4, 2]
 
 
 def test_the_size_of_a_network_batch_changes_nothing(A: LinearOperator) -> None:

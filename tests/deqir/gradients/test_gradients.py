@@ -23,7 +23,7 @@ from deqir.priors import FFDNet
 from deqir.protocols import FixedPointSolver, LinearOperator, SpectralOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 
 ROUNDING = 1e-10
 ETAS = (0.0, 0.85, 1.0)
@@ -51,11 +51,6 @@ def adjoints_by_autograd(sampler: Sampler) -> Tensor:
 
 def error(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
-
-
-@pytest.fixture(params=SURROGATES)
-def surrogate(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.mark.parametrize("eta", ETAS)
@@ -198,21 +193,16 @@ def test_it_works_where_a_restoration_runs_in_inference_mode() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
 def test_the_size_of_a_micro_batch_bounds_network_calls_and_changes_nothing(batch: int) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
     sampler = make_sampler(OPERATORS["sr2"], images=3)
     states, end = chain_states(sampler), rand(3, 3, 8, 12, seed=5)
     wanted = exact_adjoint(sampler, states, end).noise
+    counting = Counting()
     small = replace(sampler, denoiser=counting, denoiser_batch=batch)
     for solve in (exact_adjoint, parallel_adjoint):
-        seen.clear()
+        counting.rows.clear()
         found = solve(small, states, end)
-        assert max(seen) <= batch
-        assert sum(seen) == sum(found.evaluations)
+        assert max(counting.rows) <= batch
+        assert sum(counting.rows) == sum(found.evaluations)
         assert error(found.noise, wanted) < (ROUNDING if solve is exact_adjoint else 0.1)
 
 

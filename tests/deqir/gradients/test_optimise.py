@@ -24,7 +24,7 @@ from deqir.gradients.losses import (
 from deqir.gradients.optimise import Optimisation, Optimised, Stop, optimise
 from deqir.pretrained.lpips import LPIPS_WEIGHTS, Lpips
 from deqir.protocols import LinearOperator
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 from tests.processes import python
 
 GUIDE = 0.5 * rand(2, 3, 8, 12, seed=12)
@@ -117,18 +117,12 @@ def test_a_users_function_is_a_loss_and_its_images_are_searched_for_alone() -> N
 
 
 def test_evaluations_and_products_are_those_of_the_network() -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
     for gradient in ("exact", "parallel", "phantom"):
-        seen.clear()
+        counting = Counting()
         sampler = make_sampler(OPERATORS["sr2"], denoiser=counting)
         settings = Optimisation(steps=3, gradient=gradient, rounds=1)
         stats = optimise(sampler, LOSSES["pixels"], settings=settings).stats
-        assert sum(one.evaluations for one in stats) == sum(seen)
+        assert sum(one.evaluations for one in stats) == sum(counting.rows)
         if gradient == "exact":
             assert [one.nfe for one in stats] == [4 * 6 + 3 * 6 * 3] * 2
 

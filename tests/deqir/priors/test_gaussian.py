@@ -15,6 +15,7 @@ from deqir.protocols import LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.counter_normal import standard_normal
 from deqir.sampling.sampler import Sampler
+from tests.conformance.dense import dense
 from tests.deqir.problems import rand
 
 SHAPE = (3, 4, 4)
@@ -25,10 +26,6 @@ def covariance(seed: int = 0) -> Tensor:
     """Correlated pixels and channels with eigenvalues from 0.002 to 0.5."""
     basis = torch.linalg.qr(rand(SIZE, SIZE, seed=seed)).Q
     return basis * torch.logspace(-2.7, -0.3, SIZE, dtype=torch.float64) @ basis.mT
-
-
-def dense(A: LinearOperator) -> Tensor:
-    return A(torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)).flatten(1).mT
 
 
 OPERATORS: dict[str, LinearOperator] = {
@@ -63,7 +60,7 @@ def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how:
 
     noise = standard_normal(11, (steps + 1) * SIZE, device=torch.device("cpu")).view(-1, SIZE).double().numpy()
     C, mu = prior.covariance.numpy(), prior.mean.flatten().numpy()
-    matrix = dense(A).numpy()
+    matrix = dense(A, SHAPE).numpy()
     pinv = np.linalg.pinv(matrix)
     null = np.eye(SIZE) - pinv @ matrix
     sigma = np.append(2 * np.geomspace(0.3, 6 / 255, steps), 0.0)
@@ -84,7 +81,7 @@ def independent_halves() -> GaussianPrior:
 
     The null-space step is then exact, and the chain must sample the true posterior.
     """
-    matrix = dense(OPERATORS["sr2"])
+    matrix = dense(OPERATORS["sr2"], SHAPE)
     seen = torch.linalg.pinv(matrix) @ matrix
     unseen = torch.eye(SIZE, dtype=torch.float64) - seen
     C = seen @ covariance(1) @ seen + unseen @ covariance(2) @ unseen
@@ -96,7 +93,7 @@ def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior
     """The chain is affine, so its mean over the noise is the chain with every noise set to zero."""
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7))
-    mean, _ = prior.posterior(dense(A), y.flatten())
+    mean, _ = prior.posterior(dense(A, SHAPE), y.flatten())
     sampler = Sampler(
         denoiser=prior,
         A=A,
@@ -117,7 +114,7 @@ def test_the_spread_of_a_long_deterministic_chain_is_the_posterior_covariance() 
     """
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7)).expand(SIZE + 1, -1, -1, -1)
-    mean, wanted = prior.posterior(dense(A), y[0].flatten())
+    mean, wanted = prior.posterior(dense(A, SHAPE), y[0].flatten())
     steps = 400
     noise = torch.zeros(SIZE + 1, steps + 1, *SHAPE, dtype=torch.float64)
     noise[1:, 0] = torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)
@@ -138,7 +135,7 @@ def test_the_spread_of_a_long_deterministic_chain_is_the_posterior_covariance() 
 
 def test_the_posterior_is_the_limit_of_a_measurement_with_vanishing_noise() -> None:
     A, prior = OPERATORS["inpaint"], GaussianPrior(0.3 * rand(*SHAPE), covariance())
-    matrix = dense(A)
+    matrix = dense(A, SHAPE)
     seen = matrix.abs().sum(1) > 0
     y = A(0.5 * rand(1, *SHAPE, seed=7)).flatten()
     mean, spread = prior.posterior(matrix, y)

@@ -24,27 +24,14 @@ from deqir import (
 )
 from deqir.operators import SuperResolution
 from deqir.priors import Prior
-from tests.deqir.problems import rand, toy_denoiser
+from tests.deqir.problems import Counting, rand, toy_denoiser
 
 CPU = torch.device("cpu")
 
 
-class Recording:
-    """The toy denoiser, with a record of the rows and the thread of each call."""
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.threads: set[int] = set()
-
-    def __call__(self, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        self.rows.append(len(x_t))
-        self.threads.add(threading.get_ident())
-        return toy_denoiser(x_t, alpha_bar)
-
-
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 11])
 def test_the_rows_are_divided_evenly_and_answered_as_by_one(rows: int) -> None:
-    copies = [Recording() for _ in range(4)]
+    copies = [Counting() for _ in range(4)]
     x, levels = rand(rows, 3, 8, 8), torch.linspace(0.5, 0.99, rows, dtype=torch.float64)
     answers = ReplicatedDenoiser([(copy, CPU) for copy in copies])(x, levels)
     torch.testing.assert_close(answers, toy_denoiser(x, levels), rtol=0, atol=0)
@@ -98,7 +85,7 @@ def test_the_copies_have_the_modes_of_the_caller(mode: AbstractContextManager[ob
 
 @pytest.mark.parametrize("broken", [0, 2])
 def test_the_error_of_a_copy_is_raised_when_all_have_ended(broken: int) -> None:
-    copies = [Recording() for _ in range(3)]
+    copies = [Counting() for _ in range(3)]
 
     def fails(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("this device is full")

@@ -31,6 +31,7 @@ from pipeline.inputs.side_files import Companions
 from pipeline.manifest.schema import ManifestRow
 from pipeline.worker.read import Prepared
 from pipeline.worker.worker import ShardWorker
+from tests.deqir.problems import Counting
 from tests.pipeline.archive import image_bytes, put, write_archive
 from tests.pipeline.faults import with_denoiser
 from tests.pipeline.shard_runs import rows_of, run
@@ -117,15 +118,9 @@ def test_a_report_counts_what_optimising_cost(opened, source) -> None:
     write_archive(source, 2, size=SIZE)
     result = {"optimise": 2, "noise": 0.02, "samples": 2}
     _, worker, shards = opened(degradation={"task": "denoise"}, result=result, runtime={"batch_size": 2})
-    calls = list[int]()
-
-    def counting(x: Tensor, alpha_bar: Tensor) -> Tensor:
-        calls.append(len(x))
-        return prior(x, alpha_bar)
-
-    prior = worker.solver.engine.prior
+    counting = Counting(worker.solver.engine.prior)
     report = with_denoiser(worker, counting).run(shards[0], lambda status: None)
-    rows = rows_of(worker, shards[0])
+    rows, calls = rows_of(worker, shards[0]), counting.rows
     assert len(calls) == report.network_calls > 2 * 2 * 2 * 3
     assert report.occupancy == pytest.approx(sum(calls) / (2 * len(calls)))
     assert sum(calls) < report.nfe == sum(row.nfe or 0 for row in rows)  # products of vectors and Jacobians count, too
