@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deqir.pretrained.lpips import LPIPS_WEIGHTS
 from tests.processes import python
+from tests.weights import needs_lpips
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@needs_lpips
 def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
     done = python("-m", "benchmarks.convergence", "--quick", "--prior", tiny_prior, "--out", tmp_path)
     assert done.returncode == 0, done.stderr

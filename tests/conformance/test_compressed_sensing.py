@@ -90,13 +90,3 @@ def test_the_start_agrees_with_the_data_and_has_a_quarter_of_the_error_of_the_ps
     start = A.start(y)
     close(A(start), y)
     assert (start - x).norm() < 0.25 * (A.pinv(y) - x).norm()
-
-
-def test_settings_that_measure_nothing_are_refused() -> None:
-    for share in (0.0, 1.5):
-        with pytest.raises(ValueError, match="above 0 and at most 1"):
-            WalshHadamardSensing(share=share)
-        with pytest.raises(ValueError, match="above 0 and at most 1"):
-            BlockSensing(share=share)
-    with pytest.raises(ValueError, match="at least 1 pixel"):
-        BlockSensing(block=0)

@@ -138,16 +138,3 @@ def test_a_wide_frame_seen_inside_needs_no_boundary() -> None:
     y = torch.tensor(blurred) * inside
     close(A(scene)[0, 0], y)
     close(A(A.pinv(y[None, None]))[0, 0], y, to=1e-6)
-
-
-def test_settings_that_make_no_operator_are_refused() -> None:
-    with pytest.raises(ValueError, match="two dimensions, got shape"):
-        Deblurring(kernel=kernels.uniform(3))
-    with pytest.raises(ValueError, match="sums to nothing"):
-        Deblurring(kernel=torch.zeros(3, 3))
-    with pytest.raises(ValueError, match="look the same in a mirror"):
-        Deblurring(kernel=ONE_SIDED, boundary="reflect")
-    with pytest.raises(ValueError, match="threshold"):
-        Deblurring(kernel=ONE_SIDED, threshold=1.0)
-    with pytest.raises(ValueError, match="damping"):
-        Deblurring(kernel=ONE_SIDED, damping=-1.0)

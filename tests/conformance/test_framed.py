@@ -131,14 +131,3 @@ def test_noise_needs_another_operator_and_the_error_says_so() -> None:
     restorer = Restorer(toy_denoiser, steps=2)
     with pytest.raises(ValueError, match="sigma_y = 0"):
         restorer(torch.zeros(1, 3, 8, 8, dtype=torch.float64), A, sigma_y=0.1)
-
-
-def test_settings_and_scenes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="two dimensions"):
-        FramedDeblurring(kernel=kernels.uniform(3))
-    with pytest.raises(ValueError, match="sums to nothing"):
-        FramedDeblurring(kernel=torch.zeros(3, 3))
-    with pytest.raises(ValueError, match="tolerance"):
-        FramedDeblurring(kernel=kernels.disk(1), tolerance=0)
-    with pytest.raises(ValueError, match=r"leaves nothing of a scene of 5 x 4"):
-        FramedDeblurring(kernel=kernels.motion(5))(torch.zeros(1, 3, 5, 4))

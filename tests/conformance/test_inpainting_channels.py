@@ -61,8 +61,7 @@ def test_images_with_gaps_of_their_own_are_diffused_in_a_batch_as_alone() -> Non
 
 @pytest.mark.parametrize("method", ["image_shape", "__call__", "adjoint", "pinv", "start", "guess"])
 @pytest.mark.parametrize(
-    ("shape", "says"),
-    [((1, 1, 4, 4), "has 3 channels but the image 1"), ((1, 3, 5, 4), "must have its image's size")],
+    ("shape", "says"), [((1, 1, 4, 4), "has 3 channels but the image 1"), ((1, 3, 5, 4), "must have its image's size")]
 )
 def test_an_image_that_does_not_fit_the_mask_is_refused_by_every_method(
     shape: tuple[int, ...], says: str, method: str

@@ -203,28 +203,3 @@ def test_what_was_kept_from_inference_serves_gradients() -> None:
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(A.pinv(A(x)).square().sum(), x)
     close(gradient, 2 * A.filter(x.detach(), lambda s: (s > 0).to(s)))
-
-
-def test_a_wrong_size_is_named_with_the_remedy() -> None:
-    with pytest.raises(
-        ValueError, match=r"KernelSuperResolution\(scale=4\) needs sides divisible by 4, got \(10, 12\)"
-    ):
-        KernelSuperResolution(scale=4)(torch.zeros(1, 3, 10, 12))
-    with pytest.raises(ValueError, match=r"divisible by 2 \(height\) and 5 \(width\), got \(10, 12\); crop or pad"):
-        SuperResolution(scale=(2, 5))(torch.zeros(1, 3, 10, 12))
-
-
-def test_settings_that_make_no_operator_are_refused() -> None:
-    flat = kernels.uniform(3)
-    with pytest.raises(ValueError, match="at least 1"):
-        KernelSuperResolution(scale=(2, 0))
-    with pytest.raises(ValueError, match="at least 1"):
-        SuperResolution(scale=(0, 2))
-    with pytest.raises(ValueError, match="one dimension"):
-        SeparableDeblurring(kernel=torch.outer(flat, flat))
-    with pytest.raises(ValueError, match="sums to nothing"):
-        KernelSuperResolution(kernel=torch.tensor([1.0, -1.0]))
-    with pytest.raises(ValueError, match="threshold"):
-        SeparableDeblurring(kernel=flat, threshold=0.0)
-    with pytest.raises(ValueError, match="damping"):
-        SeparableDeblurring(kernel=flat, damping=0.0)

@@ -81,14 +81,7 @@ def test_only_the_late_images_of_a_batch_fall_back() -> None:
 
     y = torch.stack([torch.full((3, 4, 6), 0.5, dtype=torch.float64), rand(3, 4, 6)])
     restorer = Restorer(
-        denoiser,
-        steps=6,
-        eta=0.0,
-        start_noise=1e-4,
-        end_noise=1e-5,
-        mode="latency",
-        tolerance=1e-9,
-        max_rounds=2,
+        denoiser, steps=6, eta=0.0, start_noise=1e-4, end_noise=1e-5, mode="latency", tolerance=1e-9, max_rounds=2
     )
     stats = restorer(y, A).stats
     assert [(one.converged, one.fallback) for one in stats] == [(True, False), (False, True)]

@@ -105,11 +105,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_all_images_are_restored(
     tally = Tally()
     with only(96 * MIB, gpu):
         prior = in_half_precision(there) if half else there
-        found = images_of(
-            Engine(prior, Settings(steps=2, mode=mode, denoiser_batch=256)),
-            requests,
-            tally,
-        )
+        found = images_of(Engine(prior, Settings(steps=2, mode=mode, denoiser_batch=256)), requests, tally)
     assert tally.halvings or half
     torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if half else 5e-4)
 

@@ -70,10 +70,7 @@ def test_samples_lie_together_under_their_outputs_key() -> None:
         (["photo.JPG", "b.webp"], ["photo.png", "b.png"]),
         (["photo.jpg", "photo.png"], ["photo.jpg.png", "photo.png.png"]),
         (["photo.jpg", "x/photo.png"], ["photo.png", "x/photo.png"]),
-        (
-            ["photo.jpg", "photo.png", "photo.jpg.png"],
-            ["photo.jpg.png", "photo.png.png", "photo.jpg.png.png"],
-        ),
+        (["photo.jpg", "photo.png", "photo.jpg.png"], ["photo.jpg.png", "photo.png.png", "photo.jpg.png.png"]),
         (["photo.jpg.jpg", "photo.jpg"], ["photo.jpg.png", "photo.png"]),
         (["1905.07.jpg", "1905.08.jpg"], ["1905.07.png", "1905.08.png"]),
         (["A.jpg", "a.jpg"], ["A.png", "a.png"]),

@@ -17,15 +17,7 @@ from tests.deqir.priors.starters.starting import dense_enlarger
 from tests.training.photographs import learn
 from training import enlarge
 from training.data import Crops
-from training.enlarge import (
-    CODE_RATE,
-    Enlarging,
-    EnlargingDensely,
-    enlarged,
-    observed,
-    published,
-    published_dense,
-)
+from training.enlarge import CODE_RATE, Enlarging, EnlargingDensely, enlarged, observed, published, published_dense
 from training.starting import Recipe, Run
 
 RECIPE = Recipe(hours=3 / 3600, batch=1, rate=3e-3, eyes=1.0, rise=5, every=1)
@@ -149,8 +141,7 @@ def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lesson", "learnt"),
-    [(Enlarging(scale=3), Enlarger(scale=3)), (EnlargingDensely(scale=4), DenseEnlarger(scale=4))],
+    ("lesson", "learnt"), [(Enlarging(scale=3), Enlarger(scale=3)), (EnlargingDensely(scale=4), DenseEnlarger(scale=4))]
 )
 def test_a_run_that_goes_on_from_another_begins_with_its_weights_and_fetches_none(
     lesson: Enlarging, learnt: torch.nn.Module, monkeypatch: pytest.MonkeyPatch

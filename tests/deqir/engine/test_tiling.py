@@ -16,11 +16,11 @@ from torch.nn import functional
 from deqir import Engine, Failed, Request, Restorer, Result, Settings, Tally, load_prior, replicate
 from deqir.engine.tiling import TiledDenoiser, Tiling, Tilings, tiled
 from deqir.operators import Colorization, Inpainting, SuperResolution
-from deqir.priors import prior_directory
 from deqir.protocols import Denoiser
 from tests.deqir.problems import rand, toy_denoiser
 from tests.deqir.unets import save_as_prior, small_unet
 from tests.dispatching import Operations
+from tests.weights import needs_ffdnet
 
 T = 4
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=2)
@@ -216,9 +216,7 @@ def test_a_plain_gradient_has_no_step_at_the_borders_of_tiles() -> None:
     assert largest_step(local_mean, Settings(steps=5, tile=64, overlap=32)) < 1
 
 
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(), reason="needs FFDNet; run: deqir models fetch ffdnet"
-)
+@needs_ffdnet
 @pytest.mark.ffdnet
 def test_a_plain_gradient_restored_by_ffdnet_has_no_step_at_the_borders_of_tiles() -> None:
     prior = load_prior("ffdnet", device="cpu")

@@ -15,14 +15,7 @@ from skimage import data
 from torch import Tensor
 from torch.nn import functional
 
-from deqir.estimation import (
-    check_fit,
-    estimate_blur,
-    estimate_jpeg,
-    estimate_noise,
-    estimate_upscaling,
-    propose_damage,
-)
+from deqir.estimation import check_fit, estimate_blur, estimate_jpeg, estimate_noise, estimate_upscaling, propose_damage
 from deqir.estimation.jpeg import quantisation, typical_error
 from deqir.estimation.spectrum import block_powers
 from deqir.operators import Colorization, Inpainting, SeparableDeblurring, SuperResolution, kernels

@@ -22,10 +22,11 @@ from deqir.gradients.losses import (
     guided,
 )
 from deqir.gradients.optimise import Optimisation, Optimised, Stop, optimise
-from deqir.pretrained.lpips import LPIPS_WEIGHTS, Lpips
+from deqir.pretrained.lpips import Lpips
 from deqir.protocols import LinearOperator
 from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 from tests.processes import python
+from tests.weights import needs_lpips
 
 GUIDE = 0.5 * rand(2, 3, 8, 12, seed=12)
 LOSSES: dict[str, Loss] = {"pixels": PixelDistance(guide=GUIDE), "colour": ColourDistance(guide=GUIDE, blur=1.0)}
@@ -214,7 +215,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], says: st
         replace(Optimisation(), **settings)
 
 
-@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@needs_lpips
 @pytest.mark.smoke
 def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
     small = ("--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", tmp_path)

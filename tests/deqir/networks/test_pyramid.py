@@ -15,16 +15,12 @@ from torch import Tensor
 from deqir import PriorError, Restorer, load_prior
 from deqir.networks.pyramid import FFDNET_NOISE, PyramidDenoiser
 from deqir.operators import SuperResolution
-from deqir.priors import PriorCard, prior_directory, write_prior
+from deqir.priors import PriorCard, write_prior
+from tests.weights import needs_ffdnet
 
 SHAPE = {"channels": 3, "width": 8, "blocks": 1, "coarse_width": 12, "coarse_blocks": 1, "levels": 3}
 CARD = PriorCard(name="mine", kind="pyramid", sha256="", max_noise=1.0, architecture=SHAPE)
 ORIGINALS = Path(__file__).parents[3] / "samples" / "originals"
-
-fetched = pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
 
 
 def pyramid(seed: int = 0, *, trained: bool = False) -> PyramidDenoiser:
@@ -97,7 +93,7 @@ def test_before_training_it_is_exactly_ffdnet_wherever_ffdnet_knows_the_noise(no
     assert torch.equal(network(x, sigma), network.ffdnet(x, sigma))
 
 
-@fetched
+@needs_ffdnet
 @pytest.mark.ffdnet
 @pytest.mark.parametrize(("noise", "gain"), [(0.5, 8.0), (1.0, 10.0), (2.0, 10.0)])
 def test_beyond_the_noise_that_ffdnet_knows_it_denoises_far_better_without_training(noise: float, gain: float) -> None:

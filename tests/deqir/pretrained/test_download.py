@@ -40,10 +40,7 @@ def wheel(folder: Path) -> str:
 def sdist(folder: Path, setup: str) -> None:
     """Write demo 1.0 as an sdist with this setup.py."""
     with tarfile.open(folder / "demo-1.0.tar.gz", "w:gz") as archive:
-        for name, text in {
-            "setup.py": setup,
-            "PKG-INFO": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
-        }.items():
+        for name, text in {"setup.py": setup, "PKG-INFO": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"}.items():
             info = tarfile.TarInfo(f"demo-1.0/{name}")
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))

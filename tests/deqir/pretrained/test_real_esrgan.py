@@ -17,11 +17,7 @@ from deqir.pretrained.download import ModelError
 from deqir.pretrained.ncnn_format import HALF
 from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, convert, load_real_esrgan
 from tests.deqir.problems import rand
-
-here = pytest.mark.skipif(
-    not REAL_ESRGAN_WEIGHTS.path.exists(),
-    reason="needs the weights of Real-ESRGAN; run: deqir models fetch real-esrgan",
-)
+from tests.weights import needs_real_esrgan
 
 
 def small() -> RealEsrgan:
@@ -125,7 +121,7 @@ def test_a_missing_and_an_altered_file_are_named(monkeypatch: pytest.MonkeyPatch
         fetch_model("real-esrgan")
 
 
-@here
+@needs_real_esrgan
 def test_the_published_weights_enlarge_what_they_are_given() -> None:
     assert hashlib.sha256(REAL_ESRGAN_WEIGHTS.path.read_bytes()).hexdigest() == REAL_ESRGAN_WEIGHTS.sha256
     ramp = torch.linspace(-0.8, 0.8, 24)

@@ -141,8 +141,7 @@ def test_the_posterior_is_the_limit_of_a_measurement_with_vanishing_noise() -> N
     mean, spread = prior.posterior(matrix, y)
     precision = torch.linalg.inv(prior.covariance) + matrix[seen].mT @ matrix[seen] / 1e-9
     limit = torch.linalg.solve(
-        precision,
-        torch.linalg.solve(prior.covariance, prior.mean.flatten()) + matrix[seen].mT @ y[seen] / 1e-9,
+        precision, torch.linalg.solve(prior.covariance, prior.mean.flatten()) + matrix[seen].mT @ y[seen] / 1e-9
     )
     torch.testing.assert_close(mean, limit, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(spread, torch.linalg.inv(precision), rtol=1e-4, atol=1e-4)

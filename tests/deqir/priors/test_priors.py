@@ -16,26 +16,14 @@ from deqir import Prior, PriorError, load_prior, prior_digest
 from deqir.models import available_models, describe_model, fetch_model
 from deqir.pretrained.download import ModelError
 from deqir.pretrained.lpips import LPIPS_WEIGHTS
-from deqir.priors import (
-    DenoiserPrior,
-    FFDNet,
-    PriorCard,
-    fetch_prior,
-    prior_directory,
-    read_card,
-    write_prior,
-)
+from deqir.priors import DenoiserPrior, FFDNet, PriorCard, fetch_prior, prior_directory, read_card, write_prior
 from deqir.priors.base import Base
 from deqir.priors.starters.enlarging import Enlarger
 from tests.deqir.problems import rand
+from tests.weights import needs_ffdnet
 
 SHAPE = {"channels": 3, "width": 8, "depth": 3}
 CARD = PriorCard(name="mine", kind="denoiser", sha256="", max_noise=0.2, architecture=SHAPE)
-
-fetched = pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
 
 
 def network(seed: int = 0) -> FFDNet:
@@ -182,10 +170,7 @@ def test_a_card_of_another_layout_or_kind_is_refused(directory: Path, change: di
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
-        (
-            lambda state: {key: state[key] for key in list(state)[1:]},
-            r"Missing key.*model\.0\.bias|model\.0\.weight",
-        ),
+        (lambda state: {key: state[key] for key in list(state)[1:]}, r"Missing key.*model\.0\.bias|model\.0\.weight"),
         (lambda state: state | {"extra": torch.zeros(1)}, "extra"),
         (lambda state: state | {"model.0.bias": torch.zeros(5)}, r"size mismatch for model\.0\.bias"),
     ],
@@ -226,12 +211,7 @@ def test_odd_sides_are_padded_for_the_network_and_leave_no_trace(directory: Path
 @pytest.mark.parametrize("side", [(1, 1), (1, 7), (5, 2)])
 def test_the_pad_changes_nothing_for_a_network_that_looks_at_single_pixels(side: tuple[int, int]) -> None:
     prior = Prior(
-        name="",
-        digest="",
-        denoiser=lambda x, a: 0.3 * x.tanh(),
-        device=torch.device("cpu"),
-        multiple=8,
-        max_noise=1,
+        name="", digest="", denoiser=lambda x, a: 0.3 * x.tanh(), device=torch.device("cpu"), multiple=8, max_noise=1
     )
     x = rand(2, 3, *side)
     torch.testing.assert_close(prior(x, torch.ones(2, dtype=torch.float64)), 0.3 * x.tanh())
@@ -266,7 +246,7 @@ def test_known_models_are_listed_with_their_use_and_whether_they_are_here(
     assert not LPIPS_WEIGHTS.path.exists()
 
 
-@fetched
+@needs_ffdnet
 @pytest.mark.ffdnet
 def test_ffdnet_removes_noise_from_a_photograph() -> None:
     """Noise of 25 of 255 leaves 20 dB; published colour networks give 31 dB on average photographs."""

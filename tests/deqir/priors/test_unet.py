@@ -59,12 +59,7 @@ def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: 
     image = torch.zeros(1, 3, 8, 8)
     noise = chain_noise([1], (3, 8, 8), 10, dtype=torch.float32, device=torch.device("cpu"))
     sampler = Sampler(
-        denoiser=load_prior(str(directory), device="cpu"),
-        A=A,
-        chain=chain,
-        pinv_y=image,
-        start=image,
-        noise=noise,
+        denoiser=load_prior(str(directory), device="cpu"), A=A, chain=chain, pinv_y=image, start=image, noise=noise
     )
     x = rand(1, 3, 8, 8, seed=2).float()
     for i, t in enumerate(scheduler.timesteps):

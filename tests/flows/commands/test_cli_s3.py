@@ -34,10 +34,7 @@ def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_serve
     run = deqir("restore", f"{s3_url}/in", f"{s3_url}/out", *options, **s3_server.environment)
     assert run.returncode == 3, run.stderr
     rows = {row.source_key: row for row in rows_in(f"{s3_url}/out")}
-    assert {key: row.status for key, row in rows.items()} == {
-        **dict.fromkeys(keys, "restored"),
-        "torn.png": "failed",
-    }
+    assert {key: row.status for key, row in rows.items()} == {**dict.fromkeys(keys, "restored"), "torn.png": "failed"}
     bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
     for row in rows.values():
         if row.status == "restored":

@@ -124,11 +124,7 @@ def test_an_orientation_that_only_xmp_states_counts_as_well() -> None:
 
 @pytest.mark.parametrize(
     ("bits", "row", "expected"),
-    [
-        (1, b"\xa0", [255, 0, 255, 0]),
-        (2, b"\x1b", [0, 85, 170, 255]),
-        (4, b"\x0f\x5a", [0, 255, 85, 170]),
-    ],
+    [(1, b"\xa0", [255, 0, 255, 0]), (2, b"\x1b", [0, 85, 170, 255]), (4, b"\x0f\x5a", [0, 255, 85, 170])],
 )
 def test_grey_of_few_bits_is_spread_over_eight(bits, row, expected) -> None:
     picture = read(png([row], width=4, bits=bits, colour_type=0))

@@ -49,10 +49,7 @@ CHECKS: dict[str, tuple[bytes, Kept]] = {
         rgb(xmp=files.xmp()),
         lambda image: "Glasplatte Nr. 7, Zürich".encode() in image.info["xmp"],
     ),
-    "ICC profile of RGB": (
-        rgb(icc_profile=RGB_PROFILE),
-        lambda image: image.info.get("icc_profile") == RGB_PROFILE,
-    ),
+    "ICC profile of RGB": (rgb(icc_profile=RGB_PROFILE), lambda image: image.info.get("icc_profile") == RGB_PROFILE),
     "ICC profile of grey": (
         saved(noise(8, 16), icc_profile=GREY_PROFILE),
         lambda image: image.info.get("icc_profile") == GREY_PROFILE,

@@ -131,10 +131,7 @@ def test_a_grey_profile_survives_on_grey_and_is_left_out_of_colour() -> None:
 
 
 def test_resolution_survives_and_turns_with_the_picture() -> None:
-    for data in (
-        saved(noise(8, 16, 3), dpi=(300, 600)),
-        saved(noise(8, 16, 3), "JPEG", dpi=(300, 600)),
-    ):
+    for data in (saved(noise(8, 16, 3), dpi=(300, 600)), saved(noise(8, 16, 3), "JPEG", dpi=(300, 600))):
         assert opened(restored(data, PNG)).info["dpi"] == pytest.approx((300, 600), abs=0.02)
         assert opened(restored(data, JPEG)).info["dpi"] == pytest.approx((300, 600))
     turned = saved(noise(8, 16, 3), "JPEG", exif=b"Exif\0\0" + camera_block(">"))  # says so in EXIF alone

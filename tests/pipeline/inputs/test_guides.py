@@ -34,9 +34,12 @@ from pipeline.worker.worker import ShardWorker
 from tests.deqir.problems import Counting
 from tests.pipeline.archive import image_bytes, put, write_archive
 from tests.pipeline.faults import with_denoiser
+from tests.pipeline.files import saved
 from tests.pipeline.shard_runs import rows_of, run
+from tests.weights import needs_real_esrgan
 
 SIZE = (24, 16)
+REDDISH = saved(Image.new("RGB", (6, 4), (200, 90, 90)))
 
 
 def values(path: Path) -> Tensor:
@@ -53,8 +56,7 @@ def test_a_guides_colours_come_through(opened, source, destination, tmp_path) ->
     """Nearer to a small red picture in colour, and its grey still explained; an image without guide fails alone."""
     keys = write_archive(source, 2, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, keys[0], b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / keys[0])
+    put(guides, keys[0], REDDISH)
     first, second = guided_rows(opened, optimise=8, guide=str(guides), guide_by="colour", start_noise=0.29)
     assert (first.status, second.status, second.error_type) == ("restored", "failed", "GuideError")
     assert first.loss_first is not None
@@ -70,8 +72,7 @@ def test_a_guides_colours_come_through(opened, source, destination, tmp_path) ->
 def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(opened, source, tmp_path) -> None:
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4)).save(guides / key)
+    put(guides, key, REDDISH)
     (row,) = guided_rows(opened, optimise=1, guide=str(guides))
     assert row.error_type == "GuideError"
     assert str(row.error).endswith(
@@ -163,8 +164,7 @@ def test_a_guide_for_colours_alone_may_be_small_and_is_started_from_with_the_tas
 ) -> None:
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    put(guides, key, REDDISH)
     _, worker, _ = opened(degradation={"task": "colorize"}, result={"guide": str(guides), "guide_by": "colour"})
     assert worker.facts.start_noise == Colorization().start_noise
     _, worker, shards = opened(
@@ -186,7 +186,7 @@ def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(opene
     assert (row.status, row.start_noise) == ("restored", pytest.approx(Defaults.GIVEN_NOISE))
 
 
-@pytest.mark.skipif(not REAL_ESRGAN_WEIGHTS.path.exists(), reason="needs its weights: deqir models fetch real-esrgan")
+@needs_real_esrgan
 def test_a_network_makes_the_guides(opened, source, destination) -> None:
     """With hardly any noise the result is nearer to what it makes of the source than interpolation is."""
     (key,) = write_archive(source, 1, size=SIZE)
@@ -308,8 +308,7 @@ def test_the_search_goes_on_from_the_guide(opened, source, tmp_path) -> None:
     """What it begins with is the distance of the restoration that merely starts from the guide."""
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    put(guides, key, REDDISH)
     result = {"guide": str(guides), "guide_by": "colour"}
     _, worker, shards = opened(degradation={"task": "colorize"}, result=result)
     (prepared,) = [worker._prepare(ref, shard_id="s") for ref in shards[0].images]

@@ -11,12 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.errors import (
-    ImageTooLargeError,
-    StoreAccessError,
-    StoreUnavailableError,
-    UnsafeKeyError,
-)
+from pipeline.errors import ImageTooLargeError, StoreAccessError, StoreUnavailableError, UnsafeKeyError
 from pipeline.store import open_store
 from tests.pipeline.store.places import FolderPlace
 from tests.processes import python

@@ -19,6 +19,7 @@ from tests.deqir.conftest import Importer
 from tests.deqir.problems import rand
 from tests.deqir.reference_denoisers import Drunet, ffdnet, ffdnet_denoise
 from tests.deqir.reference_networks import Adm, Ddpm, drawn
+from tests.weights import needs_ffdnet
 
 TIMES = torch.tensor([0.0, 717.25], dtype=torch.float64)
 SIXTEEN = Facts(num_head_channels=16)
@@ -44,10 +45,7 @@ def assert_same(directory: Path, reference: nn.Module, told: Tensor, shape: tupl
 ADM: dict[str, tuple[dict[str, Any], Facts]] = {
     "as for 256 pixels": ({"factors": (1, 1, 2), "blocks": 2, "attention": (1, 2)}, SIXTEEN),
     "as for faces": ({"factors": (1, 2), "attention": (1,), "base": 64, "head_channels": 64}, Facts()),
-    "new attention order": (
-        {"order": "new"},
-        Facts(num_head_channels=16, use_new_attention_order=True),
-    ),
+    "new attention order": ({"order": "new"}, Facts(num_head_channels=16, use_new_attention_order=True)),
     "a number of heads": ({"heads": 2, "attention": (1, 2), "factors": (1, 1, 2)}, Facts(num_heads=2)),
     "improved-diffusion": (
         {"updown": False, "heads": 4, "scale_shift": False, "outputs": 3, "factors": (1, 2, 3), "attention": (1, 2)},
@@ -151,11 +149,7 @@ PUBLISHED = {
         {"base": 128, "factors": (1, 2, 3, 4), "blocks": 3, "attention": (2, 3), "heads": 4, "updown": False},
         121_063_942,
     ),
-    "celeba_hq.ckpt": (
-        Ddpm,
-        {"base": 128, "factors": (1, 1, 2, 2, 4, 4), "blocks": 2, "attention": (4,)},
-        113_673_219,
-    ),
+    "celeba_hq.ckpt": (Ddpm, {"base": 128, "factors": (1, 1, 2, 2, 4, 4), "blocks": 2, "attention": (4,)}, 113_673_219),
 }
 
 
@@ -225,10 +219,7 @@ def test_the_noise_a_network_leaves_tells_a_denoiser_from_another(imported: Impo
 
 
 @pytest.mark.ffdnet
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
+@needs_ffdnet
 def test_published_ffdnet_is_imported_as_what_a_fetch_gives(imported: Importer) -> None:
     state = load_file(prior_directory("ffdnet") / "model.safetensors")
     found = imported(state)

@@ -32,12 +32,7 @@ def test_a_row_may_share_one_step() -> None:
 
 
 def test_kernels_are_held_in_eight_bits_and_all_else_in_half_precision() -> None:
-    weights = {
-        "a.weight": rand(8, 4, 3, 3),
-        "a.bias": rand(8),
-        "b.weight": rand(8, 4, 1, 1),
-        "c.weight": rand(5, 6),
-    }
+    weights = {"a.weight": rand(8, 4, 3, 3), "a.bias": rand(8), "b.weight": rand(8, 4, 1, 1), "c.weight": rand(5, 6)}
     held = packed(weights)
     kinds = {name: weight.dtype for name, weight in held.items()}
     half = torch.half

@@ -22,6 +22,7 @@ from deqir.protocols import LinearOperator
 from deqir.settings import Defaults, Settings
 from tests.deqir.priors.starters.starting import enlargers, prior_with, starters
 from tests.deqir.problems import rand
+from tests.weights import needs_ffdnet
 
 BICUBIC = KernelSuperResolution(scale=2)
 TWICE = Skills(enlarges=(2,))
@@ -104,9 +105,7 @@ def test_the_bundled_priors_need_no_fetching_and_are_whole(
 
 
 @pytest.mark.ffdnet
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(), reason="needs FFDNet; run: deqir models fetch ffdnet"
-)
+@needs_ffdnet
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("noise", [5, 75])
 def test_a_bundled_prior_denoises_as_ffdnet_to_a_twentieth_of_a_grey_level(name: str, noise: int) -> None:

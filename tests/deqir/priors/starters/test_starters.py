@@ -47,11 +47,7 @@ KNOWN: Final[dict[str, tuple[Skills, LinearOperator, list[type]]]] = {
     "gaps": (Skills(fills=True), GAPS, [Inpainting]),
     "grey": (Skills(colorizes=True), GREY, [Colorization]),
     "pooled": (Skills(enlarges=(2,)), TWICE, [SuperResolution]),
-    "made small by a known filter": (
-        Skills(enlarges=(2,)),
-        KernelSuperResolution(scale=2),
-        [KernelSuperResolution],
-    ),
+    "made small by a known filter": (Skills(enlarges=(2,)), KernelSuperResolution(scale=2), [KernelSuperResolution]),
     "old photograph": (ALL, OLD, [Inpainting, SuperResolution, Colorization]),
     "old photograph, grey last": (ALL, chain(TWICE, GAPS, GREY), [Inpainting, SuperResolution, Colorization]),
     "gaps in grey": (ALL, chain(GREY, GAPS), [Inpainting, Colorization]),
