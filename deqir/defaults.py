@@ -18,7 +18,7 @@ SurrogateName = Literal["eps", "data", "wiener", "secant"]
 
 
 class Defaults:
-    """Settings chosen from docs/convergence.md; settings of starts that are given or made from docs/starts.md."""
+    """Default settings, chosen from docs/convergence.md; settings of given or made starts from docs/starts.md."""
 
     STEPS: Final = 20
     ETA: Final = 0.95
@@ -31,7 +31,7 @@ class Defaults:
 
 
 def check_overlap(tile: int | None, overlap: int | None) -> None:
-    """Raise ValueError for an overlap that no tile, or not this one, can have."""
+    """Raise ValueError if the overlap is impossible, for this tile or for any tile."""
     if overlap is not None and not 0 <= overlap <= (math.inf if tile is None else tile / 2):
         most = "0 or more" if tile is None else f"0 to {tile // 2}, half of a tile of {tile} pixels"
         raise ValueError(f"overlap must be {most}, got {overlap}")

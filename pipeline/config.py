@@ -126,8 +126,9 @@ class ResultConfig(Model):
     eta: Annotated[float, Option(advanced=True)] = Field(Defaults.ETA, ge=0, le=1)
     """Share of fresh noise in each step. 0: none. 1: all."""
     mode: Annotated[Mode, Option(advanced=True)] = "auto"
-    """Order of the steps. auto: as fast as the device allows. throughput: one step after another, batched over images.
-    latency: all steps at once. paper: the published algorithm, for comparison."""
+    """Order of the steps. auto: one after another on one device; on several as many at once as keep each busy.
+    throughput: one step after another, batched over images. latency: all steps at once. paper: the published algorithm,
+    for comparison."""
     surrogate: Annotated[SurrogateName, Option(advanced=True)] = "secant"
     """Stand-in for the Jacobian where steps are solved at once, as in latency mode; secant needs the fewest rounds."""
     tolerance: Annotated[float, Option(advanced=True)] = Field(Defaults.TOLERANCE, ge=0, lt=1)
