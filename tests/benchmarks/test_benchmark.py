@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.weights import needs_lpips
 
 @pytest.mark.smoke
 @needs_lpips
-def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
+def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior, tmp_path) -> None:
     done = python("-m", "benchmarks.convergence", "--quick", "--prior", tiny_prior, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "convergence.json").read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +23,7 @@ def test_the_loop_by_hand_is_the_sequential_chain() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 3, 6, 20])
-def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window: int) -> None:
+def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window) -> None:
     sampler = make_sampler(OPERATORS["inpaint"], images=1)
     end, rounds = paradigms(sampler, window=window, tolerance=0.0)
     torch.testing.assert_close(end, sampler.end(sampler.initial()))
@@ -32,7 +31,7 @@ def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window: 
 
 
 @pytest.mark.smoke
-def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
+def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior, tmp_path) -> None:
     done = python("-m", "benchmarks.engine", "--quick", "--prior", tiny_prior, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "engine.json").read_text())
