@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from tests.processes import ROOT, python
 
 MOST_BYTES = 2**20
 
 
-def test_without_chromium_it_says_what_to_install_and_starts_nothing(tmp_path: Path) -> None:
+def test_without_chromium_it_says_what_to_install_and_starts_nothing(tmp_path) -> None:
     environment = os.environ | {"PATH": str(tmp_path)}
     run = python("-m", "infra.screenshots", "--out", tmp_path / "pictures", env=environment)
     assert run.returncode == 1

@@ -43,7 +43,7 @@ def rounded(y: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("size", [(11, 14), (30, 31)])
-def test_y_is_the_valid_part_of_a_convolution(name: str, size: tuple[int, int]) -> None:
+def test_y_is_the_valid_part_of_a_convolution(name, size) -> None:
     kernel = kernels.from_array(KERNELS[name])
     scene = rand(2, 3, *size)
     expected = functional.conv2d(scene.flatten(0, 1)[:, None], kernel.flip(0, 1)[None, None])
@@ -54,7 +54,7 @@ def test_y_is_the_valid_part_of_a_convolution(name: str, size: tuple[int, int]) 
 
 @settings(deadline=None, max_examples=15)
 @given(st.sampled_from(list(KERNELS)), st.integers(1, 5), st.integers(1, 6))
-def test_every_method_is_that_of_the_dense_matrix(name: str, height: int, width: int) -> None:
+def test_every_method_is_that_of_the_dense_matrix(name, height, width) -> None:
     A = FramedDeblurring(kernel=KERNELS[name], tolerance=1e-14, max_iterations=1000)
     assert_conforms(A, A.image_shape((1, height, width)))
 

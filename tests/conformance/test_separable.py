@@ -57,9 +57,7 @@ def made(chosen: Settings, shape: Shape) -> KernelSuperResolution | SeparableDeb
 
 @settings(deadline=None, max_examples=80)
 @given(problems())
-def test_every_method_is_that_of_the_dense_matrix_without_small_singular_values(
-    problem: tuple[Settings, Shape],
-) -> None:
+def test_every_method_is_that_of_the_dense_matrix_without_small_singular_values(problem) -> None:
     A = made(*problem)
     assert isinstance(A, SpectralOperator)
     assert_truncated(A, problem[1], threshold=A.threshold)
@@ -67,14 +65,14 @@ def test_every_method_is_that_of_the_dense_matrix_without_small_singular_values(
 
 @settings(deadline=None, max_examples=40)
 @given(problems())
-def test_the_penrose_conditions_hold_on_what_is_kept(problem: tuple[Settings, Shape]) -> None:
+def test_the_penrose_conditions_hold_on_what_is_kept(problem) -> None:
     assert_penrose_on_kept(made(*problem), problem[1])
 
 
 @pytest.mark.parametrize(
     "kernel", [kernels.gaussian(1.6), kernels.uniform(9), SKEWED], ids=["gaussian", "box", "skewed"]
 )
-def test_blur_is_the_convolution_with_mirrored_borders_that_scipy_computes(kernel: Tensor) -> None:
+def test_blur_is_the_convolution_with_mirrored_borders_that_scipy_computes(kernel) -> None:
     x = rand(1, 1, 7, 12)
     expected = x[0, 0].numpy()
     for axis in (0, 1):
@@ -83,7 +81,7 @@ def test_blur_is_the_convolution_with_mirrored_borders_that_scipy_computes(kerne
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])
-def test_bicubic_downsampling_is_torchs_antialiased_one_away_from_the_borders(scale: int) -> None:
+def test_bicubic_downsampling_is_torchs_antialiased_one_away_from_the_borders(scale) -> None:
     x = rand(1, 3, 8 * scale, 7 * scale)
     expected = functional.interpolate(x, (8, 7), mode="bicubic", antialias=True)
     close(KernelSuperResolution(scale=scale)(x)[..., 2:-2, 2:-2].flatten(1), expected[..., 2:-2, 2:-2].flatten(1))
@@ -111,7 +109,7 @@ def test_bicubic_downsampling_is_that_of_ddnm_at_the_borders_too() -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, (2, 3), (1, 4)])
-def test_downsampling_by_a_uniform_kernel_is_average_pooling(scale: int | tuple[int, int]) -> None:
+def test_downsampling_by_a_uniform_kernel_is_average_pooling(scale) -> None:
     pair = (scale, scale) if isinstance(scale, int) else scale
     by_kernel = KernelSuperResolution(scale=scale, kernel=(kernels.uniform(pair[0]), kernels.uniform(pair[1])))
     pooling, x = SuperResolution(scale=scale), rand(2, 3, 6, 12)
@@ -123,7 +121,7 @@ def test_downsampling_by_a_uniform_kernel_is_average_pooling(scale: int | tuple[
 
 
 @pytest.mark.parametrize("scale", [2, 3, 8, 16, (2, 4)])
-def test_a_bicubic_kernel_loses_no_singular_value_so_its_start_agrees_with_y(scale: int | tuple[int, int]) -> None:
+def test_a_bicubic_kernel_loses_no_singular_value_so_its_start_agrees_with_y(scale) -> None:
     A = KernelSuperResolution(scale=scale)
     y = rand(1, 3, 5, 6)
     close(A(A.start(y)), y)
@@ -146,7 +144,7 @@ def test_long_sides_are_exact_too() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(taps(), st.booleans(), st.integers(1, 6), st.integers(1, 9))
-def test_the_factors_of_an_axis_are_those_of_its_matrix(weights: Tensor, even: bool, stride: int, coarse: int) -> None:
+def test_the_factors_of_an_axis_are_those_of_its_matrix(weights, even, stride, coarse) -> None:
     """Symmetric kernels have their factors without a decomposition, also kernels wider than the axis."""
     weights = (weights + weights.flip(0)).double() / 2 if even else weights.double()
     kernel, length = tuple(weights.tolist()), stride * coarse

@@ -45,7 +45,7 @@ print(*sorted(top for top in {m.partition(".")[0] for m in sys.modules} if top i
 """
 
 
-def test_it_imports_and_restores_with_nothing_else_installed(tiny_prior: str) -> None:
+def test_it_imports_and_restores_with_nothing_else_installed(tiny_prior) -> None:
     done = python("-W", "error", "-c", ALONE, tiny_prior)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

@@ -37,7 +37,7 @@ def asked(rows: int, side: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_answers_are_the_networks_own_before_and_after_they_are_recorded(mode: Callable[[], torch.no_grad]) -> None:
+def test_answers_are_the_networks_own_before_and_after_they_are_recorded(mode) -> None:
     graphed, plain = graphed_and_plain()
     with mode():
         for n in range(3 * FEW_CALLS):
@@ -103,7 +103,7 @@ def test_what_is_asked_inside_and_outside_of_inference_mode_and_with_gradients_g
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_recorded_beside_single(dtype: torch.dtype, tiny_prior: str) -> None:
+def test_half_precision_is_recorded_beside_single(dtype, tiny_prior) -> None:
     prior = load_prior(tiny_prior, device="cuda")
     assert isinstance(prior.denoiser, GraphedDenoiser)
     half, x = in_half_precision(prior, dtype), asked(2, 32)
@@ -143,7 +143,7 @@ def test_large_calls_are_the_networks_own() -> None:
             assert torch.equal(graphed(*x), plain(*x))
 
 
-def test_copies_of_a_prior_record_for_themselves(tiny_prior: str) -> None:
+def test_copies_of_a_prior_record_for_themselves(tiny_prior) -> None:
     priors: list[Prior] = [load_prior(tiny_prior, device="cuda") for _ in range(2)]
     both, x = replicate(priors), asked(4, 32)
     with torch.inference_mode():

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from deqir import Anderson, Outcome, Picard
 from deqir.fixed_point.solvers import block_residual
-from deqir.protocols import FixedPointSolver
 from tests.deqir.problems import rand
 
 SOLVERS = [Picard(tol=1e-10), Anderson(tol=1e-10)]
@@ -20,7 +19,7 @@ both = pytest.mark.parametrize("solver", SOLVERS, ids=["picard", "anderson"])
 
 
 @both
-def test_the_cosine_fixed_point_is_found(solver: FixedPointSolver) -> None:
+def test_the_cosine_fixed_point_is_found(solver) -> None:
     found = solver(lambda x, rows: torch.cos(x), rand(3, 1, 4))
     assert found.outcome == (Outcome.CONVERGED,) * 3
     torch.testing.assert_close(found.value, torch.full((3, 1, 4), 0.7390851332151607, dtype=torch.float64))
@@ -82,7 +81,7 @@ def test_the_safeguard_forgets_a_history_that_made_things_worse() -> None:
 
 @both
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_one_element_that_blows_up_stops_in_one_round_and_alone(solver: FixedPointSolver, bad: float) -> None:
+def test_one_element_that_blows_up_stops_in_one_round_and_alone(solver, bad) -> None:
     def F(x: Tensor, rows: Tensor) -> Tensor:
         return torch.where((rows == 1)[:, None, None], bad, torch.cos(x))
 
@@ -92,7 +91,7 @@ def test_one_element_that_blows_up_stops_in_one_round_and_alone(solver: FixedPoi
 
 
 @both
-def test_an_element_does_not_depend_on_its_batch(solver: FixedPointSolver) -> None:
+def test_an_element_does_not_depend_on_its_batch(solver) -> None:
     """Each row has its own contraction factor, so each leaves the batch in another round."""
     factor = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,6 @@ from deqir.gradients.losses import (
 )
 from deqir.gradients.optimise import Optimisation, Optimised, Stop, optimise
 from deqir.pretrained.lpips import Lpips
-from deqir.protocols import LinearOperator
 from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 from tests.processes import python
 from tests.weights import needs_lpips
@@ -48,7 +46,7 @@ def check(result: Optimised, loss: Loss) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("variables", ["start", "all"])
 @pytest.mark.parametrize("gradient", ["exact", "parallel", "phantom"])
-def test_every_image_gets_closer_to_its_guide(name: str, variables: str, gradient: str) -> None:
+def test_every_image_gets_closer_to_its_guide(name, variables, gradient) -> None:
     sampler, loss = make_sampler(OPERATORS["inpaint"]), LOSSES[name]
     settings = Optimisation(steps=4, variables=variables, gradient=gradient, rounds=3, tolerance=1e-4)
     result = optimise(sampler, loss, settings=settings)
@@ -57,7 +55,7 @@ def test_every_image_gets_closer_to_its_guide(name: str, variables: str, gradien
         assert stats.loss_best < 0.95 * stats.loss_first
 
 
-def test_the_result_is_a_restoration_from_plausible_noise(A: LinearOperator) -> None:
+def test_the_result_is_a_restoration_from_plausible_noise(A) -> None:
     """It explains y, comes from the noise that is returned, and that noise has the norms of the one it began with."""
     sampler = make_sampler(A)
     result = optimise(sampler, LOSSES["pixels"], settings=Optimisation(steps=3, variables="all"))
@@ -210,14 +208,14 @@ def test_guides_are_named_and_what_cannot_be_is_refused() -> None:
         ({"tolerance": 0.0}, "above 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, object], says: str) -> None:
+def test_settings_out_of_range_are_refused(settings, says) -> None:
     with pytest.raises(ValueError, match=says):
         replace(Optimisation(), **settings)
 
 
 @needs_lpips
 @pytest.mark.smoke
-def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
+def test_the_benchmark_runs_as_documented(tiny_prior, tmp_path) -> None:
     small = ("--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", tmp_path)
     done = python("-m", "benchmarks.optimisation", *small)
     assert done.returncode == 0, done.stderr

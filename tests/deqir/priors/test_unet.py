@@ -27,9 +27,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[UNet2DModel
 
 @torch.no_grad()
 @pytest.mark.parametrize("t", [0, 1, 250, 998, 999])
-def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(
-    written: tuple[UNet2DModel, Path], t: int
-) -> None:
+def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(written, t) -> None:
     """Two thirds of a timestep would already change the answer by more than the tolerance."""
     network, directory = written
     prior = load_prior(str(directory), device="cpu")
@@ -39,7 +37,7 @@ def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(
 
 
 @pytest.mark.parametrize("t", [0, 1, 250, 998, 999])
-def test_the_timestep_counts_from_the_first_noisy_level(t: int) -> None:
+def test_the_timestep_counts_from_the_first_noisy_level(t) -> None:
     """diffusers computes its levels in float32, which moves a timestep by less than 0.02."""
     watched = Watched(small_unet())
     level = DDPMScheduler().alphas_cumprod[t].double()
@@ -48,7 +46,7 @@ def test_the_timestep_counts_from_the_first_noisy_level(t: int) -> None:
 
 
 @torch.no_grad()
-def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: tuple[UNet2DModel, Path]) -> None:
+def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written) -> None:
     """With eta = 0, away from the known pixels, a null-space step is DDIM's on the same levels."""
     network, directory = written
     scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
@@ -68,14 +66,14 @@ def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: 
         torch.testing.assert_close(found[..., ~keep], wanted[..., ~keep], rtol=2e-3, atol=2e-3)
 
 
-def test_sides_that_the_network_cannot_halve_are_padded(written: tuple[UNet2DModel, Path]) -> None:
+def test_sides_that_the_network_cannot_halve_are_padded(written) -> None:
     prior: Prior = load_prior(str(written[1]), device="cpu")
     assert prior.multiple == 2
     with torch.no_grad():
         assert prior(rand(1, 3, 9, 11).float(), torch.tensor([0.5], dtype=torch.float64)).shape == (1, 3, 9, 11)
 
 
-def test_a_unet_whose_files_do_not_belong_together_is_refused(tmp_path: Path) -> None:
+def test_a_unet_whose_files_do_not_belong_together_is_refused(tmp_path) -> None:
     save_as_prior(small_unet(), tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace('"out_channels": 3', '"out_channels": 6'))

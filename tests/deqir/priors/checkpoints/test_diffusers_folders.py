@@ -25,7 +25,7 @@ def assert_same(directory: Path, network: UNet2DModel) -> None:
 
 
 @pytest.mark.parametrize("where", ["", "unet"], ids=["network", "pipeline"])
-def test_a_directory_is_imported_with_its_schedule(tmp_path: Path, where: str) -> None:
+def test_a_directory_is_imported_with_its_schedule(tmp_path, where) -> None:
     network = small_unet(attention=True, out_channels=6)
     network.save_pretrained(tmp_path / "theirs" / where)
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", num_train_timesteps=500)
@@ -38,7 +38,7 @@ def test_a_directory_is_imported_with_its_schedule(tmp_path: Path, where: str) -
     assert_same(found.directory, network)
 
 
-def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path: Path) -> None:
+def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path) -> None:
     small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     assumed = ("prediction of eps", "noise_schedule linear", "diffusion_steps 1000")
     assert import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine").assumed == assumed
@@ -48,7 +48,7 @@ def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path
     assert load_prior(str(found.directory), device="cpu").native == 32
 
 
-def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path) -> None:
+def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path) -> None:
     """As in the published google/ddpm networks, which are also in torch's format."""
     network = small_unet(attention=True)
     network.save_pretrained(tmp_path / "theirs")
@@ -75,7 +75,7 @@ def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path
         ({"layers_per_block": 2}, r"not a whole diffusers network: it lacks \S+, \S+, \S+ and \d+ more"),
     ],
 )
-def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+def test_a_network_that_is_no_prior_is_refused(tmp_path, changes, says) -> None:
     small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     path = tmp_path / "theirs" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -83,7 +83,7 @@ def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str
         import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
 
 
-def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path) -> None:
     """Its scales do not fit: an image halved and doubled is larger than before."""
     small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     path = tmp_path / "theirs" / "config.json"
@@ -93,7 +93,7 @@ def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
-def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
+def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path) -> None:
     network = small_unet(attention=True)
     network.save_pretrained(tmp_path / "theirs")
     (tmp_path / "mine").mkdir()
@@ -113,14 +113,14 @@ def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
         ({"beta_schedule": "linear", "prediction_type": "score"}, "or v_prediction, got 'score'"),
     ],
 )
-def test_a_schedule_that_is_not_known_is_refused(tmp_path: Path, scheduler: dict[str, Any], says: str) -> None:
+def test_a_schedule_that_is_not_known_is_refused(tmp_path, scheduler, says) -> None:
     small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     (tmp_path / "theirs" / "scheduler_config.json").write_text(json.dumps(scheduler))
     with pytest.raises(PriorError, match=says):
         import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
 
 
-def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_its_files_is_refused(tmp_path) -> None:
     with pytest.raises(PriorError, match=r"holds no config\.json of a UNet"):
         import_prior(tmp_path, name=f"{tmp_path}/mine")
     small_unet(attention=True).save_pretrained(tmp_path)
@@ -133,7 +133,7 @@ def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [10, 1000])
-def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
+def test_the_schedules_are_those_of_diffusers(steps) -> None:
     """diffusers computes them in float32: the last levels, products of all, agree to four digits."""
     ours = {
         "linear": NoiseSchedule.linear(steps, beta_start=0.001, beta_end=0.01),
@@ -147,7 +147,7 @@ def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
-def test_whatever_a_network_predicts_becomes_eps(tmp_path: Path, prediction: Any) -> None:
+def test_whatever_a_network_predicts_becomes_eps(tmp_path, prediction) -> None:
     """DDIM's step to the clean image gives the same prediction of it."""
     network, t = small_unet(attention=True), 400
     network.save_pretrained(tmp_path / "theirs")
