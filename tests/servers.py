@@ -7,7 +7,6 @@ import functools
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sysconfig
 import time
@@ -19,6 +18,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
+
+from tests.processes import free_ports
 
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -76,7 +77,7 @@ def _client(server: S3Server) -> Any:
 def weed(folder: Path) -> Iterator[S3Server]:
     """Run SeaweedFS with its data in `folder`: it checks signatures and conditions of writes."""
     names = ("s3", "master", "volume", "filer", "admin")
-    ports = _free_ports(2 * len(names))
+    ports = free_ports(2 * len(names))
     options = [
         option
         for name, port, grpc_port in zip(names, ports[::2], ports[1::2], strict=True)
@@ -129,15 +130,6 @@ def _write_identities(folder: Path, server: S3Server) -> Path:
     path = folder / "identities.json"
     path.write_text(json.dumps({"identities": [identity]}))
     return path
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free at this moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _wait_until_it_answers(server: S3Server, process: subprocess.Popen[bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 import typer
@@ -12,8 +11,8 @@ import typer
 from flows.cli import app
 from flows.options.table import options_page
 from pipeline.manifest.schema import ManifestRow
+from tests.processes import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
 
 
@@ -30,7 +29,7 @@ COMMANDS = commands(typer.main.get_command(app))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_in_the_readme_or_a_document(command: str) -> None:
+def test_every_command_is_in_the_readme_or_a_document(command) -> None:
     assert any(command in document.read_text() for document in DOCUMENTS)
 
 
@@ -42,12 +41,12 @@ def test_every_command_that_a_document_shows_exists() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_to_files_lead_somewhere(document: Path) -> None:
+def test_links_to_files_lead_somewhere(document) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_python_runs(capsys) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out == "torch.Size([2, 3, 128, 128]) 3 3\n"

@@ -107,13 +107,13 @@ def x(c: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", MIXTURES)
 @pytest.mark.parametrize("inference", [False, True])
-def test_what_is_in_two_places_does_not_meet(name: str, inference: bool, x: Tensor, c: Tensor) -> None:
+def test_what_is_in_two_places_does_not_meet(name, inference, x, c) -> None:
     with torch.inference_mode(inference), pytest.raises(MixedDevicesError):
         MIXTURES[name](x.clone(), c.clone())
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_numbers_and_indices_of_the_cpu_are_taken(name: str, x: Tensor, c: Tensor) -> None:
+def test_numbers_and_indices_of_the_cpu_are_taken(name, x, c) -> None:
     made = ALLOWED[name](x, c)
     assert isinstance(made, OtherTensor)
     expected = ALLOWED[name](c, c)
@@ -123,7 +123,7 @@ def test_numbers_and_indices_of_the_cpu_are_taken(name: str, x: Tensor, c: Tenso
 
 @pytest.mark.parametrize("name", WAITS)
 @pytest.mark.parametrize("inference", [False, True])
-def test_what_only_the_device_knows_is_waited_for(name: str, inference: bool, x: Tensor, c: Tensor) -> None:
+def test_what_only_the_device_knows_is_waited_for(name, inference, x, c) -> None:
     with torch.inference_mode(inference), traffic() as counted:
         WAITS[name](x, c)
     assert len(counted.waits) == 1
@@ -131,20 +131,20 @@ def test_what_only_the_device_knows_is_waited_for(name: str, inference: bool, x:
 
 
 @pytest.mark.parametrize("name", UPLOADS)
-def test_what_is_sent_is_counted(name: str, x: Tensor, c: Tensor) -> None:
+def test_what_is_sent_is_counted(name, x, c) -> None:
     with traffic() as counted:
         UPLOADS[name](x, c)
     assert (len(counted.uploads), counted.waits, counted.streamed) == (1, [], [])
 
 
-def test_only_pinned_memory_is_sent_without_waiting(x: Tensor, c: Tensor) -> None:
+def test_only_pinned_memory_is_sent_without_waiting(x, c) -> None:
     with traffic() as counted:
         sent = c.pin_memory().to(x.device, non_blocking=True)
     assert (len(counted.streamed), counted.waits, counted.uploads) == (1, [], [])
     torch.testing.assert_close(sent.cpu(), c, rtol=0, atol=0)
 
 
-def test_arithmetic_shapes_and_new_tensors_cost_nothing(x: Tensor) -> None:
+def test_arithmetic_shapes_and_new_tensors_cost_nothing(x) -> None:
     with traffic() as counted:
         y = torch.zeros(2, 3, device="other") + torch.arange(3, device="other") * torch.linspace(
             0, 1, 3, device="other"
@@ -158,7 +158,7 @@ def test_arithmetic_shapes_and_new_tensors_cost_nothing(x: Tensor) -> None:
     assert counted == Traffic()
 
 
-def test_conjugates_are_the_cpus(x: Tensor, c: Tensor) -> None:
+def test_conjugates_are_the_cpus(x, c) -> None:
     def twisted(x: Tensor) -> Tensor:
         spectrum = torch.fft.rfft2(x)
         return torch.fft.irfft2((spectrum.conj() * spectrum.square()).conj(), s=x.shape)
@@ -166,7 +166,7 @@ def test_conjugates_are_the_cpus(x: Tensor, c: Tensor) -> None:
     torch.testing.assert_close(twisted(x).cpu(), twisted(c))
 
 
-def test_gradients_are_the_cpus(x: Tensor, c: Tensor) -> None:
+def test_gradients_are_the_cpus(x, c) -> None:
     def slope(x: Tensor) -> Tensor:
         x = x.clone().requires_grad_()
         loss = functional.conv2d(x[None, None].tanh(), x[None, None, :2, :2]).square().sum()
@@ -176,7 +176,7 @@ def test_gradients_are_the_cpus(x: Tensor, c: Tensor) -> None:
     torch.testing.assert_close(slope(x).cpu(), slope(c))
 
 
-def test_views_share_their_memory_which_is_finite(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_share_their_memory_which_is_finite(x, monkeypatch) -> None:
     before = MEMORY.used
     views = [x[0], x.mT, x.flatten()]
     views[0].zero_()
@@ -191,6 +191,6 @@ def test_views_share_their_memory_which_is_finite(x: Tensor, monkeypatch: pytest
         torch.zeros(100, device="other")
 
 
-def test_it_has_no_arrays(x: Tensor) -> None:
+def test_it_has_no_arrays(x) -> None:
     with pytest.raises((TypeError, RuntimeError)):
         x.numpy()

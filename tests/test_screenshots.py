@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.processes import ROOT, python
+
 MOST_BYTES = 2**20
 
 
-def test_without_chromium_it_says_what_to_install_and_starts_nothing(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "infra.screenshots", "--out", str(tmp_path / "pictures")],
-        cwd=ROOT,
-        env=os.environ | {"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_without_chromium_it_says_what_to_install_and_starts_nothing(tmp_path) -> None:
+    environment = os.environ | {"PATH": str(tmp_path)}
+    run = python("-m", "infra.screenshots", "--out", tmp_path / "pictures", env=environment)
     assert run.returncode == 1
     assert run.stderr == "error: Chromium is not installed; run: apt-get install chromium\n"
     assert run.stdout == ""

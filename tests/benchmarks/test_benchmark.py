@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from deqir.pretrained.lpips import LPIPS_WEIGHTS
+from tests.processes import python
+from tests.weights import needs_lpips
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
-def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.convergence", "--quick", "--prior", tiny_prior, "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
+@needs_lpips
+def test_a_smoke_run_writes_every_figure_with_its_environment(tiny_prior, tmp_path) -> None:
+    done = python("-m", "benchmarks.convergence", "--quick", "--prior", tiny_prior, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "convergence.json").read_text())
     assert facts["environment"]["threads"] == 1

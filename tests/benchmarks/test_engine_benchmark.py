@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +10,7 @@ import torch
 from benchmarks.rivals import Problem, loop_by_hand, paradigms
 from deqir import Restorer
 from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.processes import python
 
 
 def test_the_loop_by_hand_is_the_sequential_chain() -> None:
@@ -25,7 +23,7 @@ def test_the_loop_by_hand_is_the_sequential_chain() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 3, 6, 20])
-def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window: int) -> None:
+def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window) -> None:
     sampler = make_sampler(OPERATORS["inpaint"], images=1)
     end, rounds = paradigms(sampler, window=window, tolerance=0.0)
     torch.testing.assert_close(end, sampler.end(sampler.initial()))
@@ -33,14 +31,8 @@ def test_paradigms_ends_as_the_sequential_chain_when_its_tolerance_is_0(window: 
 
 
 @pytest.mark.smoke
-def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine", "--quick", "--prior", tiny_prior, "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
+def test_a_smoke_run_writes_one_table_with_its_environment(tiny_prior, tmp_path) -> None:
+    done = python("-m", "benchmarks.engine", "--quick", "--prior", tiny_prior, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "engine.json").read_text())
     assert facts["environment"]["processor"]

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from benchmarks.kernels import kind_of
 from benchmarks.latencies import deepened
 from benchmarks.trials import Row
 from deqir import load_prior
+from tests.processes import python
 
-ROOT = Path(__file__).parents[2]
 WITHOUT_DIFFUSERS = """
 import sys
 sys.modules["diffusers"] = None
@@ -29,19 +28,12 @@ sys.modules["diffusers"] = None
 
 
 def measure(out: Path, prior: str, *words: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--device", "cpu", "--prior", prior]
-    return subprocess.run(
-        [*command, "--out", str(out), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path},
-    )
+    quick = ("--quick", "--device", "cpu", "--prior", prior, "--out", out)
+    return python("-m", "benchmarks.gpu", *quick, *words, env=os.environ | {"PYTHONPATH": path})
 
 
 @pytest.mark.smoke
-def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior: str, tmp_path: Path) -> None:
+def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior, tmp_path) -> None:
     done = measure(tmp_path, tiny_prior, "--limit", "3600")
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((tmp_path / "gpu.json").read_text())
@@ -63,7 +55,7 @@ def test_a_smoke_run_writes_every_table_with_its_environment(tiny_prior: str, tm
 
 
 @pytest.mark.smoke
-def test_a_table_that_fails_is_told_and_the_others_are_measured(tiny_prior: str, tmp_path: Path) -> None:
+def test_a_table_that_fails_is_told_and_the_others_are_measured(tiny_prior, tmp_path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_DIFFUSERS)
     words = ("--table", "unet", "--table", "noise")
     done = measure(tmp_path, tiny_prior, *words, path=str(tmp_path))
@@ -76,7 +68,7 @@ def test_a_table_that_fails_is_told_and_the_others_are_measured(tiny_prior: str,
 
 
 @pytest.mark.smoke
-def test_a_table_that_the_time_does_not_do_for_says_so(tiny_prior: str, tmp_path: Path) -> None:
+def test_a_table_that_the_time_does_not_do_for_says_so(tiny_prior, tmp_path) -> None:
     done = measure(tmp_path, tiny_prior, "--limit", "0.000001")
     assert done.returncode == 0, done.stderr
     assert list(json.loads((tmp_path / "gpu.json").read_text())["tables"].values()) == [[{"": CUT}]] * 13
@@ -122,12 +114,12 @@ def test_a_table_keeps_the_rows_that_the_time_did_for() -> None:
         ("void at::native::(anonymous namespace)::CatArrayBatchedCopy<int>(int)", "CatArrayBatchedCopy<int>(int)"),
     ],
 )
-def test_kernels_are_told_apart_by_what_they_do(kernel: str, kind: str) -> None:
+def test_kernels_are_told_apart_by_what_they_do(kernel, kind) -> None:
     assert kind_of(kernel) == kind
 
 
 @pytest.mark.parametrize("deep", [networks.drunet, networks.unet])
-def test_a_network_that_takes_the_time_of_another_answers_as_itself(deep: object, tiny_prior: str) -> None:
+def test_a_network_that_takes_the_time_of_another_answers_as_itself(deep, tiny_prior) -> None:
     assert callable(deep)
     trained = load_prior(tiny_prior, device="cpu")
     both = deepened(trained, deep(torch.device("cpu"), small=True))

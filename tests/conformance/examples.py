@@ -35,10 +35,7 @@ EXAMPLES: Final[dict[str, tuple[LinearOperator, Shape]]] = {
     "sr2": (SuperResolution(scale=2), (3, 8, 12)),
     "bicubic2": (KernelSuperResolution(scale=2), (3, 8, 12)),
     "deblur": (Deblurring(kernel=torch.outer(NARROW, NARROW), boundary="reflect", threshold=UNCUT), (1, 7, 10)),
-    "deblur-framed": (
-        FramedDeblurring(kernel=ONE_SIDED, tolerance=1e-14),
-        (1, 9, 11),
-    ),
+    "deblur-framed": (FramedDeblurring(kernel=ONE_SIDED, tolerance=1e-14), (1, 9, 11)),
     "deblur-axes": (SeparableDeblurring(kernel=NARROW, threshold=UNCUT), (1, 7, 10)),
     "inpaint": (Inpainting(keep=SEEN), (3, 8, 12)),
     "inpaint-channels": (Inpainting(keep=EACH), (3, 8, 12)),

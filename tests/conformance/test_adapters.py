@@ -27,7 +27,7 @@ def physics() -> Any:
 
 @needs_deepinv
 @pytest.mark.parametrize("name", ["blur", "inpainting", "downsampling", "compressed-sensing"])
-def test_a_linear_physics_becomes_an_operator_that_keeps_its_identities(name: str, physics: Any) -> None:
+def test_a_linear_physics_becomes_an_operator_that_keeps_its_identities(name, physics) -> None:
     shape = (1, 8, 8)
     kernel = torch.tensor([[0.0, 0.1, 0.0], [0.2, 0.5, 0.1], [0.0, 0.1, 0.0]])[None, None]
     made = {
@@ -46,14 +46,14 @@ def test_a_linear_physics_becomes_an_operator_that_keeps_its_identities(name: st
 
 
 @needs_deepinv
-def test_a_physics_that_is_not_linear_is_refused(physics: Any) -> None:
+def test_a_physics_that_is_not_linear_is_refused(physics) -> None:
     linear = physics.CompressedSensing(m=10, img_size=(1, 4, 4))
     with pytest.raises(ValueError, match=r"PhaseRetrieval is not a deepinv\.physics.LinearPhysics"):
         from_deepinv(physics.PhaseRetrieval(B=linear), (1, 4, 4))
 
 
 @needs_deepinv
-def test_complex_measurements_are_refused(physics: Any) -> None:
+def test_complex_measurements_are_refused(physics) -> None:
     class Complex(physics.LinearPhysics):  # type: ignore[misc]
         def A(self, x: torch.Tensor, **_: object) -> torch.Tensor:
             return torch.view_as_complex(torch.stack([x, x], -1))

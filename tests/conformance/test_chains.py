@@ -9,9 +9,8 @@ import torch
 
 from deqir import Anderson, Picard
 from deqir.fixed_point.joint_map import JointMap
-from deqir.protocols import FixedPointSolver, LinearOperator, SpectralOperator
+from deqir.protocols import FixedPointSolver, SpectralOperator
 from deqir.restore import SURROGATES
-from tests.conformance.dense import Shape
 from tests.conformance.examples import EXAMPLES
 from tests.deqir.problems import make_sampler
 
@@ -27,9 +26,7 @@ EXACT_AND_NOISY: Final = [
 @pytest.mark.parametrize(("A", "shape", "sigma_y"), EXACT_AND_NOISY)
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_every_solver_with_every_surrogate_finds_the_sequential_chain(
-    A: LinearOperator, shape: Shape, sigma_y: float, surrogate: str, solver: str
-) -> None:
+def test_every_solver_with_every_surrogate_finds_the_sequential_chain(A, shape, sigma_y, surrogate, solver) -> None:
     sampler = make_sampler(A, shape=shape, steps=4, sigma_y=sigma_y)
     exact = torch.stack(list(sampler.sequential(sampler.initial())), 1)
     found = SOLVERS[solver](JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
@@ -37,7 +34,7 @@ def test_every_solver_with_every_surrogate_finds_the_sequential_chain(
 
 
 @pytest.mark.parametrize(("A", "shape", "sigma_y"), EXACT_AND_NOISY)
-def test_exact_data_are_kept_and_noisy_data_are_not(A: LinearOperator, shape: Shape, sigma_y: float) -> None:
+def test_exact_data_are_kept_and_noisy_data_are_not(A, shape, sigma_y) -> None:
     """The end of an exact chain agrees with A^+ y on the part seen by A; noise leaves room to disagree."""
     sampler = make_sampler(A, shape=shape, steps=4, sigma_y=sigma_y)
     gap = A.pinv(A(sampler.end(sampler.initial()))) - sampler.pinv_y

@@ -173,7 +173,7 @@ WRONG: dict[str, tuple[LinearOperator, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named_with_its_usual_cause(name: str) -> None:
+def test_what_is_wrong_is_named_with_its_usual_cause(name) -> None:
     A, says = WRONG[name]
     with pytest.raises(OperatorError, match=says):
         check_operator(A, SHAPE)
@@ -220,7 +220,7 @@ SMALL_VALUES: dict[str, LinearOperator] = {
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", SMALL_VALUES)
-def test_operators_that_leave_out_small_singular_values_pass_as_they_are(name: str, dtype: torch.dtype) -> None:
+def test_operators_that_leave_out_small_singular_values_pass_as_they_are(name, dtype) -> None:
     A, limit = SMALL_VALUES[name], 1e-8 if dtype == torch.float64 else 1e-5
     report = check_operator(A, (3, 48, 64), dtype=dtype)
     if isinstance(A, FramedDeblurring | MatrixFree):
@@ -240,9 +240,7 @@ def test_operators_that_leave_out_small_singular_values_pass_as_they_are(name: s
     threshold=st.floats(0.005, 0.3),
     kind=st.sampled_from(["axes", "circular", "reflect", "every second"]),
 )
-def test_the_cut_that_is_told_is_the_largest_singular_value_below_the_threshold(
-    width: float, height: int, threshold: float, kind: str
-) -> None:
+def test_the_cut_that_is_told_is_the_largest_singular_value_below_the_threshold(width, height, threshold, kind) -> None:
     kernel = kernels.gaussian(width)
     plane, shape = torch.outer(kernel, kernel), (1, 2 * height, 12)
     A: LinearOperator = {

@@ -84,7 +84,7 @@ def disjoint(draw: st.DrawFn) -> tuple[list[LinearOperator], Shape]:
 
 @settings(deadline=None, max_examples=40)
 @given(disjoint())
-def test_masks_poolings_and_grey_compose_in_any_order(problem: tuple[list[LinearOperator], Shape]) -> None:
+def test_masks_poolings_and_grey_compose_in_any_order(problem) -> None:
     parts, shape = problem
     assert_composes(parts, shape)
     A = Composition(parts=parts)
@@ -102,13 +102,13 @@ LAST: dict[str, tuple[SpectralOperator, ...]] = {
 
 
 @pytest.mark.parametrize("name", LAST)
-def test_one_other_part_may_follow_poolings_and_grey(name: str) -> None:
+def test_one_other_part_may_follow_poolings_and_grey(name) -> None:
     assert_composes([SuperResolution(scale=2), Colorization(), *LAST[name]], (3, 8, 12))
     assert_composes([SuperResolution(scale=(1, 2)), Denoising(), *LAST[name]], (2, 4, 12))
 
 
 @pytest.mark.parametrize("name", LAST)
-def test_grey_may_follow_what_does_the_same_to_each_channel(name: str) -> None:
+def test_grey_may_follow_what_does_the_same_to_each_channel(name) -> None:
     assert_composes([*LAST[name], Colorization(weights=GREYS)], (3, 4, 6))
 
 
@@ -158,7 +158,7 @@ def test_the_start_makes_up_for_what_the_masks_took() -> None:
         ),
     ],
 )
-def test_what_has_no_closed_form_is_refused_with_the_remedy(parts: list[LinearOperator], says: str) -> None:
+def test_what_has_no_closed_form_is_refused_with_the_remedy(parts, says) -> None:
     with pytest.raises(ValueError, match=says):
         Composition(parts=parts)
 

@@ -28,15 +28,13 @@ def sensings(draw: st.DrawFn) -> SpectralOperator:
 
 @settings(deadline=None, max_examples=40)
 @given(sensings(), st.integers(1, 2), st.integers(1, 9), st.integers(1, 9))
-def test_it_conforms_at_any_size(A: SpectralOperator, channels: int, height: int, width: int) -> None:
+def test_it_conforms_at_any_size(A, channels, height, width) -> None:
     assert_conforms(A, (channels, height, width))
 
 
 @settings(deadline=None, max_examples=20)
 @given(sensings(), st.integers(1, 9), st.integers(1, 9))
-def test_the_rows_are_orthonormal_and_the_mean_of_the_image_is_seen(
-    A: SpectralOperator, height: int, width: int
-) -> None:
+def test_the_rows_are_orthonormal_and_the_mean_of_the_image_is_seen(A, height, width) -> None:
     matrix = dense(A, (1, height, width))
     gram = matrix @ matrix.mT
     close(gram, torch.diag(gram.diagonal().round()))
@@ -46,7 +44,7 @@ def test_the_rows_are_orthonormal_and_the_mean_of_the_image_is_seen(
 
 
 @pytest.mark.parametrize("n", [1, 2, 8, 64, 512, 2048])
-def test_a_power_of_two_is_transformed_by_the_walsh_hadamard_matrix(n: int) -> None:
+def test_a_power_of_two_is_transformed_by_the_walsh_hadamard_matrix(n) -> None:
     sylvester = torch.ones(1, 1, dtype=torch.float64)
     while len(sylvester) < n:
         sylvester = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64), sylvester)
@@ -60,7 +58,7 @@ def test_a_power_of_two_is_transformed_by_the_walsh_hadamard_matrix(n: int) -> N
 
 
 @pytest.mark.parametrize("A", [WalshHadamardSensing(share=0.2), BlockSensing(share=0.2, block=5)])
-def test_it_measures_the_share_it_is_told_and_each_channel_alike(A: SpectralOperator) -> None:
+def test_it_measures_the_share_it_is_told_and_each_channel_alike(A) -> None:
     x = rand(1, 1, 10, 15).expand(-1, 3, -1, -1)
     y = A(x)
     assert int((y[0, 0] != 0).sum()) == 30
@@ -68,7 +66,7 @@ def test_it_measures_the_share_it_is_told_and_each_channel_alike(A: SpectralOper
 
 
 @pytest.mark.parametrize("kind", [WalshHadamardSensing, BlockSensing])
-def test_the_seed_decides_what_is_measured(kind: type[WalshHadamardSensing] | type[BlockSensing]) -> None:
+def test_the_seed_decides_what_is_measured(kind) -> None:
     x = rand(1, 1, 12, 12)
     assert torch.equal(kind(seed=1)(x), kind(seed=1)(x))
     assert not torch.equal(kind(seed=1)(x), kind(seed=2)(x))
@@ -82,21 +80,9 @@ def picture() -> Tensor:
 
 
 @pytest.mark.parametrize("A", [WalshHadamardSensing(share=0.3), BlockSensing(share=0.3, block=16)])
-def test_the_start_agrees_with_the_data_and_has_a_quarter_of_the_error_of_the_pseudoinverse(
-    A: SpectralOperator,
-) -> None:
+def test_the_start_agrees_with_the_data_and_has_a_quarter_of_the_error_of_the_pseudoinverse(A) -> None:
     x = picture()
     y = A(x)
     start = A.start(y)
     close(A(start), y)
     assert (start - x).norm() < 0.25 * (A.pinv(y) - x).norm()
-
-
-def test_settings_that_measure_nothing_are_refused() -> None:
-    for share in (0.0, 1.5):
-        with pytest.raises(ValueError, match="above 0 and at most 1"):
-            WalshHadamardSensing(share=share)
-        with pytest.raises(ValueError, match="above 0 and at most 1"):
-            BlockSensing(share=share)
-    with pytest.raises(ValueError, match="at least 1 pixel"):
-        BlockSensing(block=0)

@@ -29,11 +29,11 @@ def test_every_operator_has_an_example() -> None:
     assert exported == {type(A).__name__ for A, _ in EXAMPLES.values()}
 
 
-def test_all_methods_are_those_of_the_dense_matrix(example: tuple[LinearOperator, Shape]) -> None:
+def test_all_methods_are_those_of_the_dense_matrix(example) -> None:
     assert_conforms(*example)
 
 
-def test_every_operator_passes_the_check_that_users_run_on_theirs(example: tuple[LinearOperator, Shape]) -> None:
+def test_every_operator_passes_the_check_that_users_run_on_theirs(example) -> None:
     A, shape = example
     report = check_operator(A, shape)
     assert max(report.adjoint, *(report.penrose or ()), *(report.solved or ())) < 1e-8
@@ -41,7 +41,7 @@ def test_every_operator_passes_the_check_that_users_run_on_theirs(example: tuple
         assert report.start_misfit < 0.3
 
 
-def test_single_precision_gives_the_same_to_its_rounding(example: tuple[LinearOperator, Shape]) -> None:
+def test_single_precision_gives_the_same_to_its_rounding(example) -> None:
     A, shape = example
     exact_in_single = not isinstance(A, operators.MatrixFree)  # its start stops on the way
     if isinstance(A, operators.MatrixFree):
@@ -65,7 +65,7 @@ def use(A: LinearOperator, x: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_what_an_operator_holds_is_placed_once(example: tuple[LinearOperator, Shape], dtype: torch.dtype) -> None:
+def test_what_an_operator_holds_is_placed_once(example, dtype) -> None:
     """Only an iteration for A^+ reads values on the way, to end as soon as it can."""
     A, shape = example
     x = rand(2, *shape).to(dtype)
@@ -99,7 +99,7 @@ def test_a_constant_is_copied_where_it_does_not_fit_and_goes_elsewhere_without_i
     assert torch.equal(pickle.loads(pickle.dumps(A))(x), y)
 
 
-def test_gradients_pass_through_even_after_use_without_them(example: tuple[LinearOperator, Shape]) -> None:
+def test_gradients_pass_through_even_after_use_without_them(example) -> None:
     """Tensors cached in a call under inference mode must serve a caller who wants gradients."""
     A, shape = example
     x = rand(2, *shape)

@@ -43,7 +43,7 @@ def rounded(y: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("size", [(11, 14), (30, 31)])
-def test_y_is_the_valid_part_of_a_convolution(name: str, size: tuple[int, int]) -> None:
+def test_y_is_the_valid_part_of_a_convolution(name, size) -> None:
     kernel = kernels.from_array(KERNELS[name])
     scene = rand(2, 3, *size)
     expected = functional.conv2d(scene.flatten(0, 1)[:, None], kernel.flip(0, 1)[None, None])
@@ -54,7 +54,7 @@ def test_y_is_the_valid_part_of_a_convolution(name: str, size: tuple[int, int]) 
 
 @settings(deadline=None, max_examples=15)
 @given(st.sampled_from(list(KERNELS)), st.integers(1, 5), st.integers(1, 6))
-def test_every_method_is_that_of_the_dense_matrix(name: str, height: int, width: int) -> None:
+def test_every_method_is_that_of_the_dense_matrix(name, height, width) -> None:
     A = FramedDeblurring(kernel=KERNELS[name], tolerance=1e-14, max_iterations=1000)
     assert_conforms(A, A.image_shape((1, height, width)))
 
@@ -131,14 +131,3 @@ def test_noise_needs_another_operator_and_the_error_says_so() -> None:
     restorer = Restorer(toy_denoiser, steps=2)
     with pytest.raises(ValueError, match="sigma_y = 0"):
         restorer(torch.zeros(1, 3, 8, 8, dtype=torch.float64), A, sigma_y=0.1)
-
-
-def test_settings_and_scenes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="two dimensions"):
-        FramedDeblurring(kernel=kernels.uniform(3))
-    with pytest.raises(ValueError, match="sums to nothing"):
-        FramedDeblurring(kernel=torch.zeros(3, 3))
-    with pytest.raises(ValueError, match="tolerance"):
-        FramedDeblurring(kernel=kernels.disk(1), tolerance=0)
-    with pytest.raises(ValueError, match=r"leaves nothing of a scene of 5 x 4"):
-        FramedDeblurring(kernel=kernels.motion(5))(torch.zeros(1, 3, 5, 4))

@@ -15,7 +15,7 @@ from tests.deqir.problems import rand
 
 @settings(deadline=None, max_examples=30)
 @given(st.data(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
-def test_it_conforms_whatever_each_channel_keeps(data: st.DataObject, channels: int, height: int, width: int) -> None:
+def test_it_conforms_whatever_each_channel_keeps(data, channels, height, width) -> None:
     n = channels * height * width
     kept = data.draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(any))
     keep = torch.tensor(kept).view(channels, height, width)
@@ -61,18 +61,15 @@ def test_images_with_gaps_of_their_own_are_diffused_in_a_batch_as_alone() -> Non
 
 @pytest.mark.parametrize("method", ["image_shape", "__call__", "adjoint", "pinv", "start", "guess"])
 @pytest.mark.parametrize(
-    ("shape", "says"),
-    [((1, 1, 4, 4), "has 3 channels but the image 1"), ((1, 3, 5, 4), "must have its image's size")],
+    ("shape", "says"), [((1, 1, 4, 4), "has 3 channels but the image 1"), ((1, 3, 5, 4), "must have its image's size")]
 )
-def test_an_image_that_does_not_fit_the_mask_is_refused_by_every_method(
-    shape: tuple[int, ...], says: str, method: str
-) -> None:
+def test_an_image_that_does_not_fit_the_mask_is_refused_by_every_method(shape, says, method) -> None:
     A = Inpainting(keep=torch.ones(3, 4, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match=says):
         getattr(A, method)(shape if method == "image_shape" else torch.zeros(shape))
 
 
 @pytest.mark.parametrize("keep", [torch.ones(4, dtype=torch.bool), torch.ones(1, 3, 4, 4, dtype=torch.bool)])
-def test_a_mask_that_is_neither_a_plane_nor_one_for_each_channel_is_refused(keep: torch.Tensor) -> None:
+def test_a_mask_that_is_neither_a_plane_nor_one_for_each_channel_is_refused(keep) -> None:
     with pytest.raises(Exception, match=r"\(H, W\) or \(C, H, W\)|keep"):
         Inpainting(keep=keep)

@@ -26,7 +26,7 @@ def moments(kernel: Tensor) -> tuple[Tensor, Tensor]:
 
 @settings(deadline=None)
 @given(st.floats(0.3, 6))
-def test_a_gaussian_has_its_width_and_sums_to_one(width: float) -> None:
+def test_a_gaussian_has_its_width_and_sums_to_one(width) -> None:
     kernel = kernels.gaussian(width)
     assert kernel.dtype == torch.float64
     assert float(kernel.sum()) == pytest.approx(1, abs=1e-12)
@@ -37,7 +37,7 @@ def test_a_gaussian_has_its_width_and_sums_to_one(width: float) -> None:
 
 @settings(deadline=None)
 @given(st.floats(0.8, 3), st.floats(0.8, 3), st.floats(-180, 180))
-def test_an_anisotropic_gaussian_is_wide_along_its_angle(along: float, across: float, angle: float) -> None:
+def test_an_anisotropic_gaussian_is_wide_along_its_angle(along, across, angle) -> None:
     mean, covariance = moments(kernels.gaussian_2d(along, across, angle))
     axis = torch.tensor([math.cos(math.radians(angle)), math.sin(math.radians(angle))], dtype=torch.float64)
     expected = along**2 * torch.outer(axis, axis) + across**2 * (torch.eye(2) - torch.outer(axis, axis))
@@ -47,7 +47,7 @@ def test_an_anisotropic_gaussian_is_wide_along_its_angle(along: float, across: f
 
 @settings(deadline=None)
 @given(st.floats(1, 20), st.floats(-180, 180))
-def test_motion_spreads_a_point_evenly_along_its_direction(length: float, angle: float) -> None:
+def test_motion_spreads_a_point_evenly_along_its_direction(length, angle) -> None:
     kernel = kernels.motion(length, angle)
     mean, covariance = moments(kernel)
     axis = torch.tensor([math.cos(math.radians(angle)), math.sin(math.radians(angle))], dtype=torch.float64)
@@ -71,7 +71,7 @@ def test_a_rising_motion_goes_up_to_the_right() -> None:
 
 
 @pytest.mark.parametrize("radius", [0.5, 1.5, 4.2])
-def test_a_disk_covers_its_area(radius: float) -> None:
+def test_a_disk_covers_its_area(radius) -> None:
     kernel = kernels.disk(radius)
     assert 1 / float(kernel.max()) == pytest.approx(max(1, math.pi * radius**2), rel=0.03)
     torch.testing.assert_close(kernel, kernel.mT)
@@ -79,7 +79,7 @@ def test_a_disk_covers_its_area(radius: float) -> None:
 
 
 @pytest.mark.parametrize(("scale", "taps"), [(1, 3), (2, 8), (3, 11), (4, 16), (16, 64)])
-def test_a_bicubic_kernel_has_four_pixels_of_the_small_image(scale: int, taps: int) -> None:
+def test_a_bicubic_kernel_has_four_pixels_of_the_small_image(scale, taps) -> None:
     kernel = kernels.bicubic(scale)
     assert len(kernel) == taps
     torch.testing.assert_close(kernel, kernel.flip(0))
@@ -106,7 +106,7 @@ def test_an_array_or_a_picture_becomes_a_kernel_that_keeps_the_brightness() -> N
         (3.0, "one dimension or two"),
     ],
 )
-def test_what_is_no_kernel_is_refused(values: object, says: str) -> None:
+def test_what_is_no_kernel_is_refused(values, says) -> None:
     with pytest.raises(ValueError, match=says):
         kernels.from_array(values)  # type: ignore[arg-type]
 

@@ -24,7 +24,7 @@ SEEDED: Final[dict[str, Callable[..., Tensor]]] = {
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 40), st.integers(2, 40), st.floats(0, 0.85), st.integers(0, 9))
-def test_the_share_that_is_lost_is_met_exactly(height: int, width: int, lost: float, seed: int) -> None:
+def test_the_share_that_is_lost_is_met_exactly(height, width, lost, seed) -> None:
     keep = masks.random(height, width, lost=lost, seed=seed)
     assert int((~keep).sum()) == round(lost * height * width)
     lines = (
@@ -36,7 +36,7 @@ def test_the_share_that_is_lost_is_met_exactly(height: int, width: int, lost: fl
 
 
 @pytest.mark.parametrize("name", SEEDED)
-def test_a_seed_decides_the_mask_and_another_seed_another_one(name: str) -> None:
+def test_a_seed_decides_the_mask_and_another_seed_another_one(name) -> None:
     make = SEEDED[name]
     assert torch.equal(make(40, 30, seed=3), make(40, 30, seed=3))
     assert not torch.equal(make(40, 30, seed=3), make(40, 30, seed=4))
@@ -94,6 +94,6 @@ def test_a_missing_channel_is_an_operator_like_any_other() -> None:
         (lambda: Inpainting(keep=masks.channels(4, 4, known=(False, False))), "inverted"),
     ],
 )
-def test_a_mask_that_cannot_be_is_refused(make: Callable[[], object], says: str) -> None:
+def test_a_mask_that_cannot_be_is_refused(make, says) -> None:
     with pytest.raises(ValueError, match=says):
         make()

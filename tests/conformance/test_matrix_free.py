@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqir.operators import Colorization, ConvergenceError, Inpainting, MatrixFree, SuperResolution, masks
 from deqir.operators.matrix_free import natural
-from deqir.protocols import LinearOperator, SpectralOperator
+from deqir.protocols import SpectralOperator
 from tests.conformance.dense import Shape, assert_conforms, close, dense
 from tests.deqir.problems import rand
 
@@ -38,9 +38,7 @@ def matrix_of(m: int, n: int, rank: int, seed: int) -> Tensor:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 20), st.integers(1, 4), st.integers(1, 5), st.integers(0, 99), st.floats(0, 1))
-def test_the_pseudoinverse_is_that_of_the_matrix_whatever_its_shape_and_rank(
-    m: int, height: int, width: int, seed: int, fullness: float
-) -> None:
+def test_the_pseudoinverse_is_that_of_the_matrix_whatever_its_shape_and_rank(m, height, width, seed, fullness) -> None:
     n = 2 * height * width
     matrix = matrix_of(m, n, 1 + round(fullness * (min(m, n) - 1)), seed)
     A = by_matrix(matrix, (2, height, width))
@@ -94,7 +92,7 @@ WARM = SMOOTH + torch.tensor([0.1, 0.0, -0.1], dtype=torch.float64)[None, :, Non
 @pytest.mark.parametrize(
     "own", [SuperResolution(scale=4), Inpainting(keep=masks.random(32, 24, lost=0.6)), Colorization()]
 )
-def test_the_start_is_nearly_as_good_as_the_one_made_for_the_operator(own: LinearOperator) -> None:
+def test_the_start_is_nearly_as_good_as_the_one_made_for_the_operator(own) -> None:
     A = MatrixFree(forward=own, transpose=own.adjoint, shape=(3, 32, 24))
     y = own(WARM)
     error, blocky = (A.start(y) - WARM).norm(), (own.pinv(y) - WARM).norm()
@@ -110,7 +108,7 @@ def test_in_the_limit_the_start_agrees_with_the_data() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 8), (3, 4, 7)])
-def test_the_colouring_is_symmetric_and_positive(shape: Shape) -> None:
+def test_the_colouring_is_symmetric_and_positive(shape) -> None:
     size = torch.Size(shape).numel()
     matrix = natural(torch.eye(size, dtype=torch.float64).view(size, *shape)).flatten(1)
     close(matrix, matrix.mT)
@@ -130,7 +128,7 @@ def test_functions_that_do_not_fit_the_shape_are_named() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"tolerance": 0.0}, {"tolerance": 1.0}, {"max_iterations": 0}, {"start_iterations": 0}]
 )
-def test_settings_that_solve_nothing_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_that_solve_nothing_are_refused(wrong) -> None:
     with pytest.raises(ValueError, match="between 0 and 1 and at least 1 iteration"):
         replace(by_matrix(matrix_of(2, 4, 2, 0), (1, 2, 2)), **wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="channels, height, width"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import pytest
 import torch
@@ -48,9 +48,7 @@ def decompositions() -> dict[str, tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("sigma_y", [0.01, 0.3, 2.0])
 @pytest.mark.parametrize("eta", ETAS)
-def test_each_component_follows_its_scalar_recurrence(
-    decompositions: dict[str, tuple[Tensor, Tensor]], A: LinearOperator, eta: float, sigma_y: float
-) -> None:
+def test_each_component_follows_its_scalar_recurrence(decompositions, A, eta, sigma_y) -> None:
     """DDNM+ for one singular value at a time, in Python numbers."""
     s, V = decompositions[next(name for name, operator in OPERATORS.items() if operator is A)]
     sampler = make_sampler(A, eta=eta, sigma_y=sigma_y)
@@ -112,9 +110,7 @@ class Diagonal:
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(1e-4, 3), st.sampled_from(ETAS), st.integers(0, 4))
-def test_what_the_data_bring_the_fresh_and_the_predicted_noise_make_up_the_level(
-    sigma_y: float, eta: float, i: int
-) -> None:
+def test_what_the_data_bring_the_fresh_and_the_predicted_noise_make_up_the_level(sigma_y, eta, i) -> None:
     s = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64).view(1, 1, 1, 3)
     chain = Chain.between(0.3, 6 / 255, steps=6, eta=eta)
     step = Step.at(chain, [i], A=Diagonal(s=s), sigma_y=torch.tensor([sigma_y]), like=s)
@@ -126,7 +122,7 @@ def test_what_the_data_bring_the_fresh_and_the_predicted_noise_make_up_the_level
 
 
 @pytest.mark.parametrize("eta", ETAS)
-def test_exact_data_are_the_limit_of_ever_less_noise(A: LinearOperator, eta: float) -> None:
+def test_exact_data_are_the_limit_of_ever_less_noise(A, eta) -> None:
     exact = make_sampler(A, eta=eta)
     wanted = exact.end(exact.initial())
     gaps = list[float]()
@@ -141,9 +137,7 @@ def test_exact_data_are_the_limit_of_ever_less_noise(A: LinearOperator, eta: flo
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("eta", ETAS)
-def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(
-    A: LinearOperator, surrogate: str, eta: float
-) -> None:
+def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(A, surrogate, eta) -> None:
     sampler = make_sampler(A, eta=eta, sigma_y=0.1)
     exact = torch.stack(list(sampler.sequential(sampler.initial())), 1)
     found = Picard(tol=1e-11)(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
@@ -151,7 +145,7 @@ def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(
 
 
 @pytest.mark.parametrize("mode", ["throughput", 3])
-def test_images_of_a_batch_have_noise_of_their_own(A: LinearOperator, mode: Literal["throughput"] | int) -> None:
+def test_images_of_a_batch_have_noise_of_their_own(A, mode) -> None:
     """Exact and noisy images together, each as if alone; the given noise changes the result."""
     restorer = Restorer(toy_denoiser, steps=5, start_noise=0.3, mode=mode, tolerance=1e-12)
     y = A(rand(3, 3, HEIGHT, WIDTH, seed=3))
@@ -188,7 +182,7 @@ def test_noise_without_singular_values_is_refused_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize("steps", [50, 400])
-def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limit(steps: int) -> None:
+def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limit(steps) -> None:
     """Pixels of variance p, one of two seen: eta = 0 follows the probability-flow ODE, which is exact for many steps.
 
     Each pixel is by itself and the chain is affine, so its variance is the sum of the squared weights of the chain's
@@ -218,7 +212,7 @@ def test_with_a_gaussian_prior_the_chain_samples_the_exact_posterior_in_the_limi
 
 
 @pytest.mark.parametrize("name", ["separable", "fourier"])
-def test_a_blurs_start_does_not_amplify_the_noise_that_is_told(name: str) -> None:
+def test_a_blurs_start_does_not_amplify_the_noise_that_is_told(name) -> None:
     """White noise is blurred and sharpened again: sigma_y keeps it small in the start, and the engine passes it on."""
     line = kernels.gaussian(1.6)
     A = SeparableDeblurring(kernel=line) if name == "separable" else Deblurring(kernel=torch.outer(line, line))

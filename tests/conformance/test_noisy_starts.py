@@ -19,7 +19,6 @@ from deqir.operators import (
     kernels,
     masks,
 )
-from deqir.protocols import LinearOperator
 from tests.conformance.dense import close, dense
 from tests.deqir.problems import rand
 
@@ -33,7 +32,7 @@ def rms(x: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("kernel", ["bicubic", kernels.gaussian(1.2)])
 @pytest.mark.parametrize("sigma_y", [0.02, 0.3])
-def test_downsampling_by_a_kernel_is_undone_by_damped_least_squares(kernel, sigma_y: float) -> None:  # type: ignore[no-untyped-def]
+def test_downsampling_by_a_kernel_is_undone_by_damped_least_squares(kernel, sigma_y) -> None:
     A = KernelSuperResolution(scale=2, kernel=kernel)
     matrix, y = dense(A, (1, 8, 12)), rand(2, 1, 4, 6)
     smooth = functional.interpolate(y, (8, 12), mode="bicubic")
@@ -54,7 +53,7 @@ def test_downsampling_by_a_kernel_is_undone_by_damped_least_squares(kernel, sigm
     ],
     ids=["kernel", "pooled, blurred", "grey, blurred", "blurred", "gaps, pooled", "grey, gaps, pooled"],
 )
-def test_noise_grows_less_than_in_a_start_that_takes_y_for_exact(A: LinearOperator) -> None:
+def test_noise_grows_less_than_in_a_start_that_takes_y_for_exact(A) -> None:
     """Starts are linear in y, so the start of pure noise is the noise's share in a start."""
     sigma_y = 0.1
     noise = sigma_y * rand(*A(rand(2, 3, 16, 24)).shape, seed=5)

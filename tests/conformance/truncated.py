@@ -46,6 +46,18 @@ def assert_truncated(A: SpectralOperator, shape: Shape, *, threshold: float) -> 
         close(A.filter(x, gain).flatten(1), (x.flatten(1) @ Vh.mT * gains) @ Vh)
 
 
+def assert_penrose_on_kept(A: SpectralOperator, shape: Shape) -> None:
+    """Check the Penrose conditions on the singular values that A keeps."""
+    x, u = rand(2, *shape), rand(2, *shape, seed=2)
+    y, v = A(x), rand(*A(x).shape, seed=1)
+    close(A.pinv(A(A.pinv(v))), A.pinv(v))
+    torch.testing.assert_close((A(A.pinv(v)) * y).sum(), (v * A(A.pinv(y))).sum())
+    torch.testing.assert_close((A.pinv(A(x)) * u).sum(), (x * A.pinv(A(u))).sum())
+    kept = A.filter(x, lambda s: (s > 0).to(s))
+    close(A.pinv(A(x)), kept)
+    close(A(A.pinv(A(kept))), A(kept))
+
+
 def _in_front(weights: Tensor, s: Tensor) -> Tensor:
     """Return a weight for each image, before the dimensions of s."""
     return weights.view(-1, *[1] * (s.ndim - 1))

@@ -12,6 +12,7 @@ from torch import nn
 
 from deqir.priors import Imported, import_prior
 from deqir.protocols import LinearOperator
+from deqir.restore import SURROGATES
 from tests.deqir.problems import OPERATORS
 
 Importer = Callable[..., Imported]
@@ -20,6 +21,11 @@ Importer = Callable[..., Imported]
 @pytest.fixture(params=OPERATORS)
 def A(request: pytest.FixtureRequest) -> LinearOperator:
     return OPERATORS[request.param]
+
+
+@pytest.fixture(params=SURROGATES)
+def surrogate(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

@@ -29,6 +29,17 @@ def toy_denoiser(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
     return 0.4 * x_t + 0.3 * torch.tanh(x_t.roll(1, -1) - x_t.flip(1) + drift)
 
 
+class Counting:
+    """A denoiser that notes the number of rows of each call."""
+
+    def __init__(self, denoiser: Denoiser = toy_denoiser) -> None:
+        self.denoiser, self.rows = denoiser, list[int]()
+
+    def __call__(self, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        self.rows.append(len(x_t))
+        return self.denoiser(x_t, alpha_bar)
+
+
 def make_sampler(
     A: LinearOperator,
     *,

@@ -106,18 +106,9 @@ STARTED: Final[dict[str, tuple[LinearOperator, Shape, float, int]]] = {
 
 
 def unet() -> nn.Module:
-    from diffusers import UNet2DModel
+    from tests.deqir.unets import small_unet
 
-    network = UNet2DModel(  # type: ignore[no-untyped-call]
-        sample_size=8,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
-    assert isinstance(network, nn.Module)
-    return network
+    return small_unet(attention=True)
 
 
 NETWORKS: Final[dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], Denoiser]]]] = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from tests.processes import python
 
 ALONE = """
 import importlib.metadata as metadata, re, sys
@@ -47,15 +45,8 @@ print(*sorted(top for top in {m.partition(".")[0] for m in sys.modules} if top i
 """
 
 
-def test_it_imports_and_restores_with_nothing_else_installed(tiny_prior: str) -> None:
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ALONE, tiny_prior],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-    )
+def test_it_imports_and_restores_with_nothing_else_installed(tiny_prior) -> None:
+    done = python("-W", "error", "-c", ALONE, tiny_prior)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +11,8 @@ from torch import Tensor
 from deqir import Outcome, PriorError, Restorer, load_prior
 from deqir.operators import Colorization, SuperResolution
 from deqir.protocols import LinearOperator
-from tests.deqir.problems import HEIGHT, WIDTH, rand, toy_denoiser
+from tests.deqir.problems import HEIGHT, WIDTH, Counting, rand, toy_denoiser
+from tests.processes import python
 
 MODES = ["throughput", "latency"]
 
@@ -24,7 +22,7 @@ def observations(A: LinearOperator, images: int = 3) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_image_does_not_depend_on_its_batch_or_its_place(A: LinearOperator, mode: str) -> None:
+def test_an_image_does_not_depend_on_its_batch_or_its_place(A, mode) -> None:
     y = observations(A)
     restorer = Restorer(toy_denoiser, steps=5, mode=mode, start_noise=0.2)  # type: ignore[arg-type]
     together, turned = restorer(y, A, seed=7), restorer(y.flip(0), A, seed=7)
@@ -36,7 +34,7 @@ def test_an_image_does_not_depend_on_its_batch_or_its_place(A: LinearOperator, m
         assert alone.stats[0].nfe == together.stats[b].nfe
 
 
-def test_both_modes_give_the_same_image(A: LinearOperator) -> None:
+def test_both_modes_give_the_same_image(A) -> None:
     y = observations(A)
     step_by_step = Restorer(toy_denoiser, steps=6, mode="throughput", start_noise=0.2)
     at_once = replace(step_by_step, mode="latency", tolerance=1e-10)
@@ -45,14 +43,8 @@ def test_both_modes_give_the_same_image(A: LinearOperator) -> None:
 
 @pytest.mark.parametrize("mode", [*MODES, "paper"])
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-3, 0.0])
-def test_counted_evaluations_are_those_that_the_network_saw(mode: str, tolerance: float) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
-    A = SuperResolution(scale=2)
+def test_counted_evaluations_are_those_that_the_network_saw(mode, tolerance) -> None:
+    A, counting = SuperResolution(scale=2), Counting()
     restorer = Restorer(
         counting,
         steps=5,
@@ -62,11 +54,11 @@ def test_counted_evaluations_are_those_that_the_network_saw(mode: str, tolerance
         denoiser_batch=5,
     )
     stats = restorer(observations(A, 1), A).stats[0]
-    assert (len(seen), sum(seen)) == (stats.rounds, stats.nfe)
+    assert (len(counting.rows), sum(counting.rows)) == (stats.rounds, stats.nfe)
     assert stats.rounds <= 5
 
 
-def test_an_image_that_runs_out_of_rounds_is_finished_step_by_step_and_flagged(A: LinearOperator) -> None:
+def test_an_image_that_runs_out_of_rounds_is_finished_step_by_step_and_flagged(A) -> None:
     y = observations(A)
     sequential = Restorer(toy_denoiser, steps=6, mode="throughput", start_noise=0.2)
     hurried = replace(sequential, mode="latency", tolerance=1e-12, max_rounds=2)
@@ -89,14 +81,7 @@ def test_only_the_late_images_of_a_batch_fall_back() -> None:
 
     y = torch.stack([torch.full((3, 4, 6), 0.5, dtype=torch.float64), rand(3, 4, 6)])
     restorer = Restorer(
-        denoiser,
-        steps=6,
-        eta=0.0,
-        start_noise=1e-4,
-        end_noise=1e-5,
-        mode="latency",
-        tolerance=1e-9,
-        max_rounds=2,
+        denoiser, steps=6, eta=0.0, start_noise=1e-4, end_noise=1e-5, mode="latency", tolerance=1e-9, max_rounds=2
     )
     stats = restorer(y, A).stats
     assert [(one.converged, one.fallback) for one in stats] == [(True, False), (False, True)]
@@ -115,7 +100,7 @@ def test_histories_tell_how_the_solve_went() -> None:
 
 
 @pytest.mark.parametrize("mode", [*MODES, "paper"])
-def test_a_network_that_breaks_on_one_image_ends_that_image_alone(mode: str) -> None:
+def test_a_network_that_breaks_on_one_image_ends_that_image_alone(mode) -> None:
     A = SuperResolution(scale=2)
     y = rand(3, 3, 4, 6).clamp(-1, 1)
     y[1] = 0.9
@@ -130,7 +115,7 @@ def test_a_network_that_breaks_on_one_image_ends_that_image_alone(mode: str) -> 
     assert bool(torch.isfinite(found.images[[0, 2]]).all())
 
 
-def test_the_restored_image_explains_the_data(A: LinearOperator) -> None:
+def test_the_restored_image_explains_the_data(A) -> None:
     y = observations(A)
     found = Restorer(toy_denoiser, steps=4, start_noise=0.2)(y, A)
     torch.testing.assert_close(A(found.images), y)
@@ -146,7 +131,7 @@ def test_another_seed_gives_another_image_that_explains_the_data_too() -> None:
     torch.testing.assert_close(A(one), A(other))
 
 
-def test_calls_that_cannot_be_answered_say_why(tiny_prior: str) -> None:
+def test_calls_that_cannot_be_answered_say_why(tiny_prior) -> None:
     A = SuperResolution(scale=2)
     y = observations(A).float()
     with pytest.raises(ValueError, match="one seed per image"):
@@ -197,13 +182,11 @@ for seeds in (numpy.array([4, 5]), torch.tensor([4, 5])):
 
 
 def test_mistakes_are_named_in_words_and_arrays_taken_where_nothing_checks_types_at_run_time() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", UNTYPED], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
-    )
+    done = python("-c", UNTYPED)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_loaded_prior_restores_in_single_precision_any_size(tiny_prior: str) -> None:
+def test_a_loaded_prior_restores_in_single_precision_any_size(tiny_prior) -> None:
     """Odd sides are padded for the network and cropped again."""
     restorer = Restorer(load_prior(tiny_prior, device="cpu"), steps=3)
     for shape in ((1, 3, 1, 1), (2, 3, 5, 7)):

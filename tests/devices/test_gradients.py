@@ -7,7 +7,6 @@ import torch
 
 from deqir.fixed_point.solvers import Anderson, Picard
 from deqir.gradients.gradients import chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
-from deqir.gradients.losses import GuideName
 from tests.deqir.problems import OPERATORS, make_sampler, rand
 from tests.deqir.restorations import moved
 from tests.deqir.searches import search, solve
@@ -15,7 +14,7 @@ from tests.devices.waits import waited
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_gradients_are_the_same_there(name: str, device: torch.device) -> None:
+def test_gradients_are_the_same_there(name, device) -> None:
     here = make_sampler(OPERATORS[name], images=3)
     states, end = chain_states(here), rand(*here.start.shape, seed=5)
     far, far_states, far_end = moved(here, device), states.to(device), end.to(device)
@@ -35,7 +34,7 @@ def test_gradients_are_the_same_there(name: str, device: torch.device) -> None:
 
 @pytest.mark.parametrize("gradient", ["exact", "parallel", "phantom"])
 @pytest.mark.parametrize("name", ["pixels", "colour", "lpips"])
-def test_noise_is_optimised_there(name: GuideName, gradient: str, device: torch.device) -> None:
+def test_noise_is_optimised_there(name, gradient, device) -> None:
     expected, search_there = search(name, gradient, device)
     with waited(device) as asked:
         found = search_there()
@@ -46,7 +45,7 @@ def test_noise_is_optimised_there(name: GuideName, gradient: str, device: torch.
 
 
 @pytest.mark.parametrize("solver", [Picard(tol=1e-4), Anderson(tol=1e-4), Anderson(tol=1e-4, safeguard=False)])
-def test_a_solver_waits_once_a_round_also_where_elements_leave(solver: Picard | Anderson, device: torch.device) -> None:
+def test_a_solver_waits_once_a_round_also_where_elements_leave(solver, device) -> None:
     expected, solve_there = solve(solver, device)
     solve_there()
     with waited(device) as asked:

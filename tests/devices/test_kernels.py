@@ -29,7 +29,7 @@ NOISE_APART: Final = 2e-6
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_convolution_and_its_relu_are_those_of_the_cpu_whether_gradients_are_asked_or_not(
-    name: str, layout: torch.memory_format, half: torch.dtype | None, gpu: torch.device
+    name, layout, half, gpu
 ) -> None:
     torch.manual_seed(0)
     layer, h = LAYERS[name](), torch.randn(3, 13, 21, 18)
@@ -50,7 +50,7 @@ def test_a_convolution_and_its_relu_are_those_of_the_cpu_whether_gradients_are_a
         torch.testing.assert_close(one.float().cpu(), other.detach(), rtol=0, atol=APART[half or torch.float32])
 
 
-def test_a_convolution_in_double_precision_stays_in_it(gpu: torch.device) -> None:
+def test_a_convolution_in_double_precision_stays_in_it(gpu) -> None:
     layer, h = nn.Conv2d(3, 4, 3).double(), torch.randn(2, 3, 8, 8, dtype=torch.float64)
     expected = layer(h).relu().detach()
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_a_convolution_in_double_precision_stays_in_it(gpu: torch.device) -> Non
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
-def test_noise_is_the_cpus_to_rounding(seed: int, device: torch.device) -> None:
+def test_noise_is_the_cpus_to_rounding(seed, device) -> None:
     there, here = (
         counter_normal.standard_normal(seed, 2**20 + 1, device=where) for where in (device, torch.device("cpu"))
     )
@@ -66,7 +66,7 @@ def test_noise_is_the_cpus_to_rounding(seed: int, device: torch.device) -> None:
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=NOISE_APART)
 
 
-def test_noise_of_many_numbers_goes_on_where_it_is_drawn_in_parts(gpu: torch.device) -> None:
+def test_noise_of_many_numbers_goes_on_where_it_is_drawn_in_parts(gpu) -> None:
     first = counter_normal.LARGEST_AT_ONCE - 6
     there, here = (
         counter_normal.standard_normal(7, first + 13, device=where)[first:] for where in (gpu, torch.device("cpu"))

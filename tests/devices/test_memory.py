@@ -64,7 +64,7 @@ def images_of(engine: Engine, requests: list[Request[int]], tally: Tally) -> tor
     return torch.stack([found[tag] for tag in sorted(found)])
 
 
-def test_a_batch_is_measured_and_is_one_that_the_gpu_holds(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+def test_a_batch_is_measured_and_is_one_that_the_gpu_holds(priors, gpu) -> None:
     _, prior = priors
     shape = (3, SIDE, SIDE)
 
@@ -83,7 +83,7 @@ def test_a_batch_is_measured_and_is_one_that_the_gpu_holds(priors: tuple[Prior, 
     assert 1 <= narrow <= 16  # of 32 the features of one layer alone take 96 MiB
 
 
-def test_what_is_restored_in_a_measured_batch_is_the_cpus(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+def test_what_is_restored_in_a_measured_batch_is_the_cpus(priors, gpu) -> None:
     here, there = priors
     requests, A = asked(3)
     y = torch.stack([request.y for request in requests])
@@ -96,25 +96,19 @@ def test_what_is_restored_in_a_measured_batch_is_the_cpus(priors: tuple[Prior, P
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("mode", ["throughput", "latency"])
-def test_a_batch_that_does_not_fit_is_halved_and_all_images_are_restored(
-    mode: Mode, half: bool, priors: tuple[Prior, Prior], gpu: torch.device
-) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_all_images_are_restored(mode, half, priors, gpu) -> None:
     here, there = priors
     requests, _ = asked(24)
     expected = images_of(Engine(here, Settings(steps=2, mode="throughput")), requests, Tally())
     tally = Tally()
     with only(96 * MIB, gpu):
         prior = in_half_precision(there) if half else there
-        found = images_of(
-            Engine(prior, Settings(steps=2, mode=mode, denoiser_batch=256)),
-            requests,
-            tally,
-        )
+        found = images_of(Engine(prior, Settings(steps=2, mode=mode, denoiser_batch=256)), requests, tally)
     assert tally.halvings or half
     torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if half else 5e-4)
 
 
-def test_an_image_that_never_fits_fails_alone(priors: tuple[Prior, Prior], gpu: torch.device) -> None:
+def test_an_image_that_never_fits_fails_alone(priors, gpu) -> None:
     """Of two, the other is restored; tiles are not to help, the noise of its chain is too much by itself."""
     _, there = priors
     small, _ = asked(1)
@@ -128,9 +122,7 @@ def test_an_image_that_never_fits_fails_alone(priors: tuple[Prior, Prior], gpu: 
     assert isinstance(again[0], Result)  # and the GPU goes on
 
 
-def test_the_batch_is_measured_once_and_images_are_the_cpus(
-    small: tuple[Prior, Prior], stand_in: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_batch_is_measured_once_and_images_are_the_cpus(small, stand_in, monkeypatch) -> None:
     here, there = small
     monkeypatch.setattr(MEMORY, "total", MEMORY.used + 2**21)
     CALLED.clear()
@@ -141,9 +133,7 @@ def test_the_batch_is_measured_once_and_images_are_the_cpus(
     torch.testing.assert_close(found.images, Restorer(here, steps=2)(y, A).images, rtol=0, atol=1e-5)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_cache_emptied(
-    small: tuple[Prior, Prior], stand_in: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_the_cache_emptied(small, stand_in, monkeypatch) -> None:
     A, tally = SuperResolution(scale=2), Tally()
     requests = [Request(y=A(rand(1, 3, 32, 32, seed=n).float())[0], operator=A, seed=n, tag=n) for n in range(8)]
     monkeypatch.setattr(MEMORY, "total", MEMORY.used + 2**20)
@@ -154,7 +144,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_cache_emptied(
     assert ["empty_cache"] * tally.halvings == CALLED
 
 
-def test_a_restorer_measures_the_batch_on_each_device_for_itself(stand_in: torch.device) -> None:
+def test_a_restorer_measures_the_batch_on_each_device_for_itself(stand_in) -> None:
     """Its denoiser answers where its argument is."""
     A = SuperResolution(scale=2)
     y, restore = A(rand(1, 3, 16, 16).float().clamp(-1, 1)), Restorer(toy_denoiser, steps=3)
@@ -168,14 +158,14 @@ def test_a_restorer_measures_the_batch_on_each_device_for_itself(stand_in: torch
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_chains_of_few_steps_are_restored_in_a_measured_batch(steps: int, device: torch.device) -> None:
+def test_chains_of_few_steps_are_restored_in_a_measured_batch(steps, device) -> None:
     A = SuperResolution(scale=2)
     y = A(rand(2, 3, 16, 16).float().clamp(-1, 1))
     found = Restorer(toy_denoiser, steps=steps, device=device)(y, A)
     torch.testing.assert_close(found.images.cpu(), Restorer(toy_denoiser, steps=steps)(y, A).images, rtol=0, atol=1e-5)
 
 
-def test_images_of_any_sizes_are_restored_in_a_measured_batch(device: torch.device) -> None:
+def test_images_of_any_sizes_are_restored_in_a_measured_batch(device) -> None:
     A, sizes = SuperResolution(scale=2), [(16, 16), (8, 40), (16, 16), (64, 48), (2, 2), (30, 18), (64, 48)]
     requests = [
         Request(y=A(rand(1, 3, *size, seed=n).float())[0], operator=A, seed=n, tag=n) for n, size in enumerate(sizes)

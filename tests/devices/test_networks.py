@@ -74,7 +74,7 @@ def picture(height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_every_kind_of_prior_answers_there_without_being_waited_for(kind: str, device: torch.device) -> None:
+def test_every_kind_of_prior_answers_there_without_being_waited_for(kind, device) -> None:
     if "unet" in kind:
         pytest.importorskip("diffusers")
     make, prior = NETWORKS[kind]
@@ -91,9 +91,7 @@ def test_every_kind_of_prior_answers_there_without_being_waited_for(kind: str, d
 
 @pytest.mark.parametrize(("dtype", "apart"), [(torch.float16, 0.01), (torch.bfloat16, 0.08)])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_every_kind_of_prior_answers_in_half_precision(
-    kind: str, dtype: torch.dtype, apart: float, gpu: torch.device, here: Prior
-) -> None:
+def test_every_kind_of_prior_answers_in_half_precision(kind, dtype, apart, gpu, here) -> None:
     """Noise of 1 is predicted to so much, RMS; at a level where images are as strong as noise."""
     if "unet" in kind:
         pytest.importorskip("diffusers")
@@ -107,7 +105,7 @@ def test_every_kind_of_prior_answers_in_half_precision(
         assert float((found.cpu() - prior(near)(x, levels)).square().mean().sqrt()) < apart
 
 
-def test_a_gaussian_answers_there(device: torch.device) -> None:
+def test_a_gaussian_answers_there(device) -> None:
     spread = rand(12, 12)
     mean, covariance = rand(3, 2, 2, seed=1), spread @ spread.mT
     x, levels = rand(2, 3, 2, 2, seed=2), torch.tensor([0.4, 0.9], dtype=torch.float64)
@@ -117,9 +115,7 @@ def test_a_gaussian_answers_there(device: torch.device) -> None:
 
 @pytest.mark.parametrize("mode", ["throughput", "auto", "latency"])
 @pytest.mark.parametrize("y_there", [False, True])
-def test_a_loaded_prior_restores_there_again_and_again(
-    y_there: bool, mode: str, here: Prior, there: Prior, device: torch.device
-) -> None:
+def test_a_loaded_prior_restores_there_again_and_again(y_there, mode, here, there, device) -> None:
     """Whatever the engine prepares for calls that recur."""
     A = SuperResolution(scale=2)
     y = A(rand(3, 3, 32, 32).float().clamp(-1, 1))
@@ -139,7 +135,7 @@ def test_a_loaded_prior_restores_there_again_and_again(
 
 
 @pytest.mark.parametrize("name", STARTED)
-def test_networks_that_make_starts_make_them_there(name: str, here: Prior, there: Prior, device: torch.device) -> None:
+def test_networks_that_make_starts_make_them_there(name, here, there, device) -> None:
     A, shape, sigma_y, asked_at_start = STARTED[name]
     networks, far_networks = twins(lambda: starters(SKILLS), device)
     y = A(rand(2, *shape).float().clamp(-1, 1))
@@ -158,7 +154,7 @@ def test_networks_that_make_starts_make_them_there(name: str, here: Prior, there
 
 
 @pytest.mark.parametrize("size", [(32, 48), (70, 90), (5, 7)])
-def test_networks_answer_on_their_device_where_y_is_not(size: tuple[int, int], device: torch.device) -> None:
+def test_networks_answer_on_their_device_where_y_is_not(size, device) -> None:
     networks, far_networks = twins(lambda: starters(SKILLS), device)
     grey = rand(1, 1, *size).float().clamp(-1, 1)
     keep = masks.random(*size, lost=0.3)
@@ -177,7 +173,7 @@ TASKS: Final[dict[str, tuple[LinearOperator, int, int]]] = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_bundled_prior_restores_there_what_it_does_here(task: str, bundled: tuple[Prior, Prior]) -> None:
+def test_the_bundled_prior_restores_there_what_it_does_here(task, bundled) -> None:
     near, far = bundled
     A, height, width = TASKS[task]
     assert near.makes_start(A)
@@ -197,7 +193,7 @@ FEWER_BITS: Final[dict[str, tuple[Callable[[Prior], Prior], float]]] = {
 
 
 @pytest.mark.parametrize("bits", FEWER_BITS)
-def test_with_fewer_bits_restorations_stay_near(bits: str, gpu: torch.device, bundled: tuple[Prior, Prior]) -> None:
+def test_with_fewer_bits_restorations_stay_near(bits, gpu, bundled) -> None:
     A = SuperResolution(scale=4)
     chain, far_chain = (replace(prior, starters=None) for prior in bundled)
     y = A(picture(64, 64))
@@ -214,7 +210,7 @@ def rms(found: Restoration, expected: Restoration) -> float:
     return float((found.images - expected.images).square().mean().sqrt()) * GREY_LEVELS
 
 
-def test_two_copies_share_the_work(here: Prior, there: Prior, device: torch.device, tiny_prior: str) -> None:
+def test_two_copies_share_the_work(here, there, device, tiny_prior) -> None:
     """On the same GPU, or on two devices of the stand-in."""
     A = SuperResolution(scale=2)
     y = A(rand(2, 3, 32, 32).float())
@@ -227,7 +223,7 @@ def test_two_copies_share_the_work(here: Prior, there: Prior, device: torch.devi
     torch.testing.assert_close(half.images, expected.images, rtol=0, atol=0.1)
 
 
-def test_what_measures_and_enlarges_images_does_so_there(device: torch.device) -> None:
+def test_what_measures_and_enlarges_images_does_so_there(device) -> None:
     a, b = rand(2, 3, 40, 40).float(), rand(2, 3, 40, 40, seed=1).float()
     far_a, far_b = a.to(device), b.to(device)
     lpips, far_lpips = twins(Lpips, device)
@@ -249,14 +245,14 @@ def test_what_measures_and_enlarges_images_does_so_there(device: torch.device) -
     torch.testing.assert_close(where_y_is, enlarger.enlarged(y, size), rtol=1e-3, atol=apart(device, 1e-4))
 
 
-def test_estimates_are_made_of_images_from_there(device: torch.device) -> None:
+def test_estimates_are_made_of_images_from_there(device) -> None:
     smooth = nn.functional.interpolate(rand(1, 3, 40, 40).float(), (160, 160), mode="bicubic").clamp(-0.9, 0.9)[0]
     image = smooth + 0.02 * rand(3, 160, 160, seed=3).float()
     for estimate in (estimation.estimate_blur, estimation.estimate_noise, estimation.estimate_jpeg):
         assert estimate(image.to(device)) == estimate(image)
 
 
-def test_all_estimates_are_the_cpus(stand_in: torch.device) -> None:
+def test_all_estimates_are_the_cpus(stand_in) -> None:
     smooth = nn.functional.interpolate(rand(1, 3, 40, 40).float(), (160, 160), mode="bicubic").clamp(-0.9, 0.9)[0]
     image = smooth + 0.02 * rand(3, 160, 160, seed=3).float()
     far, A = image.to(stand_in), SuperResolution(scale=2)
@@ -266,7 +262,7 @@ def test_all_estimates_are_the_cpus(stand_in: torch.device) -> None:
     assert (here is None) == (found is None)
 
 
-def test_tensors_are_sent_through_pinned_memory_unless_they_are_large(stand_in: torch.device) -> None:
+def test_tensors_are_sent_through_pinned_memory_unless_they_are_large(stand_in) -> None:
     little, much = torch.randn(2, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(STAGED // 4 + 1)
     parts = [(little, None), (little.mT, torch.float64), (little[:1].expand(4, -1), None)]
     with waited(stand_in) as asked:

@@ -13,7 +13,7 @@ from deqir import Prior, in_half_precision, load_prior, replicate
 from deqir.hardware.cuda_graphs import KEPT, GraphedDenoiser
 from deqir.hardware.memory import FEW_CALLS, MOST_PIXELS
 from deqir.priors import DenoiserPrior, FFDNet
-from deqir.protocols import Denoiser
+from tests.deqir.problems import Counting
 
 GPU = torch.device("cuda", 0)
 pytestmark = pytest.mark.usefixtures("gpu")
@@ -37,7 +37,7 @@ def asked(rows: int, side: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_answers_are_the_networks_own_before_and_after_they_are_recorded(mode: Callable[[], torch.no_grad]) -> None:
+def test_answers_are_the_networks_own_before_and_after_they_are_recorded(mode) -> None:
     graphed, plain = graphed_and_plain()
     with mode():
         for n in range(3 * FEW_CALLS):
@@ -56,27 +56,16 @@ def test_an_answer_stays_when_the_next_one_comes() -> None:
         assert not torch.equal(answers[-1], answers[-2])
 
 
-class Counting:
-    """A denoiser that counts its calls."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.calls = denoiser, 0
-
-    def __call__(self, x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:
-        self.calls += 1
-        return self.denoiser(x_t, alpha_bar)
-
-
 def test_calls_are_recorded_after_a_few_and_the_network_is_asked_no_more() -> None:
     counting = Counting(graphed_and_plain()[1])
     graphed = GraphedDenoiser(counting)
     with torch.inference_mode():
         for n in range(FEW_CALLS + 2):
             graphed(*asked(3, 32, seed=n))
-        calls = counting.calls
+        calls = len(counting.rows)
         for n in range(5):
             assert_close(graphed(*asked(3, 32, seed=n)), counting.denoiser(*asked(3, 32, seed=n)))
-    assert counting.calls == calls
+    assert len(counting.rows) == calls
 
 
 def test_a_record_of_one_precision_does_not_answer_in_another() -> None:
@@ -114,7 +103,7 @@ def test_what_is_asked_inside_and_outside_of_inference_mode_and_with_gradients_g
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_recorded_beside_single(dtype: torch.dtype, tiny_prior: str) -> None:
+def test_half_precision_is_recorded_beside_single(dtype, tiny_prior) -> None:
     prior = load_prior(tiny_prior, device="cuda")
     assert isinstance(prior.denoiser, GraphedDenoiser)
     half, x = in_half_precision(prior, dtype), asked(2, 32)
@@ -154,7 +143,7 @@ def test_large_calls_are_the_networks_own() -> None:
             assert torch.equal(graphed(*x), plain(*x))
 
 
-def test_copies_of_a_prior_record_for_themselves(tiny_prior: str) -> None:
+def test_copies_of_a_prior_record_for_themselves(tiny_prior) -> None:
     priors: list[Prior] = [load_prior(tiny_prior, device="cuda") for _ in range(2)]
     both, x = replicate(priors), asked(4, 32)
     with torch.inference_mode():

@@ -73,9 +73,7 @@ def compare(found: list[Result[int]], expected: list[Result[int]]) -> None:
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
 @pytest.mark.parametrize(("name", "way"), RESTORATIONS)
-def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(
-    name: str, way: str, dtype: torch.dtype, device: torch.device
-) -> None:
+def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(name, way, dtype, device) -> None:
     (A, shape), how = ALL[name], HOWS[way]
     requests = asked(A, shape, how, dtype=dtype)
     A(A.start(requests[0].y[None].to(device)))  # operators keep what they have sent
@@ -93,13 +91,13 @@ def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_method_of_an_operator_is_the_same_there(name: str, device: torch.device) -> None:
+def test_every_method_of_an_operator_is_the_same_there(name, device) -> None:
     A, shape = ALL[name]
     there, here = (check_operator(A, shape, tolerance=2e-2, device=where) for where in (device, CPU))
     assert there.start_misfit == pytest.approx(here.start_misfit, abs=1e-6)
 
 
-def test_iterations_are_looked_at_every_eighth_and_end_as_they_do_here(device: torch.device) -> None:
+def test_iterations_are_looked_at_every_eighth_and_end_as_they_do_here(device) -> None:
     A, shape = FramedDeblurring(kernel=ONE_SIDED, tolerance=5e-3), (3, 12, 14)
     y = A(rand(2, *shape)) * torch.tensor([1.0, 0.3], dtype=torch.float64)[:, None, None, None]
     expected, far_y = A.solve(y), y.to(device)
@@ -113,7 +111,7 @@ def test_iterations_are_looked_at_every_eighth_and_end_as_they_do_here(device: t
     assert len(asked.waits) == 1 + -(-most // 8), asked
 
 
-def test_a_start_in_iterations_is_there_as_near_as_rounding_lets_it_be_here(device: torch.device) -> None:
+def test_a_start_in_iterations_is_there_as_near_as_rounding_lets_it_be_here(device) -> None:
     """Conjugate gradients carry a rounding further the longer they go on, on any device."""
     requests = asked(MATRIX_FREE, MATRIX_FREE.shape, HOWS["throughput"])
     y = torch.stack([request.y for request in requests])
@@ -141,9 +139,7 @@ def mixed(mode: str | int, dtype: torch.dtype) -> list[Request[int]]:
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
 @pytest.mark.parametrize("mode", ["throughput", 2, "latency"])
 @pytest.mark.parametrize("tile", [None, 8])
-def test_images_of_several_shapes_and_operators_share_the_device(
-    mode: str | int, tile: int | None, dtype: torch.dtype, device: torch.device
-) -> None:
+def test_images_of_several_shapes_and_operators_share_the_device(mode, tile, dtype, device) -> None:
     settings, requests = how(mode, tile=tile, overlap=4 if tile else None), mixed(mode, dtype)
     with waited(device) as counted:
         found, rounds = run(requests, settings, device)
@@ -153,14 +149,14 @@ def test_images_of_several_shapes_and_operators_share_the_device(
         assert len(waits) == rounds + len(requests) + ASKED_AT_START["inpaint"], waits
 
 
-def test_a_given_y_may_be_there_already(device: torch.device) -> None:
+def test_a_given_y_may_be_there_already(device) -> None:
     requests = asked(*ALL["sr2"], HOWS["throughput"])
     there = [replace(request, y=request.y.to(device)) for request in requests]
     settings = HOWS["throughput"].settings
     compare(run(there, settings, device)[0], run(requests, settings, CPU)[0])
 
 
-def test_an_image_that_is_not_finite_stops_no_other(device: torch.device) -> None:
+def test_an_image_that_is_not_finite_stops_no_other(device) -> None:
     one, other = asked(*ALL["sr2"], HOWS["throughput"])
     broken = replace(one, y=torch.full_like(one.y, torch.nan))
     settings = HOWS["throughput"].settings
@@ -168,7 +164,7 @@ def test_an_image_that_is_not_finite_stops_no_other(device: torch.device) -> Non
     compare([found], [expected])
 
 
-def test_a_chain_is_the_same_where_it_is_made(device: torch.device) -> None:
+def test_a_chain_is_the_same_where_it_is_made(device) -> None:
     (request,) = asked(*ALL["sr2"], HOWS["noisy, latency"])
     here, far = (Engine(toy_denoiser, how("auto", device=where)).sampler(request) for where in (CPU, device))
     tensors: list[tuple[Tensor, Tensor]] = [(far.start, here.start), (far.noise, here.noise), (far.pinv_y, here.pinv_y)]

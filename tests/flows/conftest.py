@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,8 @@ import httpx
 import pytest
 
 from tests.flows.live import Api
+from tests.processes import ROOT, free_port, python
 
-ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -24,9 +23,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment in which Prefect talks to one real server of these tests."""
     home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -76,14 +73,7 @@ def deqir(prefect_environment: dict[str, str]) -> Command:
     """Runs the command line as a process of its own: deqir("restore", ...)."""
 
     def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            env=prefect_environment | environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return python(*command(*arguments)[1:], env=prefect_environment | environment)
 
     return run
 
@@ -91,3 +81,15 @@ def deqir(prefect_environment: dict[str, str]) -> Command:
 def command(*arguments: str | Path) -> list[str]:
     """The command line of `deqir`, whatever is on the path."""
     return [sys.executable, "-c", "from flows.cli import main; main()", *(str(each) for each in arguments)]
+
+
+def quick(prior: str) -> list[str | Path]:
+    """Options of `deqir restore` for a few steps in this process."""
+    return ["--prior", prior, "--scale", "2", "--steps", "3", "--executor", "local"]
+
+
+def one_line(run: subprocess.CompletedProcess[str]) -> str:
+    """The only line on standard error of a run that ended with status 2."""
+    assert run.returncode == 2, run.stderr
+    (line,) = run.stderr.strip().splitlines()
+    return line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.processes import free_port
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -27,7 +28,8 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         for wait in (0.2, 1, 5, 0):
-            answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=60)
+            # verify: of plain HTTP no certificates are read
+            answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=60, verify=False)
             if answer.status_code != 503 or not wait:  # SQLite, while somebody else writes
                 break
             time.sleep(wait)
@@ -89,6 +91,7 @@ class Process:
     """One process, told from a later one with the same number by when it started."""
 
     pid: int
+    parent: int
     began: str
     name: str
 
@@ -106,23 +109,16 @@ def process(pid: int) -> Process | None:
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else Process(pid=pid, began=fields[19], name=name)
+    return None if fields[0] == "Z" else Process(pid=pid, parent=int(fields[1]), began=fields[19], name=name)
 
 
 def descendants(pid: int) -> list[Process]:
     """Every living process below one."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = list[Process](), [pid]
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            waiting.append(child)
-            if (each := process(child)) is not None:
-                found.append(each)
+    known = [process(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found, parents = list[Process](), {pid}
+    while below := [each for each in known if each is not None and each.parent in parents]:
+        found += below
+        parents = {each.pid for each in below}
     return found
 
 
@@ -196,10 +192,3 @@ def ray_head(
         log = folder / "head.log"
         within(60, lambda: "This command will now block" in log.read_text(), "Ray to start")
         yield f"127.0.0.1:{port}", running
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 
 from pipeline.config import RestoreJob
+from tests.flows.conftest import quick
+from tests.flows.deployments import register
 from tests.flows.live import Api
 from tests.pipeline.archive import image_bytes
 
@@ -42,8 +44,8 @@ def around(s3_server) -> dict[str, str]:
 
 
 def test_restore_and_retry_open_their_stores_with_them(place, around, tiny_prior, deqir) -> None:
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local", "--max-pixels", "500")
-    first = deqir("restore", f"{place}/in", f"{place}/out", *options, "--json", **around)
+    options = (*quick(tiny_prior), "--max-pixels", "500", "--json")
+    first = deqir("restore", f"{place}/in", f"{place}/out", *options, **around)
     assert first.returncode == 3, first.stderr
     again = deqir("retry", f"{place}/out", "--max-pixels", "10000", "--json", **around)
     assert again.returncode == 0, again.stderr
@@ -57,8 +59,7 @@ def test_what_only_looks_at_images_takes_them_too(place, around, tiny_prior, deq
     made = deqir("degrade", f"{place}/in", f"{place}/small", "--scale", "2", **around)
     assert made.returncode == 0, made.stderr
     assert f"2 images degraded into {place}/small" in made.stdout
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local")
-    assert deqir("restore", f"{place}/small", f"{place}/out", *options, **around).returncode == 0
+    assert deqir("restore", f"{place}/small", f"{place}/out", *quick(tiny_prior), **around).returncode == 0
     stands = deqir("status", f"{place}/out", "--json", **around)
     assert stands.returncode == 0, stands.stderr
     assert [job["restored"] for job in json.loads(stands.stdout)] == [2]
@@ -71,7 +72,7 @@ def test_what_is_on_this_machine_needs_no_server(tmp_path, deqir) -> None:
     assert deqir("estimate", tmp_path / "in", **silent).returncode == 0
 
 
-def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, deqir) -> None:
+def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api, deqir) -> None:
     watched = ("watch", "--deployment", "restore-archive/none", "--poll", "9")
     for command in (("retry", "s3://archive/out"), ("status", "s3://archive/out"), watched):
         run = deqir(*command, DEQIR_CREDENTIALS_BLOCK="no-such")
@@ -86,13 +87,11 @@ def test_a_block_that_is_not_there_and_a_silent_server_are_one_line(api: Api, de
 @pytest.fixture
 def deployed(place) -> str:
     """A deployment of that place with a pool of its own."""
-    from flows.deployment.deploy import Deployment, run_deploy
-
     job = RestoreJob.model_validate(
         {"source": f"{place}/in", "destination": f"{place}/out", "runtime": {"executor": "local"}}
     )
     name = f"block-{uuid4().hex[:6]}"
-    run_deploy(Deployment(name=name, job=job, pool=name))
+    register(name, job, pool=name)
     return f"restore-archive/{name}"
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import python
 
 HELP = """
 import sys
@@ -24,7 +20,7 @@ COMMANDS = ("restore", "degrade", "status", "models", "watch", "retry", "deploy"
 
 
 def test_help_imports_nothing_heavy() -> None:
-    run = subprocess.run([sys.executable, "-c", HELP, *COMMANDS], cwd=ROOT, capture_output=True, text=True)
+    run = python("-c", HELP, *COMMANDS)
     assert run.returncode == 0, run.stderr
     for command in ("", *(f" {name}" for name in COMMANDS)):
         assert f"Usage: deqir{command} " in run.stdout

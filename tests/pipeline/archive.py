@@ -77,3 +77,9 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def assert_kept(before: dict[str, tuple[int, int, bytes]], folder: Path) -> None:
+    """Check that every file of an earlier snapshot is as it was."""
+    after = snapshot(folder)
+    assert {path: after[path] for path in before} == before

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import executor_of, open_job, plan_job
-from pipeline.worker.build import make_worker
+from pipeline.job.executor_choice import executor_of
+from pipeline.job.job import open_job, plan_job
 from tests.pipeline.faults import faulty_worker
+from tests.pipeline.jobs import worker_builder
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     torch.set_num_threads(1)
     job = open_job(RestoreJob.model_validate_json(options.job.read_bytes()))
-    build = partial(make_worker, job.config, job.layout, job.prior_digest)
+    build = worker_builder(job)
     if options.hang:
         build = partial(faulty_worker, build, "hang", 1, options.hang)
     shards = plan_job(job).pending

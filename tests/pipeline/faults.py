@@ -83,3 +83,9 @@ class Faulty:
 def faulty_worker(make_worker: Callable[[], ShardWorker], fault: Fault, times: int, folder: Path) -> ShardWorker:
     """The worker that `make_worker` builds, which commits a fault at marked images."""
     return watched(make_worker(), Faulty(fault, times, folder))
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Return when something is true; the test's time limit is the bound."""
+    while not true():
+        time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,7 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_degrades_and_restores(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, destination: Path, name: str
-) -> None:
+def test_every_task_degrades_and_restores(opened, source, tmp_path, destination, name) -> None:
     settings, noise = TASKS[name]
     settings = {k: v.format(tmp=tmp_path) if isinstance(v, str) else v for k, v in settings.items()}
     scratched(tmp_path / "mask.png")
@@ -86,9 +83,7 @@ def test_every_task_degrades_and_restores(
         assert restored.shape == (*SIZE[::-1], 3)
 
 
-def test_each_image_may_have_a_mask_of_its_own(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, destination: Path
-) -> None:
+def test_each_image_may_have_a_mask_of_its_own(opened, source, tmp_path, destination) -> None:
     """What a mask keeps is as it was, its damage is filled; an image without mask, or with a wrong one, fails alone."""
     keys = write_archive(source, 4, size=SIZE)
     masks = tmp_path / "masks"
@@ -109,9 +104,7 @@ def test_each_image_may_have_a_mask_of_its_own(
         assert not np.array_equal(before[:, damaged], after[:, damaged])
 
 
-def test_noise_is_estimated_for_each_image_where_it_is_to_be(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_noise_is_estimated_for_each_image_where_it_is_to_be(opened, source, tmp_path) -> None:
     """Two levels of noise in one archive; an image too small to tell fails alone and says what to do."""
     good = tmp_path / "good"
     write_archive(good, 1, size=(96, 80))
@@ -130,7 +123,7 @@ def test_noise_is_estimated_for_each_image_where_it_is_to_be(
     assert "instead of auto" in str(rows["tiny.png"].error)
 
 
-def test_a_blurred_test_image_goes_on_beyond_its_frame_as_in_a_mirror(tmp_path: Path) -> None:
+def test_a_blurred_test_image_goes_on_beyond_its_frame_as_in_a_mirror(tmp_path) -> None:
     """Against scipy's convolution, for a blur that no symmetry makes a mirror's."""
     good = tmp_path / "good"
     (key,) = write_archive(good, 1, size=SIZE)
@@ -146,7 +139,7 @@ def test_a_blurred_test_image_goes_on_beyond_its_frame_as_in_a_mirror(tmp_path: 
 
 
 def test_what_lies_beyond_a_frame_is_left_open_where_there_is_little_noise(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, tiny_prior: str
+    opened, source, destination, tmp_path, tiny_prior
 ) -> None:
     """Photographs cut out of a wider blurred scene: all that is written has their size, and what a start gains."""
     blur = FramedDeblurring(kernel=kernels.motion(7, 30))
@@ -174,7 +167,7 @@ def test_what_lies_beyond_a_frame_is_left_open_where_there_is_little_noise(
     assert framed.psnr_start > tiled.psnr_start + 2  # even though the tiled one was told more noise and sharpens less
 
 
-def test_noise_that_was_added_depends_on_the_file_alone(tmp_path: Path) -> None:
+def test_noise_that_was_added_depends_on_the_file_alone(tmp_path) -> None:
     good = tmp_path / "good"
     write_archive(good, 2, size=SIZE)
     for run_ in ("a", "b"):
@@ -188,7 +181,7 @@ def test_noise_that_was_added_depends_on_the_file_alone(tmp_path: Path) -> None:
 
 
 def test_further_samples_lie_beside_the_first_with_their_mean_and_spread(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, tiny_prior: str
+    opened, source, destination, tmp_path, tiny_prior
 ) -> None:
     """The first is what a job without samples writes; mean and spread are those of all, by numpy."""
     (key,) = write_archive(source, 1, size=SIZE)
@@ -223,7 +216,7 @@ def long_key(size: int) -> str:
 
 
 def test_samples_whose_keys_would_be_too_long_fail_their_image_before_it_is_restored(
-    opened: Callable[..., Any], source: Path, destination: Path
+    opened, source, destination
 ) -> None:
     """Of .deqir/<16>/samples/<key>/sample-2.png at most 1024 bytes; the longest that fits is restored with them."""
     room = 1024 - len(".deqir/0123456789abcdef/samples//sample-2.png")
@@ -243,7 +236,7 @@ def test_samples_whose_keys_would_be_too_long_fail_their_image_before_it_is_rest
 
 @pytest.mark.s3
 def test_outputs_that_are_too_long_with_their_buckets_prefix_fail_before_they_are_restored(
-    source: Path, s3_url: str, tiny_prior: str
+    source, s3_url, tiny_prior
 ) -> None:
     keys = [long_key(size) for size in (900, 1020)]
     for key in keys:
@@ -266,15 +259,13 @@ def test_outputs_that_are_too_long_with_their_buckets_prefix_fail_before_they_ar
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "not both"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], says: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(settings, says) -> None:
     with pytest.raises(ValidationError, match=says):
         degradation_of(settings)
 
 
 @pytest.mark.parametrize("data", [b"no image", b""])
-def test_a_kernel_that_is_no_image_is_the_jobs_fault(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, data: bytes
-) -> None:
+def test_a_kernel_that_is_no_image_is_the_jobs_fault(opened, source, tmp_path, data) -> None:
     write_archive(source, 1)
     put(tmp_path, "kernel.png", data)
     settings = {"task": "deblur", "blur": "file", "kernel_file": str(tmp_path / "kernel.png")}
@@ -282,7 +273,7 @@ def test_a_kernel_that_is_no_image_is_the_jobs_fault(
         opened(degradation=settings)
 
 
-def test_a_black_kernel_is_refused(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:
+def test_a_black_kernel_is_refused(opened, source, tmp_path) -> None:
     write_archive(source, 1)
     Image.fromarray(torch.zeros(5, 5, dtype=torch.uint8).numpy()).save(tmp_path / "kernel.png")
     settings = {"task": "deblur", "blur": "file", "kernel_file": str(tmp_path / "kernel.png")}

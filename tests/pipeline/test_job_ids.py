@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -15,6 +12,7 @@ from pipeline.config import RestoreJob, ResultConfig
 from pipeline.degradation import Degradation
 from pipeline.fault_text import in_words
 from pipeline.fields import Before
+from tests.processes import python
 
 IDS: list[tuple[str, dict[str, Any]]] = [
     ("0f8b4f58ae3071d9", {}),
@@ -169,7 +167,7 @@ def later(base: type[ResultConfig] = ResultConfig, **fields: Any) -> type[Restor
 
 
 @pytest.mark.parametrize(("known", "result"), IDS)
-def test_a_job_keeps_the_id_that_it_had(known: str, result: dict[str, Any]) -> None:
+def test_a_job_keeps_the_id_that_it_had(known, result) -> None:
     job = job_of(result)
     assert id_of(job) == known
     assert id_of(RestoreJob.model_validate_json(job.model_dump_json())) == known
@@ -209,7 +207,7 @@ def test_a_renamed_field_is_read_under_both_names_and_keeps_the_id() -> None:
     assert ids == {id_of(job_of({"novelty": 0.5}, former))}
 
 
-def test_another_method_makes_other_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_method_makes_other_jobs(monkeypatch) -> None:
     before = id_of(job_of({}))
     monkeypatch.setattr(pipeline.config, "METHOD_VERSION", 2)
     assert id_of(job_of({})) != before
@@ -233,7 +231,7 @@ def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
         ({"task": "rotate"}, "result.degradation.task rotate: must be 'sr', 'deblur'"),
     ],
 )
-def test_a_setting_of_another_task_is_refused(degradation: dict[str, Any], text: str) -> None:
+def test_a_setting_of_another_task_is_refused(degradation, text) -> None:
     with pytest.raises(ValidationError) as caught:
         job_of({"degradation": degradation})
     assert text in in_words(caught.value)
@@ -249,6 +247,6 @@ def test_an_empty_field_of_a_form_means_the_tasks_default() -> None:
 
 def test_settings_are_read_without_torch() -> None:
     code = "import sys, pipeline.config; pipeline.config.RestoreJob(source='a', destination='b'); print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    run = python("-c", code)
     assert not {"torch", "numpy", "PIL", "boto3"} & set(run.stdout.split())
     assert "pipeline.config" in run.stdout.split()

@@ -68,10 +68,7 @@ def test_samples_lie_together_under_their_outputs_key() -> None:
         (["photo.JPG", "b.webp"], ["photo.png", "b.png"]),
         (["photo.jpg", "photo.png"], ["photo.jpg.png", "photo.png.png"]),
         (["photo.jpg", "x/photo.png"], ["photo.png", "x/photo.png"]),
-        (
-            ["photo.jpg", "photo.png", "photo.jpg.png"],
-            ["photo.jpg.png", "photo.png.png", "photo.jpg.png.png"],
-        ),
+        (["photo.jpg", "photo.png", "photo.jpg.png"], ["photo.jpg.png", "photo.png.png", "photo.jpg.png.png"]),
         (["photo.jpg.jpg", "photo.jpg"], ["photo.jpg.png", "photo.png"]),
         (["1905.07.jpg", "1905.08.jpg"], ["1905.07.png", "1905.08.png"]),
         (["A.jpg", "a.jpg"], ["A.png", "a.png"]),
@@ -202,7 +199,7 @@ names = st.lists(
 @example(one="caf\udce9", other="caf\\xe9")
 @example(one="bytes://caf\\xe9", other="caf\udce9")
 @example(one="\ud800", other="\\ud800\udce9")
-def test_any_name_can_be_written_down_and_read_back(one: str, other: str) -> None:
+def test_any_name_can_be_written_down_and_read_back(one, other) -> None:
     written = escaped(one)
     written.encode()
     assert unescaped(written) == one

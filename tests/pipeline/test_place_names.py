@@ -41,9 +41,7 @@ PLACES = ["s3://bucket", "s3://my.bucket-1/a b/ü@c:d", "/data/in", "in", ".", "
     ],
     ids=str,
 )
-def test_a_url_that_is_no_place_is_refused_in_every_setting_and_not_repeated(
-    settings: dict[str, Any], place: str
-) -> None:
+def test_a_url_that_is_no_place_is_refused_in_every_setting_and_not_repeated(settings, place) -> None:
     with pytest.raises(ValidationError) as caught:
         RestoreJob.model_validate({"source": "in", "destination": "out"} | filled(settings, place))
     for text in (in_words(caught.value), str(caught.value)):
@@ -59,7 +57,7 @@ def filled(settings: Any, place: str) -> Any:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_other_text_is_a_bucket_or_a_path(place: str) -> None:
+def test_every_other_text_is_a_bucket_or_a_path(place) -> None:
     assert RestoreJob(source=place, destination="out").source == place
 
 
@@ -68,7 +66,7 @@ def test_every_other_text_is_a_bucket_or_a_path(place: str) -> None:
 @example("s3://ab")
 @example("s3://a")
 @example("s3://-ab/c")
-def test_the_form_lets_pass_what_the_configuration_lets_pass(place: str) -> None:
+def test_the_form_lets_pass_what_the_configuration_lets_pass(place) -> None:
     try:
         check_place(place)
     except ConfigurationError:

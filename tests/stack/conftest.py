@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import boto3
 import pytest
 
 from tests.flows.live import Api, Process, descendants, process, within
+from tests.processes import ROOT, python
 
-ROOT = Path(__file__).parents[2]
 IN_COMMAND = {
     "postgres": "bin/postgres -D",
     "prefect-server": "prefect server start",
@@ -73,7 +72,11 @@ class Stack:
         found = list[Process]()
 
         def look() -> bool:
-            found[:] = [each for each in children(self.holder) if IN_COMMAND[name] in each.name]
+            found[:] = [
+                each
+                for each in descendants(self.holder)
+                if each.parent == self.holder and IN_COMMAND[name] in each.name
+            ]
             return len(found) == 1
 
         within(60, look, f"{name} to be there")
@@ -90,29 +93,9 @@ class Stack:
         return (self.folder / "logs" / f"{name}.log").read_text()
 
 
-def children(pid: int) -> list[Process]:
-    """Return the child processes of a process."""
-    below = descendants(pid)
-    return [each for each in below if parent(each.pid) == pid]
-
-
-def parent(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
 def stack_command(command: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the command of `make stack` or `make stack-down`."""
-    return subprocess.run(
-        [sys.executable, "-m", "infra.stack", command],
-        cwd=ROOT,
-        env=os.environ | dict(variables) | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return python("-m", "infra.stack", command, env=os.environ | dict(variables) | {"OMP_NUM_THREADS": "1"})
 
 
 def configuration(folder: Path, prior: str, *job: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,8 @@ from pipeline.job.job import find_jobs
 from tests.flows.conftest import command
 from tests.flows.live import Process, descendants, within
 from tests.pipeline.archive import write_archive
-from tests.pipeline.rows import read_manifest
-from tests.stack.conftest import ROOT, Stack
+from tests.processes import python
+from tests.stack.conftest import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 IMAGES = 8
@@ -32,7 +31,7 @@ def deploy(stack: Stack, tmp_path: Path, tiny_prior: str) -> Deploy:
         write_archive(tmp_path / "in", IMAGES)
         job = ("--scale", "2", "--prior", tiny_prior, "--steps", "1000", "--mode", "throughput", "--shard-size", "1")
         words = command("deploy", name, tmp_path / "in", tmp_path / "out", *job, "--executor", "local", *options)
-        done = subprocess.run(words, env=stack.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = python(*words[1:], env=stack.environment)
         assert done.returncode == 0, done.stderr
         return name, tmp_path / "out"
 
@@ -57,7 +56,7 @@ def run_process(stack: Stack) -> Process:
     return found
 
 
-def test_a_cron_schedule_fires(stack: Stack, deploy: Deploy) -> None:
+def test_a_cron_schedule_fires(stack, deploy) -> None:
     name, destination = deploy("every-minute", "--cron", "* * * * *", "--steps", "3")
     within(90, lambda: any(run["state_type"] == "COMPLETED" for run in stack.api.runs(name)), "a run by the clock")
     first = next(run for run in stack.api.runs(name) if run["state_type"] == "COMPLETED")
@@ -67,7 +66,7 @@ def test_a_cron_schedule_fires(stack: Stack, deploy: Deploy) -> None:
     stack.api.call("DELETE", f"/deployments/{stack.api.deployment(name)['id']}")
 
 
-def test_a_run_outlives_its_worker(stack: Stack, deploy: Deploy) -> None:
+def test_a_run_outlives_its_worker(stack, deploy) -> None:
     name, destination = deploy("orphan")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -76,7 +75,7 @@ def test_a_run_outlives_its_worker(stack: Stack, deploy: Deploy) -> None:
     assert all_restored_once(destination)
 
 
-def test_a_run_outlives_a_restart_of_the_server(stack: Stack, deploy: Deploy) -> None:
+def test_a_run_outlives_a_restart_of_the_server(stack, deploy) -> None:
     name, destination = deploy("outage")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -89,7 +88,7 @@ def test_a_run_outlives_a_restart_of_the_server(stack: Stack, deploy: Deploy) ->
     assert all_restored_once(destination)
 
 
-def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack: Stack, deploy: Deploy) -> None:
+def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack, deploy) -> None:
     name, destination = deploy("killed")
     run = stack.api.start(name)
     within(90, lambda: parts(destination), "the first shard")
@@ -101,7 +100,7 @@ def test_a_killed_run_is_crashed_at_once_and_the_next_one_goes_on(stack: Stack, 
 
 
 def test_a_run_killed_together_with_its_worker_is_crashed_within_two_minutes_and_the_next_one_goes_on(
-    stack: Stack, deploy: Deploy
+    stack, deploy
 ) -> None:
     name, destination = deploy("zombie")
     run = stack.api.start(name)
@@ -116,7 +115,7 @@ def test_a_run_killed_together_with_its_worker_is_crashed_within_two_minutes_and
     assert all_restored_once(destination)
 
 
-def test_two_runs_of_one_pool_are_never_under_way_at_once(stack: Stack, deploy: Deploy) -> None:
+def test_two_runs_of_one_pool_are_never_under_way_at_once(stack, deploy) -> None:
     name, _ = deploy("alone", "--limit", "5")
     runs = [stack.api.start(name) for _ in range(2)]
     seen = set[int]()
@@ -130,7 +129,7 @@ def test_two_runs_of_one_pool_are_never_under_way_at_once(stack: Stack, deploy: 
     assert seen <= {0, 1}
 
 
-def test_no_secret_is_in_the_database_the_logs_the_artifacts_the_manifest_or_the_inbox(stack: Stack) -> None:
+def test_no_secret_is_in_the_database_the_logs_the_artifacts_the_manifest_or_the_inbox(stack) -> None:
     s3 = stack.s3()
     for number in range(4):
         s3.put_object(Bucket="archive", Key=f"in/secret/{number}.png", Body=b"not an image")

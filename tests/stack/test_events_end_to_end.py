@@ -65,7 +65,7 @@ def health(stack: Stack) -> dict[str, Any]:
     return known
 
 
-def test_fifty_objects_are_restored_once_while_receiver_and_server_are_killed(stack: Stack, aws: None) -> None:
+def test_fifty_objects_are_restored_once_while_receiver_and_server_are_killed(stack, aws) -> None:
     s3, keys, first_seen = stack.s3(), list(OBJECTS), dict[str, tuple[str, Any]]()
 
     def put(some: list[str]) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from flows.doctor.findings import Health
 from pipeline.config import RestoreJob
-from tests.flows.live import free_port, started, within
+from tests.flows.deployments import register, schedule
+from tests.flows.live import started, within
+from tests.processes import free_port
 
 pytestmark = [
     pytest.mark.stack,
@@ -43,14 +45,11 @@ def without_scheduler(tmp_path: Path) -> Iterator[None]:
             yield
 
 
-def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_scheduler, tmp_path: Path) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-    from flows.deployment.schedules import schedule_of
+def test_a_schedule_that_never_fires_is_found_and_the_reason_is_named(without_scheduler, tmp_path) -> None:
     from flows.doctor.doctor import findings
 
-    schedule = schedule_of(cron="* * * * *", interval=None, rrule=None, timezone=None)
     job = RestoreJob(source=str(tmp_path / "in"), destination=str(tmp_path / "out"))
-    run_deploy(Deployment(name="silent", job=job, schedule=schedule))
+    register("silent", job, schedule=schedule(cron="* * * * *"))
     found = {each.subject: each for each in findings("silent")}
     assert found["schedule of silent"].health is Health.WRONG
     assert "will never fire" in found["schedule of silent"].says

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.flows.live import descendants, within
-from tests.stack.conftest import IN_COMMAND, Stack, configuration, stack_command
+from tests.stack.conftest import IN_COMMAND, configuration, stack_command
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -31,7 +31,7 @@ def expected() -> set[str]:
     return set(IN_COMMAND) - (set() if on_postgres else {"postgres"})
 
 
-def test_every_service_answers_and_only_ray_listens_beyond_this_machine(stack: Stack) -> None:
+def test_every_service_answers_and_only_ray_listens_beyond_this_machine(stack) -> None:
     for name in expected():
         assert stack.service(name).alive
     assert httpx.get(f"{stack.events}/healthz").json()["problems"] == {}
@@ -44,7 +44,7 @@ def test_every_service_answers_and_only_ray_listens_beyond_this_machine(stack: S
     assert {name for name in wide if "ray" not in name.lower() and "dashboard" not in name} == set()
 
 
-def test_secrets_are_readable_for_their_owner_alone_and_in_no_command_line(stack: Stack) -> None:
+def test_secrets_are_readable_for_their_owner_alone_and_in_no_command_line(stack) -> None:
     for name in ("secrets.json", "environment.sh", "seaweedfs/identities.json", "seaweedfs/notification.toml"):
         assert (stack.folder / name).stat().st_mode & 0o077 == 0, name
     words = " ".join(each.name for each in descendants(stack.holder))
@@ -53,13 +53,13 @@ def test_secrets_are_readable_for_their_owner_alone_and_in_no_command_line(stack
 
 
 @pytest.mark.parametrize("name", ["receiver", "worker"])
-def test_a_service_that_dies_is_started_again(stack: Stack, name: str) -> None:
+def test_a_service_that_dies_is_started_again(stack, name) -> None:
     killed = stack.kill(name)
     assert stack.service(name) != killed
     assert f"{name}: ended with status -9" in stack.log("stack")
 
 
-def test_up_again_changes_nothing(stack: Stack) -> None:
+def test_up_again_changes_nothing(stack) -> None:
     before = stack.service("prefect-server")
     run = stack_command("up", stack.variables)
     assert run.returncode == 0
@@ -67,7 +67,7 @@ def test_up_again_changes_nothing(stack: Stack) -> None:
     assert stack.service("prefect-server") == before
 
 
-def test_when_the_process_that_holds_it_is_killed_the_services_end_too(folder: Path, tiny_prior: str) -> None:
+def test_when_the_process_that_holds_it_is_killed_the_services_end_too(folder, tiny_prior) -> None:
     variables = configuration(folder, tiny_prior)
     assert stack_command("up", variables).returncode == 0
     holder = int((folder / "pid").read_text().split()[0])
@@ -79,7 +79,7 @@ def test_when_the_process_that_holds_it_is_killed_the_services_end_too(folder: P
     assert stack_command("down", variables).returncode == 0
 
 
-def test_a_port_that_is_taken_is_told_and_nothing_stays(folder: Path, stack: Stack, tiny_prior: str) -> None:
+def test_a_port_that_is_taken_is_told_and_nothing_stays(folder, stack, tiny_prior) -> None:
     variables = configuration(folder, tiny_prior) | {"STACK_PREFECT_PORT": stack.variables["STACK_PREFECT_PORT"]}
     run = stack_command("up", variables)
     assert run.returncode == 1

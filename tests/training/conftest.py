@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import figures, quality
 from deqir.pretrained.lpips import Lpips
-from tests.training.photographs import prepared
+from tests.training.photographs import PICTURE, prepared
 from training import colorize, starting
 from training.data import Picture, Split
 
@@ -51,3 +52,14 @@ def lpips(monkeypatch: pytest.MonkeyPatch) -> Lpips:
     for module in (starting, colorize):
         monkeypatch.setattr(module, "load_lpips", lambda device: copy.deepcopy(unlearnt).to(device))
     return unlearnt
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmarks take a photograph of scikit-image's wheel and LPIPS with random weights: nothing is fetched."""
+    torch.manual_seed(0)
+    unlearnt = Lpips().requires_grad_(False)
+    for module, names in ((quality, ["astronaut"]), (figures, figures.SHOWN.values())):
+        monkeypatch.setattr(module, "fetch_model", lambda name: None)
+        monkeypatch.setattr(module, "load_lpips", lambda device: unlearnt)
+        monkeypatch.setattr(module, "photograph_paths", lambda names=names: dict.fromkeys(names, PICTURE))

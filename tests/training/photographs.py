@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import skimage
 from PIL import Image, ImageOps
 
 from training.data import prepare
@@ -17,6 +18,7 @@ from training.starting import Run
 NAMES = ("a.png", "v.png", "again.png")
 """One for training, one that the split holds back, and the first once more, a little brighter."""
 WIDTH, HEIGHT = 512, 400
+PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
 def picture(seed: int, *, brighter: int = 0) -> Image.Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ def marked(crops: Crops) -> Batch:
     return crops.pixels(1, 40), torch.randint(2**62, ())
 
 
-def test_no_two_processes_draw_the_same_and_another_seed_draws_otherwise(data: Path) -> None:
+def test_no_two_processes_draw_the_same_and_another_seed_draws_otherwise(data) -> None:
     seen = list[Batch]()
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -32,7 +31,7 @@ def test_no_two_processes_draw_the_same_and_another_seed_draws_otherwise(data: P
     assert len({crop.numpy().tobytes() for crop, _ in seen}) == len(seen)
 
 
-def test_the_same_seed_draws_the_same_batches_whether_they_are_waited_for_or_not(data: Path) -> None:
+def test_the_same_seed_draws_the_same_batches_whether_they_are_waited_for_or_not(data) -> None:
     drawn = list[list[Batch]]()
     for _ in range(2):
         torch.manual_seed(5)
@@ -43,7 +42,7 @@ def test_the_same_seed_draws_the_same_batches_whether_they_are_waited_for_or_not
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_of_gaps_are_the_same_kind_of_thing_wherever_they_are_drawn(data: Path, workers: int) -> None:
+def test_batches_of_gaps_are_the_same_kind_of_thing_wherever_they_are_drawn(data, workers) -> None:
     drawing = Drawing(draw=partial(Filling(size=32).drawn, recipe=RECIPE), data=data, turns=True)
     batches = drawing.ahead(workers, pinned=False) if workers else drawing.endless(drawing.crops(0))
     for pixels, keep in islice(batches, 3):

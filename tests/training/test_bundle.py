@@ -62,12 +62,7 @@ def _offline(tiny_prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("lessons", SUBSETS, ids="+".join)
 def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises_as_before(
-    lessons: tuple[str, ...],
-    networks: Mapping[str, nn.Module],
-    runs: Path,
-    tmp_path: Path,
-    tiny_prior: str,
-    monkeypatch: pytest.MonkeyPatch,
+    lessons, networks, runs, tmp_path, tiny_prior, monkeypatch
 ) -> None:
     folders = {"enlarge": ("x4", "x3", "x2"), "fill": ("fill",), "colorize": ("colorize",)}
     options = [[f"--{lesson}", *(str(runs / name) for name in folders[lesson])] for lesson in lessons]
@@ -98,9 +93,7 @@ def test_a_bundle_starts_chains_from_what_the_trained_networks_make_and_denoises
                 assert float((made - image).square().mean().sqrt()) < 0.02 * float(image.std())
 
 
-def test_networks_that_no_run_made_stay_in_the_file_of_the_base(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_that_no_run_made_stay_in_the_file_of_the_base(runs, tmp_path, monkeypatch) -> None:
     bundle.bundle(tmp_path / "first", enlarge=[runs / "x2"], fill=runs / "fill")
     monkeypatch.setattr(bundle, "prior_directory", Path)
     first, options = str(tmp_path / "first"), ["--enlarge", str(runs / "x4"), "--colorize", str(runs / "colorize")]
@@ -140,7 +133,7 @@ def test_a_denoiser_in_half_precision_keeps_the_mean_of_each_plane_that_it_makes
     assert [name for name, value in stored.items() if value.dtype != torch.half] == ["model.22.bias"]
 
 
-def test_only_residual_networks_have_one_step_for_a_row_of_kernels(runs: Path, tmp_path: Path) -> None:
+def test_only_residual_networks_have_one_step_for_a_row_of_kernels(runs, tmp_path) -> None:
     bundle.bundle(tmp_path / "mine", enlarge=[runs / "x2", runs / "x4"], fill=runs / "fill", colorize=runs / "colorize")
     weights = load_file(tmp_path / "mine" / "model.safetensors")
     shapes = {name.removesuffix(STEPS): steps.shape for name, steps in weights.items() if name.endswith(STEPS)}
@@ -150,7 +143,7 @@ def test_only_residual_networks_have_one_step_for_a_row_of_kernels(runs: Path, t
     assert any(name.startswith("colorizer.") for name in shapes)
 
 
-def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs: Path, tmp_path: Path) -> None:
+def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs, tmp_path) -> None:
     card = bundle.bundle(tmp_path / "mine", enlarge=[runs / "x2"], fill=runs / "fill")
     assert read_card(tmp_path / "mine").skills == card.skills == Skills(enlarges=(2,), fills=True)
     assert card.max_noise == pytest.approx(75 / 255)
@@ -159,14 +152,14 @@ def test_the_networks_for_starts_are_small_and_the_card_tells_of_them(runs: Path
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_the_scale_of_a_run_is_read_from_its_weights(scale: int, tmp_path: Path) -> None:
+def test_the_scale_of_a_run_is_read_from_its_weights(scale, tmp_path) -> None:
     torch.save(Enlarger(scale=scale, width=4, depth=12).state_dict(), tmp_path / "ema.pt")
     assert bundle.scale_of(tmp_path) == scale
     assert not bundle.is_dense(tmp_path)
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_a_dense_run_is_known_from_its_weights(scale: int, tmp_path: Path) -> None:
+def test_a_dense_run_is_known_from_its_weights(scale, tmp_path) -> None:
     torch.save(dense_enlarger(scale).state_dict(), tmp_path / "ema.pt")
     assert bundle.scale_of(tmp_path) == scale
     assert bundle.is_dense(tmp_path)

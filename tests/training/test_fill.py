@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -89,7 +88,7 @@ def test_the_same_seed_draws_the_same_gaps_and_another_seed_others() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_learning_lowers_the_error_of_every_kind_of_gap(data: Path, tmp_path: Path) -> None:
+def test_learning_lowers_the_error_of_every_kind_of_gap(data, tmp_path) -> None:
     run = Run(tmp_path, Filling(size=32, held=64), RECIPE, data, device=torch.device("cpu"))
     before = run.judged()[::2]
     learn(run, 120)
@@ -110,7 +109,7 @@ def test_a_run_begins_with_what_an_earlier_one_had_learnt_of_its_layers() -> Non
 
 
 @pytest.mark.usefixtures("small")
-def test_the_command_trains_a_filler(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_trains_a_filler(data, tmp_path, monkeypatch) -> None:
     chosen = ["--size", "32", "--batch", "1", "--hours", "1e-9"]
     monkeypatch.setattr("sys.argv", ["fill", str(tmp_path), "--data", str(data), *chosen])
     fill.main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from deqir.priors import FFDNet
@@ -28,7 +26,7 @@ LESSONS: dict[str, Lesson] = {
     ("name", "asks"), [("fill", {"fill", "diffused_fill"}), ("enlarge", set()), ("colorize", set())]
 )
 def test_a_step_sends_its_batch_and_waits_for_nothing_but_whether_gaps_are_left(
-    name: str, asks: set[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name, asks, data, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(fill, "ffdnet", lambda: FFDNet(width=8, depth=6))
     monkeypatch.setattr(enlarge, "published", lambda scale: Enlarger(scale=scale, width=8, depth=3))

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import skimage
-import torch
 
 from benchmarks import quality
 from benchmarks.quality import Method, Record, tables
 from benchmarks.tasks import TASKS
 from benchmarks.test_set import middle_square
-from deqir.pretrained.lpips import Lpips
-
-PICTURE = Path(skimage.__file__).parent / "data" / "astronaut.png"
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One photograph out of scikit-image's wheel, and LPIPS with random weights: nothing is fetched."""
-    torch.manual_seed(0)
-    lpips = Lpips().requires_grad_(False)
-    monkeypatch.setattr(quality, "fetch_model", lambda name: None)
-    monkeypatch.setattr(quality, "load_lpips", lambda device: lpips)
-    monkeypatch.setattr(quality, "photograph_paths", lambda: {"astronaut": PICTURE})
+from tests.training.photographs import PICTURE
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_every_task_hides_something_and_shows_something(task: str) -> None:
+def test_every_task_hides_something_and_shows_something(task) -> None:
     x, A = middle_square(PICTURE, 96), TASKS[task].operator(96)
     y = TASKS[task].observe(A, x)
     noise = 2 * TASKS[task].noise
@@ -41,9 +26,7 @@ def test_every_task_hides_something_and_shows_something(task: str) -> None:
     assert 0 < float((start - x).square().mean()) < float(x.square().mean())
 
 
-def test_a_second_run_measures_only_what_is_missing(
-    offline: None, tiny_prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_run_measures_only_what_is_missing(offline, tiny_prior, tmp_path, monkeypatch, capsys) -> None:
     command = ["quality", "--size", "64", "--task", "sr4", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", command)
     quality.main()

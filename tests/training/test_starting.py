@@ -93,9 +93,7 @@ def curve_of(run: Run) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_leaves_a_curve_that_begins_with_what_was_prepared_and_rises_to_what_was_learnt(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_run_leaves_a_curve_that_begins_with_what_was_prepared_and_rises_to_what_was_learnt(data, tmp_path) -> None:
     run = run_in(tmp_path, data, replace(RECIPE, hours=2 * SECOND, rate=0.05))
     run.train()
     rows = curve_of(run)
@@ -111,7 +109,7 @@ def test_a_run_leaves_a_curve_that_begins_with_what_was_prepared_and_rises_to_wh
     assert float(found["slope"]) == pytest.approx(2, abs=0.1)
 
 
-def test_a_run_goes_on_where_its_checkpoint_stands_and_draws_other_photographs(data: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_where_its_checkpoint_stands_and_draws_other_photographs(data, tmp_path) -> None:
     run = run_in(tmp_path, data, RECIPE)
     first = run.crops(4, 32)
     run = run_in(tmp_path, data, RECIPE)
@@ -129,14 +127,14 @@ def test_a_run_goes_on_where_its_checkpoint_stands_and_draws_other_photographs(d
     assert curve_of(again)[: len(rows)] == rows
 
 
-def test_a_run_whose_time_is_over_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
+def test_a_run_whose_time_is_over_is_left_as_it_is(data, tmp_path) -> None:
     run_in(tmp_path, data, RECIPE).train()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     run_in(tmp_path, data, RECIPE).train()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_each_group_learns_at_its_own_rate(data: Path, tmp_path: Path) -> None:
+def test_each_group_learns_at_its_own_rate(data, tmp_path) -> None:
     """Adam's first step is as long as the rate, whatever the gradient."""
     run = run_in(tmp_path, data, RECIPE)
     run.train()
@@ -146,16 +144,14 @@ def test_each_group_learns_at_its_own_rate(data: Path, tmp_path: Path) -> None:
     assert abs(offset) == pytest.approx(0.001, rel=1e-3)
 
 
-def test_a_run_that_goes_on_learns_at_the_rates_that_it_is_given_now(data: Path, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_learns_at_the_rates_that_it_is_given_now(data, tmp_path) -> None:
     run_in(tmp_path, data, RECIPE).train()
     again = run_in(tmp_path, data, replace(RECIPE, hours=1, rate=0.05))
     again._one_step(next(again.batches()), 0)
     assert [group["lr"] for group in again.progress.optimizer.param_groups] == pytest.approx([0.05, 0.005])
 
 
-def test_a_run_that_begins_with_anothers_weights_takes_their_average_and_prepares_nothing(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_begins_with_anothers_weights_takes_their_average_and_prepares_nothing(data, tmp_path) -> None:
     earlier = tmp_path / "earlier"
     earlier.mkdir()
     torch.save({"slope": torch.tensor(1.75).half(), "offset": torch.tensor(0.25).half()}, earlier / "ema.pt")
@@ -168,7 +164,7 @@ def test_a_run_that_begins_with_anothers_weights_takes_their_average_and_prepare
     assert (slope, offset) == (pytest.approx(1.75, abs=0.011), pytest.approx(0.25, abs=0.0011))
 
 
-def test_a_run_that_is_resumed_no_longer_needs_the_one_that_it_began_with(data: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_resumed_no_longer_needs_the_one_that_it_began_with(data, tmp_path) -> None:
     folder, cpu = tmp_path / "run", torch.device("cpu")
     torch.save({"slope": torch.tensor(1.75), "offset": torch.zeros(())}, tmp_path / "ema.pt")
     run = Run(folder, Brightening(), RECIPE, data, device=cpu, earlier=tmp_path)
@@ -178,13 +174,13 @@ def test_a_run_that_is_resumed_no_longer_needs_the_one_that_it_began_with(data: 
     assert again.progress.network.state_dict() == run.progress.network.state_dict()
 
 
-def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(data, tmp_path) -> None:
     torch.save({"slope": torch.ones(2), "offset": torch.zeros(())}, tmp_path / "ema.pt")
     with pytest.raises(ValueError, match="not of this Line; begin with a run of its kind"):
         Run(tmp_path / "run", Brightening(), RECIPE, data, device=torch.device("cpu"), earlier=tmp_path)
 
 
-def test_a_step_whose_gradient_is_not_a_number_changes_no_weight(data: Path, tmp_path: Path) -> None:
+def test_a_step_whose_gradient_is_not_a_number_changes_no_weight(data, tmp_path) -> None:
     run = run_in(tmp_path, data, RECIPE)
     (pixels,) = next(run.batches())
     before = {name: weight.clone() for name, weight in run.progress.network.state_dict().items()}
@@ -195,7 +191,7 @@ def test_a_step_whose_gradient_is_not_a_number_changes_no_weight(data: Path, tmp
     assert run.progress.network.state_dict() == before
 
 
-def test_a_command_does_the_run_that_its_arguments_describe(data: Path, tmp_path: Path) -> None:
+def test_a_command_does_the_run_that_its_arguments_describe(data, tmp_path) -> None:
     parser = parser_of("Learn a line.", "line", batch=6, rate=1e-4, eyes=1.0)
     needed = [str(tmp_path), "--data", str(data), "--hours", str(ONE_STEP)]
     lesson = Brightening()

@@ -86,7 +86,7 @@ def test_the_learning_rate_rises_shortly_and_ends_low() -> None:
     assert 0 < rates[-1] < 0.01 * recipe.rate
 
 
-def test_a_run_leaves_a_curve_and_weights_that_make_a_prior(run: Run, tmp_path: Path) -> None:
+def test_a_run_leaves_a_curve_and_weights_that_make_a_prior(run, tmp_path) -> None:
     with (run.folder / "curve.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == sorted(int(row["step"]) for row in rows)
@@ -102,7 +102,7 @@ def test_a_run_leaves_a_curve_and_weights_that_make_a_prior(run: Run, tmp_path: 
     assert Restorer(prior, steps=2)(torch.zeros(1, 1, 5, 7), Colorization()).images.shape == (1, 3, 5, 7)
 
 
-def test_a_run_goes_on_where_its_checkpoint_stands(run: Run, data: Path) -> None:
+def test_a_run_goes_on_where_its_checkpoint_stands(run, data) -> None:
     again = Run(run.folder, replace(RECIPE, hours=2 / 3600), data, device=torch.device("cpu"))
     assert (again.progress.step, again.progress.seconds) == (run.progress.step, run.progress.seconds)
     for one, other in zip(again.progress.average.parameters(), run.progress.average.parameters(), strict=True):
@@ -112,7 +112,7 @@ def test_a_run_goes_on_where_its_checkpoint_stands(run: Run, data: Path) -> None
     assert again.progress.seconds == pytest.approx(2, abs=1)
 
 
-def test_learning_lowers_the_error_of_a_network_from_nothing(run: Run, data: Path) -> None:
+def test_learning_lowers_the_error_of_a_network_from_nothing(run, data) -> None:
     clean = Crops(data, "validation", seed=0).centres(32)
     begun = build(RECIPE)
     gain = [b - a for a, b in zip(denoising_psnr(begun, clean), denoising_psnr(run.network, clean), strict=True)]
@@ -120,7 +120,7 @@ def test_learning_lowers_the_error_of_a_network_from_nothing(run: Run, data: Pat
     assert sum(gain) / len(gain) > 1
 
 
-def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_network(data, tmp_path) -> None:
     torch.multiprocessing.spawn(_one_of_two, args=(data, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert one["seed"] != other["seed"]
@@ -139,9 +139,7 @@ def _one_of_two(rank: int, data: Path, folder: Path) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_evaluation_writes_a_table_and_pictures(
-    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluation_writes_a_table_and_pictures(run, data, tmp_path, monkeypatch) -> None:
     export(run.progress.average.state_dict(), tmp_path / "mine", name="mine")
     yardstick = load_prior(str(tmp_path / "mine"), device="cpu")
     monkeypatch.setattr(evaluate, "load_prior", lambda name, device: yardstick)

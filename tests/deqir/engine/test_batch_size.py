@@ -14,7 +14,7 @@ from tests.other_device import DEVICE, OURS_ALONE
 
 
 @pytest.mark.parametrize(("idle_until", "found"), [(1, 1), (6, 8), (24, 32), (10**6, 1024)])
-def test_the_batch_grows_while_larger_ones_cost_less_for_each_image(idle_until: int, found: int) -> None:
+def test_the_batch_grows_while_larger_ones_cost_less_for_each_image(idle_until, found) -> None:
     """A device that takes the same time for anything up to `idle_until` images, then in proportion."""
     assert saturating(lambda size: max(1.0, size / idle_until)) == found
 
@@ -71,7 +71,7 @@ def test_what_torch_says_when_memory_runs_out_is_understood() -> None:
     ],
 )
 def test_the_window_is_the_one_that_was_asked_for_and_auto_keeps_each_device_busy(
-    mode: str, replicas: int, images: int, window: int
+    mode, replicas, images, window
 ) -> None:
     windows = Windows.of(Settings(steps=20, mode=mode), replicas=replicas)  # type: ignore[arg-type]
     assert windows.of_images(images, batch=32, steps=20) == window
@@ -84,9 +84,7 @@ def test_the_window_is_never_wider_than_the_chain_is_long_or_for_several_devices
 
 @OURS_ALONE
 @pytest.mark.parametrize(("side", "calls"), [(64, FEW_CALLS + 2), (1 + int(MOST_PIXELS**0.5), 2)])
-def test_only_calls_that_may_be_recorded_are_made_as_often_as_that_takes(
-    side: int, calls: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_calls_that_may_be_recorded_are_made_as_often_as_that_takes(side, calls, monkeypatch) -> None:
     seen = list[int]()
 
     def denoiser(x_t: Tensor, alpha_bar: Tensor, /) -> Tensor:

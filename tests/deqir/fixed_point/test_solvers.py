@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import count
 
 import pytest
 import torch
@@ -10,19 +12,15 @@ from torch import Tensor
 
 from deqir import Anderson, Outcome, Picard
 from deqir.fixed_point.solvers import block_residual
-from deqir.protocols import FixedPointSolver
+from tests.deqir.problems import rand
 
 SOLVERS = [Picard(tol=1e-10), Anderson(tol=1e-10)]
 both = pytest.mark.parametrize("solver", SOLVERS, ids=["picard", "anderson"])
 
 
-def start(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 @both
-def test_the_cosine_fixed_point_is_found(solver: FixedPointSolver) -> None:
-    found = solver(lambda x, rows: torch.cos(x), start(3, 1, 4))
+def test_the_cosine_fixed_point_is_found(solver) -> None:
+    found = solver(lambda x, rows: torch.cos(x), rand(3, 1, 4))
     assert found.outcome == (Outcome.CONVERGED,) * 3
     torch.testing.assert_close(found.value, torch.full((3, 1, 4), 0.7390851332151607, dtype=torch.float64))
 
@@ -54,7 +52,7 @@ def test_anderson_solves_a_rotation_that_plain_iteration_cannot() -> None:
 def test_anderson_needs_far_fewer_rounds_than_picard_on_a_slow_linear_problem() -> None:
     """Anderson with enough memory is GMRES: at most the dimension plus one, where Picard creeps."""
     matrix = torch.diag(torch.linspace(0.5, 0.99, 8, dtype=torch.float64))
-    b = start(8)
+    b = rand(8)
 
     def F(x: Tensor, rows: Tensor) -> Tensor:
         return x @ matrix + b
@@ -70,44 +68,37 @@ def test_anderson_needs_far_fewer_rounds_than_picard_on_a_slow_linear_problem() 
 def test_the_safeguard_forgets_a_history_that_made_things_worse() -> None:
     """F jumps once: mixing with what was learnt before the jump would carry its error along."""
 
-    def jumping() -> tuple[list[int], object]:
-        calls = list[int]()
-
-        def F(x: Tensor, rows: Tensor) -> Tensor:
-            calls.append(1)
-            shift = 0.0 if len(calls) <= 5 else 50.0
-            return 0.9 * x.roll(1, -1).tanh() + 0.05 * x + shift
-
-        return calls, F
+    def jumping() -> Callable[[Tensor, Tensor], Tensor]:
+        calls = count(1)
+        return lambda x, rows: 0.9 * x.roll(1, -1).tanh() + 0.05 * x + (0.0 if next(calls) <= 5 else 50.0)
 
     rounds = {}
     for safeguard in (True, False):
-        _, F = jumping()
         solver = Anderson(tol=1e-12, memory=8, ridge=1e-14, safeguard=safeguard, max_rounds=60)
-        rounds[safeguard] = int(solver(F, start(1, 1, 6)).rounds)  # type: ignore[arg-type]
+        rounds[safeguard] = int(solver(jumping(), rand(1, 1, 6)).rounds)
     assert rounds[True] < rounds[False]
 
 
 @both
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_one_element_that_blows_up_stops_in_one_round_and_alone(solver: FixedPointSolver, bad: float) -> None:
+def test_one_element_that_blows_up_stops_in_one_round_and_alone(solver, bad) -> None:
     def F(x: Tensor, rows: Tensor) -> Tensor:
         return torch.where((rows == 1)[:, None, None], bad, torch.cos(x))
 
-    found = solver(F, start(3, 1, 4))
+    found = solver(F, rand(3, 1, 4))
     assert found.outcome == (Outcome.CONVERGED, Outcome.NONFINITE, Outcome.CONVERGED)
     assert int(found.rounds[1]) == 1
 
 
 @both
-def test_an_element_does_not_depend_on_its_batch(solver: FixedPointSolver) -> None:
+def test_an_element_does_not_depend_on_its_batch(solver) -> None:
     """Each row has its own contraction factor, so each leaves the batch in another round."""
     factor = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
 
     def F(x: Tensor, rows: Tensor) -> Tensor:
         return factor[rows, None, None] * torch.sin(x) + 1
 
-    init = start(3, 2, 4)
+    init = rand(3, 2, 4)
     together = solver(F, init)
     for row in range(3):
         alone = solver(lambda x, rows, row=row: F(x, rows + row), init[row : row + 1])
@@ -134,4 +125,4 @@ def test_a_block_that_does_not_move_has_residual_zero_even_at_the_origin() -> No
 
 def test_a_budget_of_no_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 round"):
-        Picard(max_rounds=0)(lambda x, rows: x, start(1, 1, 1))
+        Picard(max_rounds=0)(lambda x, rows: x, rand(1, 1, 1))

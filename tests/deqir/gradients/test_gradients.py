@@ -20,10 +20,10 @@ from deqir.gradients.adjoint_map import AdjointMap
 from deqir.gradients.gradients import Gradient, chain_states, exact_adjoint, parallel_adjoint, phantom_gradient
 from deqir.networks.ffdnet import DenoiserPrior
 from deqir.priors import FFDNet
-from deqir.protocols import FixedPointSolver, LinearOperator, SpectralOperator
+from deqir.protocols import SpectralOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 
 ROUNDING = 1e-10
 ETAS = (0.0, 0.85, 1.0)
@@ -53,14 +53,9 @@ def error(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.fixture(params=SURROGATES)
-def surrogate(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("sigma_y", [0.0, 0.1])
-def test_the_exact_adjoint_is_autograds(A: LinearOperator, eta: float, sigma_y: float) -> None:
+def test_the_exact_adjoint_is_autograds(A, eta, sigma_y) -> None:
     if sigma_y and not isinstance(A, SpectralOperator):
         pytest.skip("noise in y needs an operator that knows its singular values")
     sampler = make_sampler(A, eta=eta, sigma_y=sigma_y)
@@ -73,7 +68,7 @@ def test_the_exact_adjoint_is_autograds(A: LinearOperator, eta: float, sigma_y: 
 
 
 @pytest.mark.parametrize("eta", ETAS)
-def test_after_k_rounds_the_last_k_adjoints_are_exact(A: LinearOperator, surrogate: str, eta: float) -> None:
+def test_after_k_rounds_the_last_k_adjoints_are_exact(A, surrogate, eta) -> None:
     sampler = make_sampler(A, eta=eta)
     states = chain_states(sampler)
     end, state, noise = by_autograd(sampler)
@@ -91,7 +86,7 @@ def test_after_k_rounds_the_last_k_adjoints_are_exact(A: LinearOperator, surroga
 
 @pytest.mark.parametrize("name", ["wiener", "secant"])
 @pytest.mark.parametrize("solver", [Picard(tol=1e-3), Anderson(tol=1e-3)], ids=["picard", "anderson"])
-def test_a_tolerance_is_reached_before_all_steps_are_exact(name: str, solver: FixedPointSolver) -> None:
+def test_a_tolerance_is_reached_before_all_steps_are_exact(name, solver) -> None:
     """With a denoiser whose Jacobian is small, as at low noise on flat ground."""
     sampler = make_sampler(OPERATORS["sr2"], steps=20, denoiser=nearly_flat)
     noise = sampler.noise.clone().requires_grad_()
@@ -134,7 +129,7 @@ def test_a_phantom_gradient_without_rounds_calls_no_network() -> None:
 
 
 @pytest.mark.parametrize("eta", ETAS)
-def test_with_a_gaussian_prior_it_is_the_transposed_product_of_the_steps_matrices(eta: float) -> None:
+def test_with_a_gaussian_prior_it_is_the_transposed_product_of_the_steps_matrices(eta) -> None:
     """An independent computation: dense matrices in numpy, the chain's Jacobian in closed form."""
     A, steps, size = operators.SuperResolution(scale=2), 7, 48
     basis = torch.linalg.qr(rand(size, size)).Q
@@ -197,22 +192,17 @@ def test_it_works_where_a_restoration_runs_in_inference_mode() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
-def test_the_size_of_a_micro_batch_bounds_network_calls_and_changes_nothing(batch: int) -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
+def test_the_size_of_a_micro_batch_bounds_network_calls_and_changes_nothing(batch) -> None:
     sampler = make_sampler(OPERATORS["sr2"], images=3)
     states, end = chain_states(sampler), rand(3, 3, 8, 12, seed=5)
     wanted = exact_adjoint(sampler, states, end).noise
+    counting = Counting()
     small = replace(sampler, denoiser=counting, denoiser_batch=batch)
     for solve in (exact_adjoint, parallel_adjoint):
-        seen.clear()
+        counting.rows.clear()
         found = solve(small, states, end)
-        assert max(seen) <= batch
-        assert sum(seen) == sum(found.evaluations)
+        assert max(counting.rows) <= batch
+        assert sum(counting.rows) == sum(found.evaluations)
         assert error(found.noise, wanted) < (ROUNDING if solve is exact_adjoint else 0.1)
 
 

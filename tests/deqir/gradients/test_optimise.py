@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,9 +21,10 @@ from deqir.gradients.losses import (
     guided,
 )
 from deqir.gradients.optimise import Optimisation, Optimised, Stop, optimise
-from deqir.pretrained.lpips import LPIPS_WEIGHTS, Lpips
-from deqir.protocols import LinearOperator
-from tests.deqir.problems import OPERATORS, make_sampler, rand, toy_denoiser
+from deqir.pretrained.lpips import Lpips
+from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
+from tests.processes import python
+from tests.weights import needs_lpips
 
 GUIDE = 0.5 * rand(2, 3, 8, 12, seed=12)
 LOSSES: dict[str, Loss] = {"pixels": PixelDistance(guide=GUIDE), "colour": ColourDistance(guide=GUIDE, blur=1.0)}
@@ -48,7 +46,7 @@ def check(result: Optimised, loss: Loss) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("variables", ["start", "all"])
 @pytest.mark.parametrize("gradient", ["exact", "parallel", "phantom"])
-def test_every_image_gets_closer_to_its_guide(name: str, variables: str, gradient: str) -> None:
+def test_every_image_gets_closer_to_its_guide(name, variables, gradient) -> None:
     sampler, loss = make_sampler(OPERATORS["inpaint"]), LOSSES[name]
     settings = Optimisation(steps=4, variables=variables, gradient=gradient, rounds=3, tolerance=1e-4)
     result = optimise(sampler, loss, settings=settings)
@@ -57,7 +55,7 @@ def test_every_image_gets_closer_to_its_guide(name: str, variables: str, gradien
         assert stats.loss_best < 0.95 * stats.loss_first
 
 
-def test_the_result_is_a_restoration_from_plausible_noise(A: LinearOperator) -> None:
+def test_the_result_is_a_restoration_from_plausible_noise(A) -> None:
     """It explains y, comes from the noise that is returned, and that noise has the norms of the one it began with."""
     sampler = make_sampler(A)
     result = optimise(sampler, LOSSES["pixels"], settings=Optimisation(steps=3, variables="all"))
@@ -118,18 +116,12 @@ def test_a_users_function_is_a_loss_and_its_images_are_searched_for_alone() -> N
 
 
 def test_evaluations_and_products_are_those_of_the_network() -> None:
-    seen = list[int]()
-
-    def counting(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        seen.append(len(x_t))
-        return toy_denoiser(x_t, alpha_bar)
-
     for gradient in ("exact", "parallel", "phantom"):
-        seen.clear()
+        counting = Counting()
         sampler = make_sampler(OPERATORS["sr2"], denoiser=counting)
         settings = Optimisation(steps=3, gradient=gradient, rounds=1)
         stats = optimise(sampler, LOSSES["pixels"], settings=settings).stats
-        assert sum(one.evaluations for one in stats) == sum(seen)
+        assert sum(one.evaluations for one in stats) == sum(counting.rows)
         if gradient == "exact":
             assert [one.nfe for one in stats] == [4 * 6 + 3 * 6 * 3] * 2
 
@@ -216,22 +208,16 @@ def test_guides_are_named_and_what_cannot_be_is_refused() -> None:
         ({"tolerance": 0.0}, "above 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, object], says: str) -> None:
+def test_settings_out_of_range_are_refused(settings, says) -> None:
     with pytest.raises(ValueError, match=says):
         replace(Optimisation(), **settings)
 
 
-@pytest.mark.skipif(not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips")
+@needs_lpips
 @pytest.mark.smoke
-def test_the_benchmark_runs_as_documented(tiny_prior: str, tmp_path: Path) -> None:
-    small = ["--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.optimisation", *small],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[3],
-    )
+def test_the_benchmark_runs_as_documented(tiny_prior, tmp_path) -> None:
+    small = ("--photographs", "1", "--steps", "1", "--size", "32", "--prior", tiny_prior, "--out", tmp_path)
+    done = python("-m", "benchmarks.optimisation", *small)
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "optimisation.json").read_text())["records"]
     assert len(records) == 12

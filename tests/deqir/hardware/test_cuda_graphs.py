@@ -16,7 +16,7 @@ from tests.deqir.problems import rand, toy_denoiser
 
 
 @given(st.integers(1, 4096))
-def test_a_record_has_room_for_its_rows_and_few_more(rows: int) -> None:
+def test_a_record_has_room_for_its_rows_and_few_more(rows) -> None:
     assert rows <= rows_of(rows) <= max(rows, 5 * rows / 4)
     assert rows_of(rows_of(rows)) == rows_of(rows)
 
@@ -25,7 +25,7 @@ def test_there_are_few_kinds_of_records() -> None:
     assert len({rows_of(rows) for rows in range(1, 65)}) == 20
 
 
-def test_a_prior_on_the_cpu_is_left_as_it_is(tiny_prior: str) -> None:
+def test_a_prior_on_the_cpu_is_left_as_it_is(tiny_prior) -> None:
     prior = load_prior(tiny_prior, device="cpu")
     assert captured(prior) is prior
     assert not isinstance(prior.denoiser, GraphedDenoiser)

@@ -15,16 +15,12 @@ from torch import Tensor
 from deqir import PriorError, Restorer, load_prior
 from deqir.networks.pyramid import FFDNET_NOISE, PyramidDenoiser
 from deqir.operators import SuperResolution
-from deqir.priors import PriorCard, prior_directory, write_prior
+from deqir.priors import PriorCard, write_prior
+from tests.weights import needs_ffdnet
 
 SHAPE = {"channels": 3, "width": 8, "blocks": 1, "coarse_width": 12, "coarse_blocks": 1, "levels": 3}
 CARD = PriorCard(name="mine", kind="pyramid", sha256="", max_noise=1.0, architecture=SHAPE)
 ORIGINALS = Path(__file__).parents[3] / "samples" / "originals"
-
-fetched = pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
 
 
 def pyramid(seed: int = 0, *, trained: bool = False) -> PyramidDenoiser:
@@ -61,21 +57,21 @@ def psnr(found: Tensor, clean: Tensor) -> float:
     return -10 * math.log10(float((found - clean).square().mean()))
 
 
-def test_a_written_pyramid_loads_as_the_same_network(directory: Path) -> None:
+def test_a_written_pyramid_loads_as_the_same_network(directory) -> None:
     prior = load_prior(str(directory), device="cpu")
     assert (prior.name, prior.max_noise, prior.multiple) == ("mine", 1.0, 8)
     x, noise = torch.rand(2, 3, 16, 24), torch.tensor([0.1, 0.9])
     torch.testing.assert_close(network_of(str(directory))(x, noise), pyramid(trained=True)(x, noise))
 
 
-def test_weights_of_another_shape_than_the_card_states_are_refused(directory: Path) -> None:
+def test_weights_of_another_shape_than_the_card_states_are_refused(directory) -> None:
     card = (directory / "deqir.json").read_text()
     (directory / "deqir.json").write_text(card.replace('"levels": 3', '"levels": 4'))
     with pytest.raises(PriorError, match="do not fit the architecture its card states"):
         load_prior(str(directory))
 
 
-def test_noise_beyond_its_range_is_refused(directory: Path) -> None:
+def test_noise_beyond_its_range_is_refused(directory) -> None:
     prior = load_prior(str(directory), device="cpu")
     prior.check_noise(prior.max_noise)
     with pytest.raises(PriorError, match="knows noise up to"):
@@ -83,7 +79,7 @@ def test_noise_beyond_its_range_is_refused(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (9, 13)])
-def test_it_restores_images_of_any_size_from_strong_noise(directory: Path, height: int, width: int) -> None:
+def test_it_restores_images_of_any_size_from_strong_noise(directory, height, width) -> None:
     restorer = Restorer(load_prior(str(directory), device="cpu"), steps=3, start_noise=1.0)
     found = restorer(torch.zeros(1, 3, height, width), SuperResolution(scale=3)).images
     assert found.shape == (1, 3, 3 * height, 3 * width)
@@ -91,16 +87,16 @@ def test_it_restores_images_of_any_size_from_strong_noise(directory: Path, heigh
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.1, FFDNET_NOISE])
-def test_before_training_it_is_exactly_ffdnet_wherever_ffdnet_knows_the_noise(noise: float) -> None:
+def test_before_training_it_is_exactly_ffdnet_wherever_ffdnet_knows_the_noise(noise) -> None:
     network, x = pyramid(), torch.rand(2, 3, 16, 24)
     sigma = torch.full((2,), noise)
     assert torch.equal(network(x, sigma), network.ffdnet(x, sigma))
 
 
-@fetched
+@needs_ffdnet
 @pytest.mark.ffdnet
 @pytest.mark.parametrize(("noise", "gain"), [(0.5, 8.0), (1.0, 10.0), (2.0, 10.0)])
-def test_beyond_the_noise_that_ffdnet_knows_it_denoises_far_better_without_training(noise: float, gain: float) -> None:
+def test_beyond_the_noise_that_ffdnet_knows_it_denoises_far_better_without_training(noise, gain) -> None:
     network, clean = PyramidDenoiser().requires_grad_(False), photograph()
     network.ffdnet.load_state_dict(network_of("ffdnet").state_dict())
     noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
@@ -110,7 +106,7 @@ def test_beyond_the_noise_that_ffdnet_knows_it_denoises_far_better_without_train
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.4, 1.5])
-def test_each_scale_denoises_the_pooled_image_with_the_noise_that_pooling_leaves(noise: float) -> None:
+def test_each_scale_denoises_the_pooled_image_with_the_noise_that_pooling_leaves(noise) -> None:
     """The scales below the first have the output of the network without its first scale for the pooled image."""
     network = pyramid(trained=True)
     smaller = pyramid(trained=True)

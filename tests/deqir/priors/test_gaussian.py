@@ -15,6 +15,7 @@ from deqir.protocols import LinearOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.counter_normal import standard_normal
 from deqir.sampling.sampler import Sampler
+from tests.conformance.dense import dense
 from tests.deqir.problems import rand
 
 SHAPE = (3, 4, 4)
@@ -27,10 +28,6 @@ def covariance(seed: int = 0) -> Tensor:
     return basis * torch.logspace(-2.7, -0.3, SIZE, dtype=torch.float64) @ basis.mT
 
 
-def dense(A: LinearOperator) -> Tensor:
-    return A(torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)).flatten(1).mT
-
-
 OPERATORS: dict[str, LinearOperator] = {
     "sr2": SuperResolution(scale=2),
     "inpaint": Inpainting(keep=torch.rand(4, 4, generator=torch.Generator().manual_seed(1)) > 0.5),
@@ -38,7 +35,7 @@ OPERATORS: dict[str, LinearOperator] = {
 
 
 @pytest.mark.parametrize("alpha_bar", [0.01, 0.5, 0.999])
-def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar: float) -> None:
+def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar) -> None:
     """(x_0, x_t) is jointly Gaussian: E[x_0 | x_t] by conditioning it, without the prior's own formula."""
     prior = GaussianPrior(0.3 * rand(*SHAPE), covariance())
     x_t, a = rand(2, *SHAPE, seed=5), torch.full((2,), alpha_bar, dtype=torch.float64)
@@ -52,7 +49,7 @@ def test_the_prediction_is_the_conditional_mean_of_the_joint_gaussian(alpha_bar:
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("how", ["step by step", *SURROGATES])
 @pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
-def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how: str, eta: float) -> None:
+def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name, how, eta) -> None:
     """An independent computation: dense matrices, numpy, one step after another."""
     A, prior, steps = OPERATORS[name], GaussianPrior(0.3 * rand(*SHAPE), covariance()), 7
     y = A(0.5 * rand(1, *SHAPE, seed=7))
@@ -63,7 +60,7 @@ def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name: str, how:
 
     noise = standard_normal(11, (steps + 1) * SIZE, device=torch.device("cpu")).view(-1, SIZE).double().numpy()
     C, mu = prior.covariance.numpy(), prior.mean.flatten().numpy()
-    matrix = dense(A).numpy()
+    matrix = dense(A, SHAPE).numpy()
     pinv = np.linalg.pinv(matrix)
     null = np.eye(SIZE) - pinv @ matrix
     sigma = np.append(2 * np.geomspace(0.3, 6 / 255, steps), 0.0)
@@ -84,7 +81,7 @@ def independent_halves() -> GaussianPrior:
 
     The null-space step is then exact, and the chain must sample the true posterior.
     """
-    matrix = dense(OPERATORS["sr2"])
+    matrix = dense(OPERATORS["sr2"], SHAPE)
     seen = torch.linalg.pinv(matrix) @ matrix
     unseen = torch.eye(SIZE, dtype=torch.float64) - seen
     C = seen @ covariance(1) @ seen + unseen @ covariance(2) @ unseen
@@ -92,11 +89,11 @@ def independent_halves() -> GaussianPrior:
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior_mean(eta: float) -> None:
+def test_started_at_the_prior_mean_without_noise_the_chain_ends_at_the_posterior_mean(eta) -> None:
     """The chain is affine, so its mean over the noise is the chain with every noise set to zero."""
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7))
-    mean, _ = prior.posterior(dense(A), y.flatten())
+    mean, _ = prior.posterior(dense(A, SHAPE), y.flatten())
     sampler = Sampler(
         denoiser=prior,
         A=A,
@@ -117,7 +114,7 @@ def test_the_spread_of_a_long_deterministic_chain_is_the_posterior_covariance() 
     """
     A, prior = OPERATORS["sr2"], independent_halves()
     y = A(0.5 * rand(1, *SHAPE, seed=7)).expand(SIZE + 1, -1, -1, -1)
-    mean, wanted = prior.posterior(dense(A), y[0].flatten())
+    mean, wanted = prior.posterior(dense(A, SHAPE), y[0].flatten())
     steps = 400
     noise = torch.zeros(SIZE + 1, steps + 1, *SHAPE, dtype=torch.float64)
     noise[1:, 0] = torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)
@@ -138,14 +135,13 @@ def test_the_spread_of_a_long_deterministic_chain_is_the_posterior_covariance() 
 
 def test_the_posterior_is_the_limit_of_a_measurement_with_vanishing_noise() -> None:
     A, prior = OPERATORS["inpaint"], GaussianPrior(0.3 * rand(*SHAPE), covariance())
-    matrix = dense(A)
+    matrix = dense(A, SHAPE)
     seen = matrix.abs().sum(1) > 0
     y = A(0.5 * rand(1, *SHAPE, seed=7)).flatten()
     mean, spread = prior.posterior(matrix, y)
     precision = torch.linalg.inv(prior.covariance) + matrix[seen].mT @ matrix[seen] / 1e-9
     limit = torch.linalg.solve(
-        precision,
-        torch.linalg.solve(prior.covariance, prior.mean.flatten()) + matrix[seen].mT @ y[seen] / 1e-9,
+        precision, torch.linalg.solve(prior.covariance, prior.mean.flatten()) + matrix[seen].mT @ y[seen] / 1e-9
     )
     torch.testing.assert_close(mean, limit, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(spread, torch.linalg.inv(precision), rtol=1e-4, atol=1e-4)

@@ -15,7 +15,7 @@ MODES = ("throughput", "latency")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("dtype", "grey_levels"), [(torch.bfloat16, 1.0), (torch.float16, 0.2)])
 def test_a_network_in_half_precision_restores_nearly_the_same_and_still_agrees_with_y(
-    dtype: torch.dtype, grey_levels: float, mode: str, tiny_prior: str
+    dtype, grey_levels, mode, tiny_prior
 ) -> None:
     """bfloat16 rounds to parts in 256, a grey level; float16 rounds to an eighth of a grey level."""
     prior, A = load_prior(tiny_prior, device="cpu"), SuperResolution(scale=2)
@@ -29,7 +29,7 @@ def test_a_network_in_half_precision_restores_nearly_the_same_and_still_agrees_w
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("boundary", ["circular", "reflect"])
-def test_images_in_half_precision_are_deblurred_by_any_mode(boundary: str, dtype: torch.dtype) -> None:
+def test_images_in_half_precision_are_deblurred_by_any_mode(boundary, dtype) -> None:
     A = Deblurring(kernel=torch.full((3, 3), 1 / 9), boundary=boundary)  # type: ignore[arg-type]
     y = A(rand(2, 3, 16, 16).clamp(-1, 1).float())
     for mode in ("throughput", "paper"):
@@ -40,6 +40,6 @@ def test_images_in_half_precision_are_deblurred_by_any_mode(boundary: str, dtype
     assert A.tapered(y.to(dtype)).dtype == dtype
 
 
-def test_what_is_no_half_precision_is_refused(tiny_prior: str) -> None:
+def test_what_is_no_half_precision_is_refused(tiny_prior) -> None:
     with pytest.raises(ValueError, match=r"float16 or torch\.bfloat16, got torch\.int8"):
         in_half_precision(load_prior(tiny_prior, device="cpu"), torch.int8)

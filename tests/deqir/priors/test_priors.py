@@ -16,26 +16,14 @@ from deqir import Prior, PriorError, load_prior, prior_digest
 from deqir.models import available_models, describe_model, fetch_model
 from deqir.pretrained.download import ModelError
 from deqir.pretrained.lpips import LPIPS_WEIGHTS
-from deqir.priors import (
-    DenoiserPrior,
-    FFDNet,
-    PriorCard,
-    fetch_prior,
-    prior_directory,
-    read_card,
-    write_prior,
-)
+from deqir.priors import DenoiserPrior, FFDNet, PriorCard, fetch_prior, prior_directory, read_card, write_prior
 from deqir.priors.base import Base
 from deqir.priors.starters.enlarging import Enlarger
 from tests.deqir.problems import rand
+from tests.weights import needs_ffdnet
 
 SHAPE = {"channels": 3, "width": 8, "depth": 3}
 CARD = PriorCard(name="mine", kind="denoiser", sha256="", max_noise=0.2, architecture=SHAPE)
-
-fetched = pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
 
 
 def network(seed: int = 0) -> FFDNet:
@@ -50,7 +38,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_a_written_prior_loads_as_the_same_network(directory: Path) -> None:
+def test_a_written_prior_loads_as_the_same_network(directory) -> None:
     prior = load_prior(str(directory), device="cpu")
     assert (prior.name, prior.max_noise, prior.multiple) == ("mine", 0.2, 2)
     assert prior.digest == prior_digest(str(directory)) == read_card(directory).sha256
@@ -62,7 +50,7 @@ def test_a_written_prior_loads_as_the_same_network(directory: Path) -> None:
     torch.testing.assert_close(prior(x, alpha_bar), eps)
 
 
-def test_one_changed_byte_in_the_weights_is_refused(directory: Path) -> None:
+def test_one_changed_byte_in_the_weights_is_refused(directory) -> None:
     path = directory / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -82,9 +70,7 @@ def with_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, cached: FFDNet
     return tmp_path / "mine"
 
 
-def test_a_prior_takes_networks_from_its_base_and_has_the_digest_of_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prior_takes_networks_from_its_base_and_has_the_digest_of_the_whole(tmp_path, monkeypatch) -> None:
     directory = with_base(tmp_path, monkeypatch, cached=network())
     held = load_file(directory / "model.safetensors")
     assert held
@@ -97,7 +83,7 @@ def test_a_prior_takes_networks_from_its_base_and_has_the_digest_of_the_whole(
     assert describe_model(str(directory))["base"] == "other"
 
 
-def test_a_base_whose_weights_are_others_since_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_whose_weights_are_others_since_is_refused(tmp_path, monkeypatch) -> None:
     directory = with_base(tmp_path, monkeypatch, cached=network())
     write_prior(prior_directory("other"), replace(CARD, name="other"), network(seed=1).state_dict())
     for refuses in (load_prior, prior_digest):
@@ -116,15 +102,13 @@ def test_the_parts_of_bundled_large_make_the_file_whose_digest_jobs_know() -> No
     assert prior_digest("bundled-large") == whole
 
 
-def test_weights_that_are_missing_are_named(directory: Path) -> None:
+def test_weights_that_are_missing_are_named(directory) -> None:
     (directory / "model.safetensors").unlink()
     with pytest.raises(PriorError, match=r"cannot be read: .*model\.safetensors"):
         load_prior(str(directory))
 
 
-def test_a_pinned_name_does_not_load_other_weights_even_with_a_fitting_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pinned_name_does_not_load_other_weights_even_with_a_fitting_card(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(PriorError, match=r"'ffdnet' is not here.*run: deqir models fetch ffdnet"):
         load_prior("ffdnet")
@@ -143,7 +127,7 @@ def test_a_name_that_is_none_is_answered_with_where_names_are() -> None:
         describe_model("./nosuch")
 
 
-def test_a_directory_without_a_card_is_no_prior(tmp_path: Path) -> None:
+def test_a_directory_without_a_card_is_no_prior(tmp_path) -> None:
     with pytest.raises(PriorError, match=r"is not here .*deqir\.json is missing\); check the path"):
         load_prior(str(tmp_path))
     with pytest.raises(PriorError, match=r"is not a prior: deqir\.json cannot be read"):
@@ -164,7 +148,7 @@ def test_a_directory_without_a_card_is_no_prior(tmp_path: Path) -> None:
         ('{"kind": "denoiser", "base": {"prior": "a", "sha256": "", "networks": "model"}}', "networks a list of texts"),
     ],
 )
-def test_a_card_that_is_none_is_refused_with_the_fields_it_needs(directory: Path, text: str, says: str) -> None:
+def test_a_card_that_is_none_is_refused_with_the_fields_it_needs(directory, text, says) -> None:
     (directory / "deqir.json").write_text(text)
     with pytest.raises(PriorError, match="fields name, kind, sha256") as caught:
         load_prior(str(directory))
@@ -172,7 +156,7 @@ def test_a_card_that_is_none_is_refused_with_the_fields_it_needs(directory: Path
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"kind": "oracle"}])
-def test_a_card_of_another_layout_or_kind_is_refused(directory: Path, change: dict[str, object]) -> None:
+def test_a_card_of_another_layout_or_kind_is_refused(directory, change) -> None:
     path = directory / "deqir.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(PriorError, match="this deqir reads format 1, kind denoiser"):
@@ -182,30 +166,25 @@ def test_a_card_of_another_layout_or_kind_is_refused(directory: Path, change: di
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
-        (
-            lambda state: {key: state[key] for key in list(state)[1:]},
-            r"Missing key.*model\.0\.bias|model\.0\.weight",
-        ),
+        (lambda state: {key: state[key] for key in list(state)[1:]}, r"Missing key.*model\.0\.bias|model\.0\.weight"),
         (lambda state: state | {"extra": torch.zeros(1)}, "extra"),
         (lambda state: state | {"model.0.bias": torch.zeros(5)}, r"size mismatch for model\.0\.bias"),
     ],
 )
-def test_weights_that_do_not_fit_the_architecture_are_refused_by_name(
-    tmp_path: Path, weights: object, says: str
-) -> None:
+def test_weights_that_do_not_fit_the_architecture_are_refused_by_name(tmp_path, weights, says) -> None:
     write_prior(tmp_path, CARD, weights(network().state_dict()))  # type: ignore[operator]
     with pytest.raises(PriorError, match=says) as caught:
         load_prior(str(tmp_path))
     assert "do not fit the architecture its card states" in str(caught.value)
 
 
-def test_an_architecture_with_unknown_parameters_is_refused(tmp_path: Path) -> None:
+def test_an_architecture_with_unknown_parameters_is_refused(tmp_path) -> None:
     write_prior(tmp_path, replace(CARD, architecture={"heads": 8}), network().state_dict())
     with pytest.raises(PriorError, match="heads"):
         load_prior(str(tmp_path))
 
 
-def test_odd_sides_are_padded_for_the_network_and_leave_no_trace(directory: Path) -> None:
+def test_odd_sides_are_padded_for_the_network_and_leave_no_trace(directory) -> None:
     """A pixel farther from the border than the network sees has the same value as in a larger picture."""
     seen = list[torch.Size]()
     inner = network().requires_grad_(False)
@@ -224,20 +203,15 @@ def test_odd_sides_are_padded_for_the_network_and_leave_no_trace(directory: Path
 
 
 @pytest.mark.parametrize("side", [(1, 1), (1, 7), (5, 2)])
-def test_the_pad_changes_nothing_for_a_network_that_looks_at_single_pixels(side: tuple[int, int]) -> None:
+def test_the_pad_changes_nothing_for_a_network_that_looks_at_single_pixels(side) -> None:
     prior = Prior(
-        name="",
-        digest="",
-        denoiser=lambda x, a: 0.3 * x.tanh(),
-        device=torch.device("cpu"),
-        multiple=8,
-        max_noise=1,
+        name="", digest="", denoiser=lambda x, a: 0.3 * x.tanh(), device=torch.device("cpu"), multiple=8, max_noise=1
     )
     x = rand(2, 3, *side)
     torch.testing.assert_close(prior(x, torch.ones(2, dtype=torch.float64)), 0.3 * x.tanh())
 
 
-def test_names_and_paths_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_and_paths_are_told_apart(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     assert prior_directory("mine") == tmp_path / "priors" / "mine"
     assert prior_directory("./mine") == Path("mine")
@@ -246,9 +220,7 @@ def test_names_and_paths_are_told_apart(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_prior("mine", device="cpu").name == "mine"
 
 
-def test_known_models_are_listed_with_their_use_and_whether_they_are_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_known_models_are_listed_with_their_use_and_whether_they_are_here(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     write_prior(prior_directory("mine"), replace(CARD, licence="MIT"), network().state_dict())
     listed = {model.name: (model.use, model.here) for model in available_models()}
@@ -266,7 +238,7 @@ def test_known_models_are_listed_with_their_use_and_whether_they_are_here(
     assert not LPIPS_WEIGHTS.path.exists()
 
 
-@fetched
+@needs_ffdnet
 @pytest.mark.ffdnet
 def test_ffdnet_removes_noise_from_a_photograph() -> None:
     """Noise of 25 of 255 leaves 20 dB; published colour networks give 31 dB on average photographs."""

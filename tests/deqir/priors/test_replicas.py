@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
@@ -24,27 +23,14 @@ from deqir import (
 )
 from deqir.operators import SuperResolution
 from deqir.priors import Prior
-from tests.deqir.problems import rand, toy_denoiser
+from tests.deqir.problems import Counting, rand, toy_denoiser
 
 CPU = torch.device("cpu")
 
 
-class Recording:
-    """The toy denoiser, with a record of the rows and the thread of each call."""
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.threads: set[int] = set()
-
-    def __call__(self, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-        self.rows.append(len(x_t))
-        self.threads.add(threading.get_ident())
-        return toy_denoiser(x_t, alpha_bar)
-
-
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 11])
-def test_the_rows_are_divided_evenly_and_answered_as_by_one(rows: int) -> None:
-    copies = [Recording() for _ in range(4)]
+def test_the_rows_are_divided_evenly_and_answered_as_by_one(rows) -> None:
+    copies = [Counting() for _ in range(4)]
     x, levels = rand(rows, 3, 8, 8), torch.linspace(0.5, 0.99, rows, dtype=torch.float64)
     answers = ReplicatedDenoiser([(copy, CPU) for copy in copies])(x, levels)
     torch.testing.assert_close(answers, toy_denoiser(x, levels), rtol=0, atol=0)
@@ -67,7 +53,7 @@ def test_the_copies_work_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_all_copies_of_a_prior_in_half_precision_work_in_it(dtype: torch.dtype, tiny_prior: str) -> None:
+def test_all_copies_of_a_prior_in_half_precision_work_in_it(dtype, tiny_prior) -> None:
     alone = load_prior(tiny_prior, device="cpu")
     three = in_half_precision(replicate([load_prior(tiny_prior, device="cpu") for _ in range(3)]), dtype)
     x, levels = rand(6, 3, 16, 16).float(), torch.linspace(0.8, 0.99, 6, dtype=torch.float64)
@@ -81,7 +67,7 @@ def test_all_copies_of_a_prior_in_half_precision_work_in_it(dtype: torch.dtype, 
 @pytest.mark.parametrize(
     "mode", [torch.inference_mode(), torch.no_grad(), torch.enable_grad(), torch.autocast("cpu", torch.bfloat16)]
 )
-def test_the_copies_have_the_modes_of_the_caller(mode: AbstractContextManager[object]) -> None:
+def test_the_copies_have_the_modes_of_the_caller(mode) -> None:
     def modes() -> tuple[bool, bool, bool]:
         return torch.is_inference_mode_enabled(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
 
@@ -97,8 +83,8 @@ def test_the_copies_have_the_modes_of_the_caller(mode: AbstractContextManager[ob
 
 
 @pytest.mark.parametrize("broken", [0, 2])
-def test_the_error_of_a_copy_is_raised_when_all_have_ended(broken: int) -> None:
-    copies = [Recording() for _ in range(3)]
+def test_the_error_of_a_copy_is_raised_when_all_have_ended(broken) -> None:
+    copies = [Counting() for _ in range(3)]
 
     def fails(x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("this device is full")
@@ -109,7 +95,7 @@ def test_the_error_of_a_copy_is_raised_when_all_have_ended(broken: int) -> None:
     assert [len(copy.rows) for n, copy in enumerate(copies) if n != broken] == [1, 1]
 
 
-def test_one_image_on_four_replicas_needs_fewer_rounds_and_is_the_same(tiny_prior: str) -> None:
+def test_one_image_on_four_replicas_needs_fewer_rounds_and_is_the_same(tiny_prior) -> None:
     alone = load_prior(tiny_prior, device="cpu")
     four = replicate([load_prior(tiny_prior, device="cpu") for _ in range(4)])
     A = SuperResolution(scale=2)
@@ -127,7 +113,7 @@ def test_one_image_on_four_replicas_needs_fewer_rounds_and_is_the_same(tiny_prio
     torch.testing.assert_close(images[1], images[0], rtol=0, atol=1e-3)  # the tolerance of the solve
 
 
-def test_many_images_on_replicas_are_those_of_one(tiny_prior: str) -> None:
+def test_many_images_on_replicas_are_those_of_one(tiny_prior) -> None:
     A = SuperResolution(scale=2)
     y = A(rand(6, 3, 16, 16).clamp(-1, 1).float())
     alone = Restorer(load_prior(tiny_prior, device="cpu"), steps=4)
@@ -135,7 +121,7 @@ def test_many_images_on_replicas_are_those_of_one(tiny_prior: str) -> None:
     torch.testing.assert_close(spread(y, A).images, alone(y, A).images, rtol=0, atol=1e-5)
 
 
-def test_copies_that_are_not_the_same_prior_are_refused(tiny_prior: str) -> None:
+def test_copies_that_are_not_the_same_prior_are_refused(tiny_prior) -> None:
     prior: Prior = load_prior(tiny_prior, device="cpu")
     with pytest.raises(PriorError, match="copies of prior 'tiny' differ"):
         replicate([prior, replace(prior, digest="0" * 64)])

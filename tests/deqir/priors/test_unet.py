@@ -7,49 +7,27 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
-from torch import Tensor, nn
 
 from deqir import Chain, NoiseSchedule, Prior, PriorError, load_prior
 from deqir.operators import Inpainting
-from deqir.priors import PriorCard, UNetPrior, write_card
+from deqir.priors import UNetPrior
 from deqir.sampling.noise import chain_noise
 from deqir.sampling.sampler import Sampler
 from tests.deqir.problems import rand
-
-CARD = PriorCard(name="tiny unet", kind="unet", sha256="", max_noise=80.0)
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def tiny(channels: int) -> UNet2DModel:
-    """A seeded UNet with three input and `channels` output channels, with one halving."""
-    torch.manual_seed(0)
-    return UNet2DModel(
-        sample_size=8,
-        in_channels=3,
-        out_channels=channels,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        add_attention=False,
-    ).eval()
+from tests.deqir.unets import Watched, save_as_prior, small_unet
 
 
 @pytest.fixture(params=[3, 6], ids=["eps", "learned sigma"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[UNet2DModel, Path]:
     """A network and the directory into which diffusers saved it."""
-    network = tiny(request.param)
-    network.save_pretrained(tmp_path)
-    write_card(tmp_path, CARD, (tmp_path / WEIGHTS).read_bytes())
+    network = small_unet(out_channels=request.param)
+    save_as_prior(network, tmp_path)
     return network, tmp_path
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("t", [0, 1, 250, 998, 999])
-def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(
-    written: tuple[UNet2DModel, Path], t: int
-) -> None:
+def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(written, t) -> None:
     """Two thirds of a timestep would already change the answer by more than the tolerance."""
     network, directory = written
     prior = load_prior(str(directory), device="cpu")
@@ -59,22 +37,16 @@ def test_a_level_of_diffusers_schedule_reaches_the_network_as_its_timestep(
 
 
 @pytest.mark.parametrize("t", [0, 1, 250, 998, 999])
-def test_the_timestep_counts_from_the_first_noisy_level(t: int) -> None:
+def test_the_timestep_counts_from_the_first_noisy_level(t) -> None:
     """diffusers computes its levels in float32, which moves a timestep by less than 0.02."""
-    seen = list[Tensor]()
-
-    class Watched(nn.Module):
-        def forward(self, x: Tensor, timestep: Tensor) -> object:
-            seen.append(timestep)
-            return tiny(3)(x, timestep)
-
+    watched = Watched(small_unet())
     level = DDPMScheduler().alphas_cumprod[t].double()
-    UNetPrior(Watched(), NoiseSchedule.linear())(rand(1, 3, 8, 8).float(), level[None])
-    assert float(seen[0]) == pytest.approx(t, abs=0.02)
+    UNetPrior(watched, NoiseSchedule.linear())(rand(1, 3, 8, 8).float(), level[None])
+    assert float(watched.seen[0]) == pytest.approx(t, abs=0.02)
 
 
 @torch.no_grad()
-def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: tuple[UNet2DModel, Path]) -> None:
+def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written) -> None:
     """With eta = 0, away from the known pixels, a null-space step is DDIM's on the same levels."""
     network, directory = written
     scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
@@ -85,12 +57,7 @@ def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: 
     image = torch.zeros(1, 3, 8, 8)
     noise = chain_noise([1], (3, 8, 8), 10, dtype=torch.float32, device=torch.device("cpu"))
     sampler = Sampler(
-        denoiser=load_prior(str(directory), device="cpu"),
-        A=A,
-        chain=chain,
-        pinv_y=image,
-        start=image,
-        noise=noise,
+        denoiser=load_prior(str(directory), device="cpu"), A=A, chain=chain, pinv_y=image, start=image, noise=noise
     )
     x = rand(1, 3, 8, 8, seed=2).float()
     for i, t in enumerate(scheduler.timesteps):
@@ -99,16 +66,15 @@ def test_a_deterministic_step_is_ddims_where_the_operator_sees_nothing(written: 
         torch.testing.assert_close(found[..., ~keep], wanted[..., ~keep], rtol=2e-3, atol=2e-3)
 
 
-def test_sides_that_the_network_cannot_halve_are_padded(written: tuple[UNet2DModel, Path]) -> None:
+def test_sides_that_the_network_cannot_halve_are_padded(written) -> None:
     prior: Prior = load_prior(str(written[1]), device="cpu")
     assert prior.multiple == 2
     with torch.no_grad():
         assert prior(rand(1, 3, 9, 11).float(), torch.tensor([0.5], dtype=torch.float64)).shape == (1, 3, 9, 11)
 
 
-def test_a_unet_whose_files_do_not_belong_together_is_refused(tmp_path: Path) -> None:
-    tiny(3).save_pretrained(tmp_path)
-    write_card(tmp_path, CARD, (tmp_path / WEIGHTS).read_bytes())
+def test_a_unet_whose_files_do_not_belong_together_is_refused(tmp_path) -> None:
+    save_as_prior(small_unet(), tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace('"out_channels": 3', '"out_channels": 6'))
     with pytest.raises(PriorError, match=r"size mismatch for conv_out\.weight"):

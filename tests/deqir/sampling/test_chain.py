@@ -34,13 +34,13 @@ def test_the_real_valued_timestep_of_a_level_is_the_index_it_came_from() -> None
 
 
 @pytest.mark.parametrize("alpha_bar", [[1.0], [0.9, 0.5], [1.0, 0.5, 0.5], [1.0, 0.0]])
-def test_levels_that_do_not_fall_from_one_are_refused(alpha_bar: list[float]) -> None:
+def test_levels_that_do_not_fall_from_one_are_refused(alpha_bar) -> None:
     with pytest.raises(ValueError, match="fall strictly"):
         NoiseSchedule(torch.tensor(alpha_bar, dtype=torch.float64))
 
 
 @given(st.integers(1, 60), st.floats(0, 1), st.floats(0.05, 5), st.sampled_from(["geometric", "linear"]))
-def test_a_chain_keeps_the_noise_level_whatever_eta(steps: int, eta: float, start: float, spacing: str) -> None:
+def test_a_chain_keeps_the_noise_level_whatever_eta(steps, eta, start, spacing) -> None:
     """c1^2 + c2^2 is the variance of the noise that position i + 1 must hold."""
     chain = Chain.between(start, 6 / 255, steps=steps, eta=eta, spacing=spacing)  # type: ignore[arg-type]
     assert chain.steps == steps
@@ -74,7 +74,7 @@ def test_a_chain_from_a_schedule_takes_its_levels() -> None:
         ({"eta": 1.5}, "eta must lie in"),
     ],
 )
-def test_settings_that_make_no_chain_are_refused(settings: dict[str, float], says: str) -> None:
+def test_settings_that_make_no_chain_are_refused(settings, says) -> None:
     wanted = {"start": 0.2, "end": 0.02, "steps": 5, "eta": 1.0} | settings
     with pytest.raises(ValueError, match=says):
         Chain.between(wanted["start"], wanted["end"], steps=int(wanted["steps"]), eta=wanted["eta"])
@@ -90,7 +90,7 @@ def test_levels_and_weights_that_do_not_belong_together_are_refused() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
-def test_the_weights_of_some_steps_are_those_of_each(positions: list[int]) -> None:
+def test_the_weights_of_some_steps_are_those_of_each(positions) -> None:
     chain = Chain.between(0.3, 6 / 255, steps=6, eta=0.9)
     found = chain.weights_of(positions, torch.zeros((), dtype=torch.float32))
     torch.testing.assert_close(found, chain.weights[:, positions].float(), rtol=0, atol=0)

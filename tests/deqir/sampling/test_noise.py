@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @given(st.integers(), st.text("0123456789abcdef", min_size=64, max_size=64))
-def test_a_seed_is_stable_fits_63_bits_and_depends_on_both(seed: int, content: str) -> None:
+def test_a_seed_is_stable_fits_63_bits_and_depends_on_both(seed, content) -> None:
     found = image_seed(seed, content)
     assert 0 <= found < 2**63
     assert found == image_seed(seed, content)
@@ -55,7 +55,7 @@ def test_it_is_standard_normal_and_the_same_draw_in_every_precision() -> None:
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 5000), st.integers(1, 5000))
-def test_numbers_do_not_depend_on_how_many_are_drawn(seed: int, few: int, many: int) -> None:
+def test_numbers_do_not_depend_on_how_many_are_drawn(seed, few, many) -> None:
     few, many = sorted((few, many))
     drawn = standard_normal(seed, many, device=CPU)
     assert drawn.shape == (many,)
@@ -71,12 +71,12 @@ def test_numbers_are_the_same_however_many_are_drawn_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", [5 - 2**64, 5 + 2**64])
-def test_of_any_whole_number_the_lowest_64_bits_are_the_seed(seed: int) -> None:
+def test_of_any_whole_number_the_lowest_64_bits_are_the_seed(seed) -> None:
     assert torch.equal(standard_normal(seed, 9, device=CPU), standard_normal(5, 9, device=CPU))
 
 
 @pytest.mark.parametrize("begin", [2**31, 2**32, 3 * 2**32])
-def test_numbers_of_images_that_take_billions_are_new_ones_and_the_same_on_every_device(begin: int) -> None:
+def test_numbers_of_images_that_take_billions_are_new_ones_and_the_same_on_every_device(begin) -> None:
     n = 2**16
     first, here, there = np.empty(n, np.float32), np.empty(n, np.float32), torch.empty(n)
     counter_normal._here(1, 0, first)
@@ -89,7 +89,7 @@ def test_numbers_of_images_that_take_billions_are_new_ones_and_the_same_on_every
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
-def test_numbers_are_distributed_as_a_normal_one(seed: int) -> None:
+def test_numbers_are_distributed_as_a_normal_one(seed) -> None:
     drawn = standard_normal(seed, 2**19, device=CPU).double().numpy()
     assert stats.kstest(drawn, "norm").pvalue > 1e-4
     assert 4.2 < abs(drawn).max() < 6.5

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import secrets
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.flows.commands.test_cli import rows_in
-from tests.flows.conftest import Command
+from tests.flows.conftest import one_line
 from tests.pipeline.archive import image_bytes
 from tests.servers import S3Server, moto
 
@@ -35,10 +34,7 @@ def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_serve
     run = deqir("restore", f"{s3_url}/in", f"{s3_url}/out", *options, **s3_server.environment)
     assert run.returncode == 3, run.stderr
     rows = {row.source_key: row for row in rows_in(f"{s3_url}/out")}
-    assert {key: row.status for key, row in rows.items()} == {
-        **dict.fromkeys(keys, "restored"),
-        "torn.png": "failed",
-    }
+    assert {key: row.status for key, row in rows.items()} == {**dict.fromkeys(keys, "restored"), "torn.png": "failed"}
     bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
     for row in rows.values():
         if row.status == "restored":
@@ -48,14 +44,7 @@ def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_serve
     assert "nothing was left to restore" in again.stdout
 
 
-def one_line(run: object) -> str:
-    """The only line on standard error of a run that ended with status 2."""
-    assert run.returncode == 2, run.stderr  # type: ignore[attr-defined]
-    (line,) = run.stderr.strip().splitlines()  # type: ignore[attr-defined]
-    return line
-
-
-def test_wrong_credentials_are_one_clear_line_without_the_secret(s3_server, s3_url, tmp_path: Path, deqir) -> None:
+def test_wrong_credentials_are_one_clear_line_without_the_secret(s3_server, s3_url, tmp_path, deqir) -> None:
     secret = secrets.token_hex(16)
     wrong = s3_server.environment | {"AWS_SECRET_ACCESS_KEY": secret}
     line = one_line(deqir("restore", f"{s3_url}/in", tmp_path / "out", **wrong))
@@ -64,19 +53,19 @@ def test_wrong_credentials_are_one_clear_line_without_the_secret(s3_server, s3_u
     assert secret not in line
 
 
-def test_no_credentials_at_all_are_one_clear_line(s3_server, s3_url, tmp_path: Path, deqir: Command) -> None:
+def test_no_credentials_at_all_are_one_clear_line(s3_server, s3_url, tmp_path, deqir) -> None:
     none = s3_server.environment | {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     assert "credentials" in one_line(deqir("restore", f"{s3_url}/in", tmp_path / "out", **none))
 
 
-def test_a_missing_bucket_is_one_clear_line(tmp_path: Path, deqir) -> None:
+def test_a_missing_bucket_is_one_clear_line(tmp_path, deqir) -> None:
     with moto() as server:
         line = one_line(deqir("restore", "s3://no-such-bucket/in", tmp_path / "out", **server.environment))
     assert "no-such-bucket" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_a_server_that_is_not_there_is_one_line_and_exit_status_1(tmp_path: Path, deqir) -> None:
+def test_a_server_that_is_not_there_is_one_line_and_exit_status_1(tmp_path, deqir) -> None:
     nobody = S3Server(endpoint="http://127.0.0.1:9").environment
     run = deqir("restore", "s3://bucket/in", tmp_path / "out", **nobody)
     assert run.returncode == 1

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from pipeline.job.job import find_jobs
-from tests.flows.commands.test_cli import quick
-from tests.flows.commands.test_cli_s3 import one_line, put_pictures
-from tests.flows.conftest import ROOT, Command
-from tests.flows.live import Api, within
+from tests.flows.commands.test_cli_s3 import put_pictures
+from tests.flows.conftest import one_line, quick
+from tests.flows.live import within
 from tests.pipeline.archive import put, restore_job, snapshot, write_archive
+from tests.processes import free_port, python
 
 AS_DEPLOYED = """
 import sys
@@ -26,7 +22,7 @@ restore_archive(RestoreJob.model_validate_json(sys.argv[1]))
 """
 
 
-def test_an_empty_folder_is_told_and_no_job_is_written(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
+def test_an_empty_folder_is_told_and_no_job_is_written(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     (source / "album").mkdir(parents=True)
     put(source, ".deqir/0123456789abcdef/job.json", b"{}")  # of a job that wrote there
@@ -36,7 +32,7 @@ def test_an_empty_folder_is_told_and_no_job_is_written(tmp_path: Path, tiny_prio
 
 
 def test_a_folder_without_any_image_is_told_with_what_is_there_and_no_job_is_written(
-    tmp_path: Path, tiny_prior: str, deqir: Command
+    tmp_path, tiny_prior, deqir
 ) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     for name in ("a.tif", "b.TIF", "c.bmp", "._d.jpg"):
@@ -58,7 +54,7 @@ def test_a_mistyped_prefix_is_told_whatever_the_destination_holds(s3_server, s3_
     assert find_jobs(f"{s3_url}/out") == jobs
 
 
-def test_a_job_whose_source_was_emptied_since_is_still_done(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
+def test_a_job_whose_source_was_emptied_since_is_still_done(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     write_archive(source, 1)
     assert deqir("restore", source, destination, *quick(tiny_prior)).returncode == 0
@@ -69,12 +65,12 @@ def test_a_job_whose_source_was_emptied_since_is_still_done(tmp_path: Path, tiny
 
 
 def test_a_deployed_run_with_nothing_in_its_source_warns_and_the_command_line_says_so_then_as_well(
-    tmp_path: Path, tiny_prior: str, api: Api, deqir: Command, prefect_environment: dict[str, str]
+    tmp_path, tiny_prior, api, deqir, prefect_environment
 ) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     job = restore_job(source, destination, tiny_prior).model_dump_json()
-    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    python("-c", AS_DEPLOYED, job, env=prefect_environment).check_returncode()
     warnings = {"logs": {"level": {"ge_": logging.WARNING}}}
 
     def lines() -> list[str]:
@@ -91,11 +87,11 @@ def test_a_deployed_run_with_nothing_in_its_source_warns_and_the_command_line_sa
 
 
 def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as_well(
-    tmp_path: Path, tiny_prior: str, deqir: Command, prefect_environment: dict[str, str]
+    tmp_path, tiny_prior, deqir, prefect_environment
 ) -> None:
     put(tmp_path / "in", "a.tif", b"no image that is read here")
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
-    subprocess.run([sys.executable, "-c", AS_DEPLOYED, job], env=prefect_environment, cwd=ROOT, check=True)
+    python("-c", AS_DEPLOYED, job, env=prefect_environment).check_returncode()
     restore = ["restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), "--device", "cpu"]
     run = deqir(*restore)
     assert run.returncode == 2
@@ -105,12 +101,10 @@ def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as
     assert deqir(*restore).returncode == 0
 
 
-def test_a_prefect_server_that_is_not_there_is_one_line(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
+def test_a_prefect_server_that_is_not_there_is_one_line(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 1)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
-        run = deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), PREFECT_API_URL=url)
+    url = f"http://127.0.0.1:{free_port()}/api"
+    run = deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior), PREFECT_API_URL=url)
     line = one_line(run)
     assert f"no Prefect server answers at {url}" in line
     assert "correct PREFECT_API_URL" in line

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.flows.conftest import ROOT
 from tests.pipeline.archive import put, restore_job, write_archive
+from tests.processes import python
 
 COUNTED = """
 import sys
@@ -41,18 +37,15 @@ DEPLOYED = """
 
 @pytest.mark.parametrize("command", [RESTORE, DEPLOYED], ids=["deqir restore", "a deployed run"])
 def test_weights_are_read_once_to_check_the_job_and_once_to_restore(
-    command: str, tmp_path: Path, tiny_prior: str, prefect_environment: dict[str, str]
+    command, tmp_path, tiny_prior, prefect_environment
 ) -> None:
     write_archive(tmp_path / "in", 1)
     put(tmp_path / "in", "cut.png", b"no image")
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior).model_dump_json()
 
     def counted(command: str) -> str:
-        script = COUNTED.format(command=command.strip())
-        run = subprocess.run(
-            [sys.executable, "-c", script, job, tmp_path / "out"],
-            env=prefect_environment, cwd=ROOT, check=True, capture_output=True, text=True,
-        )  # fmt: skip
+        run = python("-c", COUNTED.format(command=command.strip()), job, tmp_path / "out", env=prefect_environment)
+        assert run.returncode == 0, run.stderr
         return run.stdout.splitlines()[-1]
 
     assert counted(command) == "weights: 2"

@@ -9,14 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, JobError
-from tests.flows.live import Api
+from tests.flows.deployments import JOB, register
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 SECRET = "hidden"
 PLACE = f"s3://key:{SECRET}@bucket/photos"
-JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
 
 
 @pytest.mark.parametrize("command", [["restore"], ["deploy", "nightly"]], ids=lambda command: command[0])
@@ -38,14 +36,8 @@ def test_a_url_with_credentials_is_refused_at_the_command_line(command, argument
     assert SECRET not in done.output
 
 
-def deployed(name: str) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-
-    run_deploy(Deployment(name=name, job=JOB))
-
-
-def test_the_form_takes_none_either(api: Api) -> None:
-    deployed("form-of-places")
+def test_the_form_takes_none_either(api) -> None:
+    register("form-of-places")
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
         api.start("form-of-places", source=PLACE)
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
@@ -54,11 +46,11 @@ def test_the_form_takes_none_either(api: Api) -> None:
     assert api.start("form-of-places", reference="s3://archive/originals")
 
 
-def test_watching_a_deployment_that_has_one_is_refused(api: Api) -> None:
+def test_watching_a_deployment_that_has_one_is_refused(api) -> None:
     """One that an older version registered, whose form knew no better."""
     from flows.events.runs.runs import open_runs
 
-    deployed("with-credentials")
+    register("with-credentials")
     parameters: dict[str, Any] = {"job": JOB.model_dump(mode="json") | {"source": PLACE}}
     body = {"parameters": parameters, "enforce_parameter_schema": False}
     api.call("PATCH", f"/deployments/{api.deployment('with-credentials')['id']}", body)
@@ -84,7 +76,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(command, de
     assert SECRET not in said
 
 
-def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> None:
+def test_a_server_that_answers_is_named_without_its_password_too(api) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.doctor.check_server import check_api
@@ -96,7 +88,7 @@ def test_a_server_that_answers_is_named_without_its_password_too(api: Api) -> No
         assert page("runs") == f"{plain.removesuffix('/api')}/runs"
 
 
-def test_what_a_server_refuses_is_told_without_its_password(api: Api) -> None:
+def test_what_a_server_refuses_is_told_without_its_password(api) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.server import server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from flows.commands.retry import retry_job
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.job.job import find_jobs, open_job
+from tests.flows.conftest import quick
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
 
 
@@ -22,7 +22,7 @@ def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny
     source, destination = tmp_path / "in", tmp_path / "out"
     write_archive(source, 2)
     put(source, "large.png", image_bytes(9, size=(40, 40)))
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local", "--max-pixels", "3000")
+    options = (*quick(tiny_prior), "--max-pixels", "3000")
     first = deqir("restore", source, destination, *options, "--json")
     assert first.returncode == 3
     job = json.loads(first.stdout)["job_id"]
@@ -45,7 +45,7 @@ def test_what_was_too_large_is_restored_by_a_retry_that_allows_it(tmp_path, tiny
 def test_an_output_that_was_deleted_is_made_again_by_a_retry(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     first, _ = write_archive(source, 2)
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local", "--json")
+    options = (*quick(tiny_prior), "--json")
     assert deqir("restore", source, destination, *options).returncode == 0
     made = pixels(destination / first)
     (destination / first).unlink()
@@ -121,9 +121,7 @@ def test_a_copy_of_a_destination_is_not_taken_for_it(recorded, tmp_path, deqir) 
     ],
     ids=["a slash at the end", "by way of the folder above", "a link", "relative", "a relative link with a slash"],
 )
-def test_another_spelling_of_the_destination_is_the_same(
-    recorded, tmp_path, monkeypatch, spelled: Callable[[Path], str]
-) -> None:
+def test_another_spelling_of_the_destination_is_the_same(recorded, tmp_path, monkeypatch, spelled) -> None:
     (tmp_path / "link").symlink_to("out")
     monkeypatch.chdir(tmp_path)
     job = retry_job(spelled(tmp_path / "out"), job_id=None, runtime={}).config

@@ -7,18 +7,17 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from flows.commands.status import overview
 from flows.display.summary import print_summary
-from pipeline.job.job import open_job, plan_job, run_shards
 from pipeline.reporting.summary import JobSummary, summary_of
 from pipeline.status import Counts
-from tests.flows.conftest import Command
+from tests.flows.conftest import quick
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
+from tests.pipeline.jobs import run_job
 
 BARE = replace(summary_of("0123456789abcdef", "/restored", []), counts=Counts(failed=4, skipped=12))
 MEASURED = replace(
@@ -40,7 +39,7 @@ def shown(summaries: list[JobSummary], *, width: int, terminal: bool) -> str:
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_no_heading_and_no_number_is_cut(width: int, terminal: bool) -> None:
+def test_no_heading_and_no_number_is_cut(width, terminal) -> None:
     heading, bare, measured = shown([BARE, MEASURED], width=width, terminal=terminal).splitlines()
     assert " ".join(heading.split()) == "job last row (UTC) images restored failed skipped PSNR"
     assert bare.split() == ["0123456789abcdef", "16", "0", "4", "12"]
@@ -70,13 +69,11 @@ def test_a_jobs_id_stands_in_a_line_by_itself_however_narrow_the_console_is() ->
     assert "26 to do: where no run is at work on them, run the same deqir retry again" in lines
 
 
-def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 5)
     put(tmp_path / "in", "scan.tif", b"II*")
-    job = open_job(restore_job(tmp_path / "in", tmp_path / "out", tiny_prior, runtime={"shard_size": 2}))
-    list(run_shards(job, plan_job(job).pending[:1], on_progress=lambda progress: None))
+    settings = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior, runtime={"shard_size": 2})
+    job = run_job(settings, slice(1))
     told = deqir("status", tmp_path / "out")
     assert told.returncode == 0, told.stderr
     heading, line, note = told.stdout.splitlines()
@@ -85,7 +82,7 @@ def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command
     assert note == f"{job.id}: 4 to do: where no run is at work on them, run the same deqir restore again"
     (summary,) = json.loads(deqir("status", tmp_path / "out", "--json").stdout)
     assert (summary["restored"], summary["to_do"], summary["not_images"]) == (2, 4, 0)
-    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
+    run_job(settings)
     heading, line, note = deqir("status", tmp_path / "out").stdout.splitlines()
     assert "to do" not in heading
     assert line.split()[3:] == ["6", "5", "0", "1"]
@@ -100,10 +97,9 @@ def test_larger_numbers_widen_their_column() -> None:
     assert heading.index("restored") + len("restored") == line.index("123,456,789") + len("123,456,789")
 
 
-def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_prior: str, deqir: Command) -> None:
+def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path, tiny_prior, deqir) -> None:
     write_archive(tmp_path / "in", 2)
-    options = ["--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local"]
-    assert deqir("restore", tmp_path / "in", tmp_path / "out", *options).returncode == 0
+    assert deqir("restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior)).returncode == 0
     told = deqir("status", tmp_path / "out")
     assert told.returncode == 0, told.stderr
     heading, line = told.stdout.splitlines()
@@ -111,14 +107,11 @@ def test_the_command_prints_its_columns_whole_into_a_pipe(tmp_path: Path, tiny_p
     assert line.split()[3:] == ["2", "2", "0", "0"]
 
 
-def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_an_image_that_was_replaced_and_restored_is_no_failure_to_any_command(tmp_path, tiny_prior, deqir) -> None:
     """The exit status, the summary and the status of the job agree."""
     write_archive(tmp_path / "in", 1)
     put(tmp_path / "in", "torn.png", b"not an image")
-    restore = ["restore", tmp_path / "in", tmp_path / "out", "--prior", tiny_prior, "--scale", "2", "--steps", "3"]
-    restore += ["--executor", "local"]
+    restore = ["restore", tmp_path / "in", tmp_path / "out", *quick(tiny_prior)]
     assert deqir(*restore).returncode == 3
     put(tmp_path / "in", "torn.png", image_bytes(5))
     run = deqir(*restore, "--json")

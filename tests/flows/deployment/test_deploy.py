@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,11 +17,11 @@ from flows.cli import app
 from pipeline.config import RestoreJob
 from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
+from tests.flows.deployments import JOB, register, schedule
 from tests.flows.live import Api, within
+from tests.processes import ROOT, python
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
-ROOT = Path(__file__).parents[3]
-JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
 
 
 @pytest.fixture
@@ -32,18 +29,10 @@ def deploy(api: Api, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Registers a deployment; returns what was said."""
 
     def run(name: str, **wanted: Any) -> str:
-        from flows.deployment.deploy import Deployment, run_deploy
-
-        run_deploy(Deployment(name=name, **{"job": JOB} | wanted))
+        register(name, **wanted)
         return capsys.readouterr().out
 
     return run
-
-
-def schedule(**options: str) -> Any:
-    from flows.deployment.schedules import schedule_of
-
-    return schedule_of(**{"cron": None, "interval": None, "rrule": None, "timezone": None} | options)
 
 
 def automations(api: Api, prefix: str) -> list[dict[str, Any]]:
@@ -187,18 +176,16 @@ def test_places_that_do_not_lie_apart_are_refused(deploy) -> None:
 def test_without_a_server_set_nothing_is_started_to_hold_the_deployment() -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.deployment.deploy import Deployment, run_deploy
-
     with (
         temporary_settings(restore_defaults={PREFECT_API_URL}),
         pytest.raises(ConfigurationError, match="set PREFECT_API_URL"),
     ):
-        run_deploy(Deployment(name="nowhere", job=JOB))
+        register("nowhere")
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
         pytest.raises(ConfigurationError, match="no Prefect server answers"),
     ):
-        run_deploy(Deployment(name="nowhere", job=JOB))
+        register("nowhere")
 
 
 def test_deploy_has_every_option_of_restore_that_describes_the_job() -> None:
@@ -212,12 +199,13 @@ def test_the_file_prefect_yaml_makes_the_same_deployment_as_the_command_that_it_
 ) -> None:
     text = (ROOT / "prefect.yaml").read_text()
     (command,) = [line.removeprefix("#   deqir ") for line in text.splitlines() if line.startswith("#   deqir ")]
-    by_command = register(api, lambda: deqir(*shlex.split(command)))
-    by_file = register(api, lambda: prefect("--no-prompt", "deploy", "--name", "nightly", env=prefect_environment))
+    by_command = nightly(api, lambda: deqir(*shlex.split(command)))
+    words = ("--no-prompt", "deploy", "--name", "nightly")
+    by_file = nightly(api, lambda: python("-m", "prefect", *words, env=prefect_environment))
     assert by_file == by_command
 
 
-def register(api: Api, how: Callable[[], Any]) -> dict[str, Any]:
+def nightly(api: Api, how: Callable[[], Any]) -> dict[str, Any]:
     """The deployment "nightly" that `how` makes, without what differs between any two of them."""
     for each in api.call("POST", "/deployments/filter", {"deployments": {"name": {"any_": ["nightly"]}}}):
         api.call("DELETE", f"/deployments/{each['id']}")
@@ -232,18 +220,6 @@ def register(api: Api, how: Callable[[], Any]) -> dict[str, Any]:
     for name in ("id", "created", "updated", "version_id", "version_info", "last_polled", "status"):
         found.pop(name, None)
     return found
-
-
-def prefect(*arguments: str, env: dict[str, str]) -> Any:
-    return subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
 
 
 def test_the_versions_that_doctor_asks_for_are_those_of_the_package() -> None:

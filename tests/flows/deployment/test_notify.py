@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import ROOT
-from tests.flows.live import Api, within
+from tests.flows.deployments import register
+from tests.flows.live import within
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 
@@ -35,11 +36,8 @@ def told(prefect_environment: dict[str, str], tmp_path: Path) -> Iterator[Path]:
         example.wait(10)
 
 
-def test_the_example_prints_how_runs_of_its_deployment_end_and_of_no_other(told: Path, api: Api) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-    from pipeline.config import RestoreJob
-
-    run_deploy(Deployment(name="not-told", job=RestoreJob(source="s3://archive/in", destination="s3://archive/out")))
+def test_the_example_prints_how_runs_of_its_deployment_end_and_of_no_other(told, api) -> None:
+    register("not-told")
     for deployment in ("not-told", "notified"):
         for kind, text in (("COMPLETED", None), ("FAILED", 'no "such" folder\nin line 2')):
             run = api.start(deployment)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import RestoreJob
+from tests.flows.deployments import register, schedule
 from tests.flows.live import Api
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
-JOB = RestoreJob(source="s3://archive/in", destination="s3://archive/out")
 
 
 @pytest.fixture
@@ -18,11 +17,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
     """Registers a deployment that runs at an hour of the night; returns what was said of when it runs."""
 
     def run(name: str, *, hour: int = 3, **wanted: Any) -> str:
-        from flows.deployment.deploy import Deployment, run_deploy
-        from flows.deployment.schedules import schedule_of
-
-        schedule = schedule_of(cron=f"0 {hour} * * *", interval=None, rrule=None, timezone=None)
-        run_deploy(Deployment(name=name, job=JOB, **{"schedule": schedule} | wanted))
+        register(name, **{"schedule": schedule(cron=f"0 {hour} * * *")} | wanted)
         (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("runs: ")]
         return line
 

@@ -7,23 +7,20 @@ from pathlib import Path
 
 import pyarrow.dataset
 
-from tests.flows.conftest import Command
+from tests.flows.conftest import quick
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.files import chunk, png
 
 LINEAR = chunk(b"gAMA", struct.pack(">I", 100_000))
 
 
-def test_messages_of_failed_images_name_options_and_their_rows_fields(
-    tmp_path: Path, tiny_prior: str, deqir: Command
-) -> None:
+def test_messages_of_failed_images_name_options_and_their_rows_fields(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     put(source, "good.png", image_bytes(1))
     put(source, "large.png", image_bytes(2, size=(40, 36)))
     put(source, "long.png", image_bytes(3, size=(40, 20)))
     put(source, "linear.png", png([bytes(range(16))] * 16, width=16, bits=8, colour_type=0, before=LINEAR))
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--executor", "local")
-    done = deqir("restore", source, destination, *options, "--format", "jpeg", "--max-pixels", "1024")
+    done = deqir("restore", source, destination, *quick(tiny_prior), "--format", "jpeg", "--max-pixels", "1024")
     assert done.returncode == 3
     for told in (done.stdout, deqir("status", destination, "--job", *_job(destination)).stdout):
         lines = {line.split(":")[0]: line for line in told.splitlines() if line.split(":")[0].endswith(".png")}

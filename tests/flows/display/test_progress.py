@@ -52,7 +52,7 @@ def test_a_slow_pace_keeps_a_digit() -> None:
     ("seconds", "text"),
     [(0.4, "0 s"), (59.4, "59 s"), (59.7, "1 min"), (90, "2 min"), (3599, "1 h 00 min"), (7500, "2 h 05 min")],
 )
-def test_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
+def test_times_are_said_as_people_say_them(seconds, text) -> None:
     assert duration(seconds) == text
 
 

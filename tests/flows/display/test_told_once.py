@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from deqir.models import describe_model
-from tests.flows.commands.test_cli import quick
-from tests.flows.conftest import Command
+from tests.flows.conftest import quick
 from tests.pipeline.archive import image_bytes, put, write_archive
 
 
@@ -25,7 +24,7 @@ def places(tmp_path: Path) -> list[Path]:
 
 
 def test_each_failure_and_what_was_skipped_is_told_once_and_the_log_keeps_its_lines_for_who_asks(
-    places: list[Path], tiny_prior: str, deqir: Command
+    places, tiny_prior, deqir
 ) -> None:
     first = deqir("restore", *places, *quick(tiny_prior))
     assert first.returncode == 3, first.stderr
@@ -44,7 +43,7 @@ def test_each_failure_and_what_was_skipped_is_told_once_and_the_log_keeps_its_li
     assert "cut.png" in asked.stderr
 
 
-def test_what_is_known_of_a_network_is_told_whole_however_narrow_the_page_is(deqir: Command) -> None:
+def test_what_is_known_of_a_network_is_told_whole_however_narrow_the_page_is(deqir) -> None:
     shown = deqir("models", "show", "bundled", COLUMNS="40")
     assert shown.returncode == 0, shown.stderr
     digest = str(describe_model("bundled")["sha256"])

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from flows.doctor.findings import Finding, Health
 from pipeline.config import RestoreJob
+from tests.flows.deployments import register, schedule
 from tests.flows.live import Api, within, worker
-from tests.pipeline.archive import restore_job, write_archive
+from tests.pipeline.archive import restore_job, snapshot, write_archive
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect.*")
 
@@ -28,14 +28,8 @@ def job(tmp_path: Path, tiny_prior: str) -> RestoreJob:
 def name(api: Api, job: RestoreJob) -> str:
     """A deployment with its own pool of the same name."""
     name = f"checked-{uuid4().hex[:6]}"
-    register(name, job)
+    register(name, job, pool=name)
     return name
-
-
-def register(name: str, job: RestoreJob, **options: Any) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-
-    run_deploy(Deployment(name=name, job=job, pool=name, **options))
 
 
 def look(name: str | None) -> dict[str, Finding]:
@@ -124,7 +118,7 @@ def test_places_networks_and_clusters_that_a_run_could_not_use_are_found(api, jo
         | {"runtime": {"executor": "ray", "ray_address": "127.0.0.1:9"}}
     )
     name = f"bad-{uuid4().hex[:6]}"
-    register(name, bad)
+    register(name, bad, pool=name)
     found = wrong(look(name))
     assert found.keys() >= {f"source {bad.source}", f"destination {bad.destination}", "prior no-such"}
     assert "Ray at 127.0.0.1:9" in found
@@ -137,10 +131,8 @@ def test_a_deployment_that_is_not_there_is_wrong_and_none_at_all_is_not(api) -> 
 
 
 def test_a_schedule_is_well_once_the_server_plans_its_runs(api, job) -> None:
-    from flows.deployment.schedules import schedule_of
-
     name = f"planned-{uuid4().hex[:6]}"
-    register(name, job, schedule=schedule_of(cron="0 3 * * *", interval=None, rrule=None, timezone="Europe/Vienna"))
+    register(name, job, pool=name, schedule=schedule(cron="0 3 * * *", timezone="Europe/Vienna"))
     found = look(name)[f"schedule of {name}"]
     assert found.health is Health.OK, found
     assert "next run at 20" in found.says
@@ -148,11 +140,11 @@ def test_a_schedule_is_well_once_the_server_plans_its_runs(api, job) -> None:
 
 def test_looking_twice_writes_one_small_object(api, name, tmp_path) -> None:
     look(name)
-    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    before = {path: data for path, (_, _, data) in snapshot(tmp_path / "out").items()}
     look(name)
-    after = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    after = {path: data for path, (_, _, data) in snapshot(tmp_path / "out").items()}
     assert before == after
-    assert [str(path.relative_to(tmp_path / "out")) for path in after] == [".deqir/doctor"]
+    assert list(after) == [".deqir/doctor"]
 
 
 def test_late_runs_are_no_fault_while_their_own_pool_is_at_work(api, name) -> None:

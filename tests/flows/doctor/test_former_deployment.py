@@ -11,6 +11,7 @@ import pytest
 
 from flows.doctor.findings import Health
 from pipeline.config import RestoreJob
+from tests.flows.deployments import register
 from tests.flows.live import Api, within, worker
 from tests.pipeline.archive import restore_job, write_archive
 
@@ -36,16 +37,10 @@ def job(tmp_path: Path, tiny_prior: str) -> RestoreJob:
     return restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
 
 
-def register(name: str, job: RestoreJob) -> None:
-    from flows.deployment.deploy import Deployment, run_deploy
-
-    run_deploy(Deployment(name=name, job=job, pool=name))
-
-
 def register_former(api: Api, job: RestoreJob, former: dict[str, Any]) -> str:
     """Register a deployment with some properties of a former one; return its name, which is also its pool."""
     name = f"former-{uuid4().hex[:6]}"
-    register(name, job)
+    register(name, job, pool=name)
     api.call("PATCH", f"/deployments/{api.deployment(name)['id']}", former)
     return name
 
@@ -59,7 +54,7 @@ def test_the_doctor_says_that_its_runs_go_on_and_that_deploy_brings_it_up_to_dat
     assert (found.subject, found.health) == (f"deployment {name}", Health.NOTE)
     assert "its runs go on" in found.says
     assert "run deqir deploy again" in found.do
-    register(name, job)
+    register(name, job, pool=name)
     assert not [each for each in findings(name) if "earlier version" in each.says]
 
 

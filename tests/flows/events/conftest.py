@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,22 +16,26 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.events.inbox.inbox import Inbox
-from flows.events.inbox.records import Batch
-from tests.flows.conftest import ROOT, command
+from flows.events.inbox.records import Batch, Entry
+from flows.events.sources.sqs import Queue
+from tests.flows.conftest import command
 from tests.flows.events.prefect_api import PrefectApi
+from tests.processes import ROOT, free_port
 from tests.servers import S3Server, moto
 
 TOKEN = "a token of some length"
 SECRET = "a secret of some length"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(prefect_environment: dict[str, str]) -> Iterator[PrefectApi]:
-    """The API of the tests' Prefect server."""
-    with httpx.Client(base_url=prefect_environment["PREFECT_API_URL"], timeout=30) as client:
-        yield PrefectApi(client)
+    """The server of the tests, which Prefect in this process talks to, too."""
+    url = prefect_environment["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield PrefectApi(url)
 
 
 @pytest.fixture
@@ -51,6 +54,18 @@ def closed(inbox: Inbox, size: int = 100) -> Batch:
     batch = inbox.close_batch(size)
     assert batch is not None
     return batch
+
+
+def entries(*keys: str, version: str = "1") -> list[Entry]:
+    return [Entry(key=key, version=version) for key in keys]
+
+
+def waiting_keys(inbox: Inbox) -> list[str]:
+    """Put all waiting hints into batches, and return their sorted keys."""
+    keys: list[str] = []
+    while inbox.waiting()[0]:
+        keys += inbox.keys_of(closed(inbox))
+    return sorted(keys)
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +114,12 @@ def notified(aws: S3Server, monkeypatch: pytest.MonkeyPatch) -> Notified:
     return Notified(server=aws, bucket=bucket, queue=queue, sqs=sqs)
 
 
+def drain(queue: Queue, notified: Notified) -> None:
+    """Receive until no message is left."""
+    while notified.left():
+        queue()
+
+
 @dataclass
 class Watcher:
     """A running `deqir watch`, in a process of its own."""
@@ -145,9 +166,7 @@ class Watchers:
         """Start a watcher with its inbox in the test's folder; return when it watches."""
         address = None
         if webhook:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{probe.getsockname()[1]}"
+            address = f"127.0.0.1:{free_port()}"
             options = (*options, "--webhook", address)
         log = self.folder / f"watch-{len(self.started)}.log"
         given = ("watch", "--deployment", deployment, "--inbox", self.folder / "inbox.sqlite3", *options)

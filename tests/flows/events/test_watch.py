@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.flows.conftest import ROOT, command
-from tests.flows.events.conftest import SECRET, TOKEN, Notified, Watcher, Watchers
-from tests.flows.events.prefect_api import PrefectApi, keys_of
-from tests.flows.events.sources.test_messages import s3_event
+from tests.flows.conftest import one_line
+from tests.flows.events.conftest import SECRET, TOKEN, Watcher
+from tests.flows.events.prefect_api import keys_of
+from tests.flows.events.sources.test_webhook import BEARER, event
+from tests.processes import python
 from tests.servers import weed
-
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def post(watcher: Watcher, body: bytes, headers: dict[str, str] = BEARER) -> int:
     return httpx.post(f"http://{watcher.address}/events", content=body, headers=headers, timeout=20).status_code
 
 
-def event(key: str) -> bytes:
-    return json.dumps(s3_event(key, eTag="1")).encode()
-
-
-def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_left(
-    watch: Watchers, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_left(watch, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     watcher = watch(name, "--batch-size", "2", "--batch-seconds", "3600", webhook=True)
     for key in ("in/b.png", "in/a.png", "in/b.png", "elsewhere/c.png", "in/d.png"):
@@ -39,7 +30,7 @@ def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_
     assert post(watcher, b"no event") == 400
     assert post(watcher, event("in/e.png"), {"Authorization": f"Bearer {TOKEN}!"}) == 401
     watcher.until(lambda: watcher.health()["started"] == 2)
-    (run,) = api.runs(deployment)
+    (run,) = api.runs_of(deployment)
     assert keys_of([run]) == ["a.png", "b.png"]
     assert watcher.stop() == 0
     (line,) = watcher.lines("batch started")
@@ -49,24 +40,24 @@ def test_posted_events_become_runs_and_sigterm_ends_it_cleanly_and_no_secret_is_
     (warning,) = watcher.lines("WARNING")
     assert "give --poll, too" in warning
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    written.append(json.dumps(api.runs(deployment)).encode())
+    written.append(json.dumps(api.runs_of(deployment)).encode())
     for secret in (TOKEN, SECRET):
         assert not any(secret.encode() in each for each in written)
 
 
-def test_files_in_a_folder_become_runs(watch: Watchers, api: PrefectApi, tmp_path: Path) -> None:
+def test_files_in_a_folder_become_runs(watch, api, tmp_path) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     name, deployment = api.deploy(str(tmp_path / "in"), str(tmp_path / "out"))
     (tmp_path / "in/there before.png").write_bytes(b"x")
     watcher = watch(name, "--poll", "1", "--batch-seconds", "0")
     (tmp_path / "in/sub/new.png").write_bytes(b"x")
-    watcher.until(lambda: len(keys_of(api.runs(deployment))) == 2)
-    assert keys_of(api.runs(deployment)) == ["sub/new.png", "there before.png"]
+    watcher.until(lambda: len(keys_of(api.runs_of(deployment))) == 2)
+    assert keys_of(api.runs_of(deployment)) == ["sub/new.png", "there before.png"]
     assert watcher.stop() == 0
 
 
 @pytest.mark.s3
-def test_what_a_real_seaweedfs_posts_becomes_runs(watch: Watchers, api: PrefectApi, tmp_path: Path) -> None:
+def test_what_a_real_seaweedfs_posts_becomes_runs(watch, api, tmp_path) -> None:
     folder = tmp_path / "weed"
     folder.mkdir()
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
@@ -96,17 +87,15 @@ def test_what_a_real_seaweedfs_posts_becomes_runs(watch: Watchers, api: PrefectA
         s3.put_object_tagging(**at, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
         s3.delete_object(Bucket="archive", Key="out/x.png")
         expected = sorted(key.removeprefix("in/") for key in [*put, "in/parts.png"] if key.startswith("in/"))
-        watcher.until(lambda: keys_of(api.runs(deployment)) == expected)
+        watcher.until(lambda: keys_of(api.runs_of(deployment)) == expected)
         time.sleep(1.5)  # time for any further event
         listed = s3.list_objects_v2(Bucket="archive", Prefix="in/")["Contents"]
     assert sorted(item["Key"].removeprefix("in/") for item in listed) == expected
-    assert keys_of(api.runs(deployment)) == expected
+    assert keys_of(api.runs_of(deployment)) == expected
     assert watcher.health()["dead_letters"] == 0
 
 
-def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(
-    watch: Watchers, api: PrefectApi, notified: Notified, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(watch, api, notified, tmp_path) -> None:
     chance = random.Random(17)
     name, deployment = api.deploy(f"s3://{notified.bucket}/in", str(tmp_path / "out"))
     options = ("--queue", notified.queue, "--batch-size", "5", "--batch-seconds", "0.5", "--max-runs", "100")
@@ -121,55 +110,35 @@ def test_killed_at_any_moment_it_loses_nothing_and_starts_nothing_twice(
         watcher.kill()
     watcher = watch(name, *options)
     expected = sorted(key.removeprefix("in/") for key in uploaded)
-    watcher.until(lambda: not notified.left() and len(keys_of(api.runs(deployment))) >= len(expected))
+    watcher.until(lambda: not notified.left() and len(keys_of(api.runs_of(deployment))) >= len(expected))
     time.sleep(1.5)
     assert watcher.stop() == 0
-    assert keys_of(api.runs(deployment)) == expected
+    assert keys_of(api.runs_of(deployment)) == expected
 
 
-def test_killed_between_any_two_lines_every_key_is_in_one_run(
-    prefect_environment: dict[str, str], api: PrefectApi, tmp_path: Path
-) -> None:
+def test_killed_between_any_two_lines_every_key_is_in_one_run(prefect_environment, api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     script = Path(__file__).with_name("crash_walk.py")
-    walk = subprocess.run(
-        [sys.executable, str(script), name, str(tmp_path)],
-        env=prefect_environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    walk = python(script, name, tmp_path, env=prefect_environment)
     assert walk.returncode == 0, walk.stderr
     killed, told = json.loads(walk.stdout)
     assert killed > 80
-    assert keys_of(api.runs(deployment)) == sorted(told)
+    assert keys_of(api.runs_of(deployment)) == sorted(told)
 
 
 def test_the_watcher_leaves_torch_and_ray_alone() -> None:
     """The watcher must fit into a small container."""
     look = "import sys, flows.events.watch, flows.events.sources.sqs, flows.events.sources.webhook; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = python("-c", look)
+    assert "flows.events.watch" in modules.stdout.split(), modules.stderr
     assert not {"torch", "ray", "pyarrow", "PIL", "diffusers"} & set(modules.stdout.split())
 
 
-def test_wrong_usage_is_one_line_and_exit_status_2(
-    prefect_environment: dict[str, str], api: PrefectApi, tmp_path: Path
-) -> None:
+def test_wrong_usage_is_one_line_and_exit_status_2(deqir, api, tmp_path) -> None:
     name, _ = api.deploy(str(tmp_path / "in"), str(tmp_path / "out"))
     refusals = [
         (("--deployment", "restore-archive/none", "--poll", "5"), "no deployment 'restore-archive/none'"),
         (("--deployment", name, "--webhook", "127.0.0.1:0"), "use --poll SECONDS"),
     ]
     for arguments, text in refusals:
-        ended = subprocess.run(
-            command("watch", *arguments, "--inbox", tmp_path / "inbox"),
-            env=prefect_environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 2
-        (line,) = ended.stderr.strip().splitlines()
-        assert text in line
+        assert text in one_line(deqir("watch", *arguments, "--inbox", tmp_path / "inbox"))

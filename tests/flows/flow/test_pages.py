@@ -37,7 +37,7 @@ SUMMARY = JobSummary(
 
 
 @pytest.mark.parametrize("shards", [1, 2, 19, 20, 21, 39, 200, 1001])
-def test_waves_are_at_most_twenty_and_have_each_shard_once(shards: int) -> None:
+def test_waves_are_at_most_twenty_and_have_each_shard_once(shards) -> None:
     found = list(waves(shards))
     assert len(found) <= 20
     assert [shard for first, last in found for shard in range(first, last + 1)] == list(range(1, shards + 1))
@@ -63,7 +63,7 @@ def test_a_tally_adds_up_shards_and_names_what_failed_most() -> None:
 @example("scan__01")
 @example("x <html> & &lt; ~~y~~ **z** [a](b) `c` \\ | d")
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" _*<>&|"), min_size=1))
-def test_a_name_shows_in_markdown_as_it_is_whatever_its_characters(name: str) -> None:
+def test_a_name_shows_in_markdown_as_it_is_whatever_its_characters(name) -> None:
     shown = MarkdownIt("commonmark").enable("strikethrough").renderInline(f"x{cell(name)}x")
     assert html.unescape(shown) == f"x{name}x"
 
@@ -160,7 +160,7 @@ def test_a_page_without_failures_or_pictures_has_no_empty_section() -> None:
 
 
 @pytest.mark.parametrize("held", [None, "not JSON", {}, {"PATH": "/bin"}, {"AWS_REGION": 1}, '["AWS_REGION"]'])
-def test_a_block_that_holds_no_credentials_is_refused_without_showing_what_it_holds(held: object) -> None:
+def test_a_block_that_holds_no_credentials_is_refused_without_showing_what_it_holds(held) -> None:
     with pytest.raises(ConfigurationError, match=r"archive: the block must hold a JSON object of AWS_\.\.\. variables"):
         variables_of("archive", held)
 

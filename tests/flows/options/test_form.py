@@ -21,19 +21,19 @@ def definition(model: type[BaseModel]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_fields_are_in_the_order_of_their_declaration_however_a_database_stores_them(model: type[BaseModel]) -> None:
+def test_fields_are_in_the_order_of_their_declaration_however_a_database_stores_them(model) -> None:
     stored = dict(sorted(definition(model)["properties"].items(), key=lambda item: (len(item[0]), item[0])))
     assert sorted(stored, key=lambda name: stored[name]["position"]) == list(model.model_fields)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_advanced_fields_come_last(model: type[BaseModel]) -> None:
+def test_advanced_fields_come_last(model) -> None:
     advanced = [(mark_of(field, Option) or Option()).advanced for field in model.model_fields.values()]
     assert advanced == sorted(advanced)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_field_says_what_it_means(model: type[BaseModel]) -> None:
+def test_every_field_says_what_it_means(model) -> None:
     for name, field in definition(model)["properties"].items():
         reference = field.get("$ref", "").rpartition("/")[2]
         described = restore_archive.parameters.definitions[reference] if reference else field

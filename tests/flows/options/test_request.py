@@ -40,7 +40,7 @@ def test_options_reach_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(("said", "meant"), [(None, None), ("auto", "auto"), ("0.04", 0.04)])
-def test_noise_is_a_number_or_estimated_or_the_tasks_own(said: str | None, meant: str | float | None) -> None:
+def test_noise_is_a_number_or_estimated_or_the_tasks_own(said, meant) -> None:
     assert job(noise=said).result.noise == meant
 
 
@@ -70,10 +70,7 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"eta": 1.5}, "--eta 1.5: must be at most 1"),
         ({"seed": 2**63}, "--seed 9223372036854775808: must be below 9223372036854775808"),
         ({"start_noise": 0.0}, "--start-noise 0: must be above 0"),
-        (
-            {"start_noise": 0.02},
-            "--start-noise 0.02 must be above the noise of the last step, 0.02353: say 0.",
-        ),
+        ({"start_noise": 0.02}, "--start-noise 0.02 must be above the noise of the last step, 0.02353: say 0."),
         ({"source": ""}, "SRC is empty: name a place; the current folder is ."),
         ({"destination": " "}, "DST is empty"),
         ({"reference": ""}, "--reference is empty"),
@@ -101,16 +98,10 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"attempts": 0}, "--attempts 0: must be at least 1"),
         ({"gpus_per_actor": 0.5, "executor": "local"}, "--gpus-per-actor needs --executor ray"),
         ({"quality": 90}, "--quality needs --format jpeg or webp"),
-        (
-            {"task": "inpaint", "mask": "a", "masks": "b"},
-            "give --mask, one for all images, or --masks",
-        ),
+        ({"task": "inpaint", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "old-photo", "grey": False}, "an old photograph that is neither grey nor small nor"),
-        (
-            {"task": "denoise", "noise": "0"},
-            "denoise needs noise in the images: leave --n",
-        ),
+        ({"task": "denoise", "noise": "0"}, "denoise needs noise in the images: leave --n"),
         ({"optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
         ({"device": "tpu"}, "--device tpu: must be auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:1"}, "--device cuda:1 needs --executor local, as Ray gives"),
@@ -118,7 +109,7 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"executor": "local", "ray_address": "auto"}, "--ray-address needs --executor ray"),
     ],
 )
-def test_a_wrong_option_is_named_as_the_user_wrote_it(given: dict[str, Any], text: str) -> None:
+def test_a_wrong_option_is_named_as_the_user_wrote_it(given, text) -> None:
     with pytest.raises(ConfigurationError) as caught:
         job(**given)
     assert str(caught.value).startswith(text)
@@ -134,7 +125,7 @@ def test_a_wrong_option_is_named_as_the_user_wrote_it(given: dict[str, Any], tex
         ("--task", "nosuch", "'nosuch' is not one of 'sr', 'deblur'"),
     ],
 )
-def test_a_value_of_another_kind_is_refused_in_plain_words(command: str, option: str, value: str, text: str) -> None:
+def test_a_value_of_another_kind_is_refused_in_plain_words(command, option, value, text) -> None:
     name = ["nightly"] if command == "deploy" else []
     done = CliRunner().invoke(app, [command, *name, "in", "out", option, value], env={"TERMINAL_WIDTH": "200"})
     assert done.exit_code == 2
@@ -160,7 +151,7 @@ def leaves(model: type[BaseModel]) -> set[str]:
 
 
 @pytest.mark.parametrize("command", ["restore", "deploy"])
-def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_another_command_sets(command: str) -> None:
+def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_another_command_sets(command) -> None:
     assert leaves(RestoreJob) - options_of(command).keys() == {"retry", "key_list"} == NOT_OPTIONS.keys()
     assert leaves(RuntimeConfig) <= options_of("retry").keys()
     assert leaves(Degradation) <= options_of("degrade").keys()
@@ -177,7 +168,7 @@ def test_options_have_names_of_their_own_and_defaults_in_words() -> None:
 
 
 @pytest.mark.parametrize("command", ["restore", "deploy", "retry", "degrade"])
-def test_every_option_says_what_it_means_and_advanced_ones_come_last(command: str) -> None:
+def test_every_option_says_what_it_means_and_advanced_ones_come_last(command) -> None:
     panels = [each.rich_help_panel for each in options_of(command).values() if hasattr(each, "rich_help_panel")]
     assert all(each.help for each in options_of(command).values())
     advanced = [str(panel).startswith("Advanced") for panel in panels]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -23,19 +20,18 @@ from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnava
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.progress import Progress
 from pipeline.execution.protocol import Executor
-from pipeline.job.job import Job, open_job, plan_job, summarise
+from pipeline.job.job import Job, open_job, plan_job
 from pipeline.shards import Shard, ShardReport
 from pipeline.status import Counts
-from pipeline.store import open_store
 from pipeline.worker.build import make_worker
 from pipeline.worker.worker import ShardWorker
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
-from tests.pipeline.faults import MARKED_WIDTH, Fault, faulty_worker
-from tests.pipeline.rows import read_rows
+from tests.pipeline.faults import MARKED_WIDTH, Fault, faulty_worker, wait_until
+from tests.pipeline.jobs import ends, ray_executor, summary_of, worker_builder
 from tests.pipeline.shard_runs import assert_same_image
+from tests.processes import ROOT, python
 
 IMAGES = 6
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Case:
 
     @property
     def build(self) -> Callable[[], ShardWorker]:
-        return partial(make_worker, self.job.config, self.job.layout, self.job.prior_digest)
+        return worker_builder(self.job)
 
     def building(self, fault: Fault, *, times: int) -> Callable[[], ShardWorker]:
         return partial(faulty_worker, self.build, fault, times, self.faults)
@@ -57,13 +53,6 @@ class Case:
     def marked(self) -> Shard:
         (shard,) = [shard for shard in self.shards if any("marked" in ref.key for ref in shard.images)]
         return shard
-
-    def committed(self) -> dict[str, str]:
-        """Status by key; fails where an input has two rows."""
-        store = open_store(self.job.config.destination, writable=False)
-        rows = list(read_rows(store, self.job.layout))
-        assert len({row.source_key for row in rows}) == len(rows)
-        return {row.source_key: row.status for row in rows}
 
 
 @pytest.fixture
@@ -81,9 +70,7 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     if request.param == "local":
         return LocalExecutor(attempts=3)
     request.getfixturevalue("ray_cluster")
-    from pipeline.execution.ray.executor import RayExecutor
-
-    return RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, attempts=3, device="cpu"))
+    return ray_executor(attempts=3)
 
 
 def run(executor: Executor, case: Case, build: Callable[[], ShardWorker]) -> list[Progress]:
@@ -97,7 +84,7 @@ def test_every_shard_is_committed_once_and_the_progress_ends_at_all_images(execu
     told: list[Progress] = []
     reports = list(executor.run(case.shards, case.build, told.append))
     assert sorted(report.shard_id for report in reports) == sorted(shard.id for shard in case.shards)
-    assert Counter(case.committed().values()) == {"restored": IMAGES + 1, "skipped": 1}
+    assert Counter(ends(case.job).values()) == {"restored": IMAGES + 1, "skipped": 1}
     assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
     assert all(progress.done <= IMAGES + 2 for progress in told)
 
@@ -118,7 +105,7 @@ def test_no_shards_start_nothing(executor) -> None:
 def test_a_shard_that_fails_twice_is_committed_at_the_third_attempt(executor, case) -> None:
     told = run(executor, case, case.building("raise", times=2))
     assert len(list(case.faults.iterdir())) == 2
-    assert len(case.committed()) == IMAGES + 2
+    assert len(ends(case.job)) == IMAGES + 2
     assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
     assert max(progress.done for progress in told) == IMAGES + 2
 
@@ -128,9 +115,9 @@ def test_a_poison_shard_is_abandoned_by_name_while_the_others_finish(executor, c
         run(executor, case, case.building("raise", times=99))
     assert "RuntimeError: the marked image does not agree with us" in str(caught.value)
     assert len(list(case.faults.iterdir())) == 3
-    assert len(case.committed()) == IMAGES
+    assert len(ends(case.job)) == IMAGES
     assert run(executor, case, case.build)[-1].done == IMAGES + 2
-    assert len(case.committed()) == IMAGES + 2
+    assert len(ends(case.job)) == IMAGES + 2
 
 
 def test_what_the_user_has_to_correct_stops_at_once(executor, case) -> None:
@@ -171,16 +158,13 @@ class TestRayAlone:
     """What only another process can do."""
 
     def test_a_killed_actor_is_replaced_and_its_shard_tried_again(self, case) -> None:
-        from pipeline.execution.ray.executor import RayExecutor
-
-        executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))
-        killers = threading.Thread(target=kill_what_hangs, args=(case.faults,))
+        killers = threading.Thread(target=lambda: os.kill(wait_for_fault(case.faults), signal.SIGKILL))
         killers.start()
-        told = run(executor, case, case.building("hang", times=1))
+        told = run(ray_executor(), case, case.building("hang", times=1))
         killers.join()
         assert told[-1] == Progress(counts=Counts(restored=IMAGES + 1, skipped=1))
         assert max(progress.done for progress in told) == IMAGES + 2
-        assert len(case.committed()) == IMAGES + 2
+        assert len(ends(case.job)) == IMAGES + 2
 
     def test_workers_import_what_the_command_imports_and_not_what_lies_where_it_is_run(self, case, tmp_path) -> None:
         there = tmp_path / "elsewhere"
@@ -188,37 +172,25 @@ class TestRayAlone:
         runtime = case.job.config.runtime.model_copy(update={"executor": "ray", "actors": 1})
         job = case.job.config.model_copy(update={"runtime": runtime})
         put(there, "job.json", job.model_dump_json().encode())
-        drive = subprocess.run(
-            [sys.executable, ROOT / "tests/pipeline/drive.py", "job.json"],
-            cwd=there,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        drive = python(ROOT / "tests/pipeline/drive.py", "job.json", env=environment, cwd=there)
         assert drive.returncode == 0, drive.stderr
-        assert len(case.committed()) == IMAGES + 2
+        assert len(ends(case.job)) == IMAGES + 2
 
     def test_a_process_that_dies_before_any_image_is_taken_up_has_its_shard_abandoned(self, case) -> None:
-        from pipeline.execution.ray.executor import RayExecutor
-
-        executor = RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu", attempts=1))
+        executor = ray_executor(actors=1, attempts=1)
         with pytest.raises(ShardsAbandonedError, match=case.marked.id):
             list(executor.run([case.marked], partial(os._exit, 137), lambda progress: None))
-        assert not case.committed()
+        assert not ends(case.job)
 
     def test_leaving_early_ends_the_actors_at_work(self, case) -> None:
-        from pipeline.execution.ray.executor import RayExecutor
-
-        executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))
         shards = sorted(case.shards, key=lambda shard: shard != case.marked)
-        with closing(executor.run(shards, case.building("hang", times=1), lambda progress: None)) as reports:
+        with closing(ray_executor().run(shards, case.building("hang", times=1), lambda progress: None)) as reports:
             assert isinstance(next(reports), ShardReport)
             pid = wait_for_fault(case.faults)
-        wait_until_gone(pid)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
     def test_progress_is_told_while_a_shard_is_at_work(self, case, tmp_path, tiny_prior) -> None:
-        from pipeline.execution.ray.executor import RayExecutor
-
         seen = threading.Event()
         # so many steps that the first image is written, and told of, long before the marked one's turn
         slow = restore_job(Path(case.job.config.source), tmp_path / "slow", tiny_prior, result={"steps": 200})
@@ -231,25 +203,18 @@ class TestRayAlone:
                 seen.set()
                 os.kill(wait_for_fault(case.faults), signal.SIGKILL)
 
-        executor = RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu"))
-        (report,) = executor.run([whole], case.building("hang", times=1), on_progress)
+        (report,) = ray_executor(actors=1).run([whole], case.building("hang", times=1), on_progress)
         assert seen.is_set()
         assert report.counts.total == IMAGES + 2
 
     def test_the_pixels_are_those_of_one_process_on_one_actor_or_two(self, case, tmp_path, tiny_prior) -> None:
-        from pipeline.execution.ray.executor import RayExecutor
-
         outputs = []
-        for name, executor in (
-            ("alone", LocalExecutor()),
-            ("one", RayExecutor(RuntimeConfig(actors=1, cpus_per_actor=1, device="cpu"))),
-            ("two", RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu"))),
-        ):
+        executors = {"alone": LocalExecutor(), "one": ray_executor(actors=1), "two": ray_executor(actors=2)}
+        for name, executor in executors.items():
             settings = {"shard_size": 3, "batch_size": 4 if name == "two" else 1}
             job = open_job(restore_job(Path(case.job.config.source), tmp_path / name, tiny_prior, runtime=settings))
-            build = partial(make_worker, job.config, job.layout, job.prior_digest)
-            list(executor.run(plan_job(job).shards, build, lambda progress: None))
-            assert summarise(str(tmp_path / name), job.id).counts.restored == IMAGES + 1
+            list(executor.run(plan_job(job).shards, worker_builder(job), lambda progress: None))
+            assert summary_of(job).counts.restored == IMAGES + 1
             outputs.append({path.name: pixels(path) for path in (tmp_path / name).rglob("*.png")})
         for other in outputs[1:]:
             assert other.keys() == outputs[0].keys()
@@ -267,16 +232,6 @@ def test_a_failed_attempt_is_one_line_and_an_abandoned_shard_has_its_traceback(c
 
 def wait_for_fault(folder: Path) -> int:
     """The process in which a fault happened."""
-    while not (files := list(folder.iterdir())):
-        time.sleep(0.05)
-    return int(files[0].name.split("-")[0])
-
-
-def kill_what_hangs(folder: Path) -> None:
-    os.kill(wait_for_fault(folder), signal.SIGKILL)
-
-
-def wait_until_gone(pid: int) -> None:
-    """Return when a process has ended; the test's time limit is the bound."""
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
+    wait_until(lambda: list(folder.iterdir()))
+    (file, *_) = folder.iterdir()
+    return int(file.name.split("-")[0])

@@ -41,7 +41,7 @@ small = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 @settings(deadline=None)
 @given(pixels=small.flatmap(lambda size: arrays(np.uint8, (*size, 3)) | arrays(np.uint8, size)))
-def test_pixels_survive_reading_and_writing_unchanged(pixels: np.ndarray) -> None:
+def test_pixels_survive_reading_and_writing_unchanged(pixels) -> None:
     for data in (saved(pixels), saved(pixels, "WEBP", lossless=True)):
         picture = read(data)
         assert picture.pixels.dtype == torch.float32
@@ -124,11 +124,7 @@ def test_an_orientation_that_only_xmp_states_counts_as_well() -> None:
 
 @pytest.mark.parametrize(
     ("bits", "row", "expected"),
-    [
-        (1, b"\xa0", [255, 0, 255, 0]),
-        (2, b"\x1b", [0, 85, 170, 255]),
-        (4, b"\x0f\x5a", [0, 255, 85, 170]),
-    ],
+    [(1, b"\xa0", [255, 0, 255, 0]), (2, b"\x1b", [0, 85, 170, 255]), (4, b"\x0f\x5a", [0, 255, 85, 170])],
 )
 def test_grey_of_few_bits_is_spread_over_eight(bits, row, expected) -> None:
     picture = read(png([row], width=4, bits=bits, colour_type=0))

@@ -100,7 +100,7 @@ def test_what_another_program_wrote_into_a_png_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("odd", [0, 1])
-def test_a_record_of_several_segments_is_read_and_written_whole(odd: int) -> None:
+def test_a_record_of_several_segments_is_read_and_written_whole(odd) -> None:
     record = b"".join(dataset(25, b"%06d" % number + bytes(10_000)) for number in range(20)) + dataset(80, bytes(odd))
     first = restored(jpeg(resource(0x0400, b"path") + resource(iptc.RECORD, record)), OutputFormat.JPEG)
     assert resources_of(first) == resource(iptc.RECORD, record)
@@ -122,7 +122,7 @@ def test_a_picture_without_a_caption_gets_no_segment_for_one() -> None:
 
 
 @pytest.mark.parametrize("cut", range(0, len(RESOURCES), 5))
-def test_resources_that_end_too_early_are_no_reason_to_refuse_a_picture(cut: int) -> None:
+def test_resources_that_end_too_early_are_no_reason_to_refuse_a_picture(cut) -> None:
     picture = decode(jpeg(RESOURCES[:cut] or b"8"), max_pixels=10**6)
     assert RECORD.startswith(picture.metadata.iptc or b"")
     assert restored(jpeg(RESOURCES[:cut] or b"8"), OutputFormat.JPEG)
@@ -131,6 +131,6 @@ def test_resources_that_end_too_early_are_no_reason_to_refuse_a_picture(cut: int
 @given(st.binary(max_size=60) | st.lists(st.binary(max_size=12)).map(lambda parts: b"8BIM".join((b"", *parts))))
 @example(b"8BIM\x04\x04\xff" + bytes(20))
 @example(b"8BIM\x04\x04\0\0\xff\xff\xff\xff")
-def test_whatever_stands_there_is_read_in_one_walk(block: bytes) -> None:
+def test_whatever_stands_there_is_read_in_one_walk(block) -> None:
     found = iptc.record_in(block)
     assert found is None or found in block

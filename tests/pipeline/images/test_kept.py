@@ -49,10 +49,7 @@ CHECKS: dict[str, tuple[bytes, Kept]] = {
         rgb(xmp=files.xmp()),
         lambda image: "Glasplatte Nr. 7, Zürich".encode() in image.info["xmp"],
     ),
-    "ICC profile of RGB": (
-        rgb(icc_profile=RGB_PROFILE),
-        lambda image: image.info.get("icc_profile") == RGB_PROFILE,
-    ),
+    "ICC profile of RGB": (rgb(icc_profile=RGB_PROFILE), lambda image: image.info.get("icc_profile") == RGB_PROFILE),
     "ICC profile of grey": (
         saved(noise(8, 16), icc_profile=GREY_PROFILE),
         lambda image: image.info.get("icc_profile") == GREY_PROFILE,
@@ -96,7 +93,7 @@ def test_the_table_has_a_row_for_everything_that_is_checked_and_no_other() -> No
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_table_is_true(name: str, output_format: OutputFormat) -> None:
+def test_the_table_is_true(name, output_format) -> None:
     told = table()[name][list(OutputFormat).index(output_format)]
     data, kept = CHECKS[name]
     assert kept(restored(data, output_format)) == {"yes": True, "no": False}[told.split(",")[0]]

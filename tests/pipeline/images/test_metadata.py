@@ -100,7 +100,7 @@ def test_exif_keeps_every_byte_but_what_the_old_pixels_were_like(kind, output_fo
 
 @settings(deadline=None)
 @given(block=st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: tiff([], tail=tail)))
-def test_a_block_that_is_broken_is_left_as_it_is(block: bytes) -> None:
+def test_a_block_that_is_broken_is_left_as_it_is(block) -> None:
     assert exif.orientation(block) in (None, *range(1, 9))
     assert len(exif.resized(exif.upright(block), width=5, height=5)) <= len(block)
     exif.dpi(block)
@@ -131,10 +131,7 @@ def test_a_grey_profile_survives_on_grey_and_is_left_out_of_colour() -> None:
 
 
 def test_resolution_survives_and_turns_with_the_picture() -> None:
-    for data in (
-        saved(noise(8, 16, 3), dpi=(300, 600)),
-        saved(noise(8, 16, 3), "JPEG", dpi=(300, 600)),
-    ):
+    for data in (saved(noise(8, 16, 3), dpi=(300, 600)), saved(noise(8, 16, 3), "JPEG", dpi=(300, 600))):
         assert opened(restored(data, PNG)).info["dpi"] == pytest.approx((300, 600), abs=0.02)
         assert opened(restored(data, JPEG)).info["dpi"] == pytest.approx((300, 600))
     turned = saved(noise(8, 16, 3), "JPEG", exif=b"Exif\0\0" + camera_block(">"))  # says so in EXIF alone
@@ -198,7 +195,7 @@ def test_other_programs_may_write_the_packet_anew() -> None:
 @given(
     data=st.binary(max_size=300), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF9999WEBP"])
 )
-def test_bytes_that_are_not_ours_have_no_provenance(data: bytes, start: bytes) -> None:
+def test_bytes_that_are_not_ours_have_no_provenance(data, start) -> None:
     assert read_provenance(start + data) is None
 
 

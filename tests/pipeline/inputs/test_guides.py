@@ -31,11 +31,15 @@ from pipeline.inputs.side_files import Companions
 from pipeline.manifest.schema import ManifestRow
 from pipeline.worker.read import Prepared
 from pipeline.worker.worker import ShardWorker
+from tests.deqir.problems import Counting
 from tests.pipeline.archive import image_bytes, put, write_archive
 from tests.pipeline.faults import with_denoiser
+from tests.pipeline.files import saved
 from tests.pipeline.shard_runs import rows_of, run
+from tests.weights import needs_real_esrgan
 
 SIZE = (24, 16)
+REDDISH = saved(Image.new("RGB", (6, 4), (200, 90, 90)))
 
 
 def values(path: Path) -> Tensor:
@@ -48,14 +52,11 @@ def guided_rows(opened: Callable[..., Any], **result: Any) -> list[ManifestRow]:
     return run(worker, shards[0])
 
 
-def test_a_guides_colours_come_through(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
-) -> None:
+def test_a_guides_colours_come_through(opened, source, destination, tmp_path) -> None:
     """Nearer to a small red picture in colour, and its grey still explained; an image without guide fails alone."""
     keys = write_archive(source, 2, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, keys[0], b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / keys[0])
+    put(guides, keys[0], REDDISH)
     first, second = guided_rows(opened, optimise=8, guide=str(guides), guide_by="colour", start_noise=0.29)
     assert (first.status, second.status, second.error_type) == ("restored", "failed", "GuideError")
     assert first.loss_first is not None
@@ -68,13 +69,10 @@ def test_a_guides_colours_come_through(
     assert np.abs(found @ np.array([0.299, 0.587, 0.114]) - grey).max() <= 1.5
 
 
-def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(opened, source, tmp_path) -> None:
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4)).save(guides / key)
+    put(guides, key, REDDISH)
     (row,) = guided_rows(opened, optimise=1, guide=str(guides))
     assert row.error_type == "GuideError"
     assert str(row.error).endswith(
@@ -82,13 +80,13 @@ def test_a_guide_of_another_size_is_refused_where_pixels_are_compared(
     )
 
 
-def test_an_image_too_small_for_lpips_is_refused_before_it_is_restored(tmp_path: Path) -> None:
+def test_an_image_too_small_for_lpips_is_refused_before_it_is_restored(tmp_path) -> None:
     put(tmp_path, "small.png", b"never read")
     with pytest.raises(GuideError, match="31 pixels a side, the restored one has 64 x 30; guide by pixels"):
         fitted(guides_in(tmp_path, by="lpips"), "small.jpg", height=30, width=64)
 
 
-def test_sources_that_differ_in_their_extension_have_guides_of_their_own(tmp_path: Path) -> None:
+def test_sources_that_differ_in_their_extension_have_guides_of_their_own(tmp_path) -> None:
     """As `deqir restore` and `deqir estimate --masks` name what they write; what is no image does not count."""
     for name, grey in (("photo.jpg.png", 0), ("photo.png.png", 255), ("other.png", 128)):
         Image.new("L", (2, 2), grey).save(tmp_path / name)
@@ -107,7 +105,7 @@ def fitted(guides: Guides, source_key: str, *, height: int, width: int) -> Tenso
     return guides.fitted(guides.files.of(source_key), height=height, width=width)
 
 
-def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any], source: Path) -> None:
+def test_a_noisy_image_is_optimised_for_what_it_says(opened, source) -> None:
     write_archive(source, 1, size=SIZE)
     _, worker, shards = opened(degradation={"task": "denoise"}, result={"optimise": 3, "noise": 0.02})
     (row,) = run(worker, shards[0])
@@ -116,20 +114,14 @@ def test_a_noisy_image_is_optimised_for_what_it_says(opened: Callable[..., Any],
     assert row.loss_best <= row.loss_first
 
 
-def test_a_report_counts_what_optimising_cost(opened: Callable[..., Any], source: Path) -> None:
+def test_a_report_counts_what_optimising_cost(opened, source) -> None:
     """Evaluations in calls that really came to the network, one state each, in time that was really spent on them."""
     write_archive(source, 2, size=SIZE)
     result = {"optimise": 2, "noise": 0.02, "samples": 2}
     _, worker, shards = opened(degradation={"task": "denoise"}, result=result, runtime={"batch_size": 2})
-    calls = list[int]()
-
-    def counting(x: Tensor, alpha_bar: Tensor) -> Tensor:
-        calls.append(len(x))
-        return prior(x, alpha_bar)
-
-    prior = worker.solver.engine.prior
+    counting = Counting(worker.solver.engine.prior)
     report = with_denoiser(worker, counting).run(shards[0], lambda status: None)
-    rows = rows_of(worker, shards[0])
+    rows, calls = rows_of(worker, shards[0]), counting.rows
     assert len(calls) == report.network_calls > 2 * 2 * 2 * 3
     assert report.occupancy == pytest.approx(sum(calls) / (2 * len(calls)))
     assert sum(calls) < report.nfe == sum(row.nfe or 0 for row in rows)  # products of vectors and Jacobians count, too
@@ -137,7 +129,7 @@ def test_a_report_counts_what_optimising_cost(opened: Callable[..., Any], source
     assert report.evaluations_per_second == pytest.approx(report.nfe / report.solve_seconds)
 
 
-def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable[..., Any], source: Path) -> None:
+def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened, source) -> None:
     write_archive(source, 1, size=SIZE)
     motion = {"task": "deblur", "blur": "motion", "width": 5}
     with pytest.raises(ValidationError, match="only where the images are noisy"):
@@ -146,9 +138,7 @@ def test_a_framed_blur_is_optimised_only_where_images_are_noisy(opened: Callable
     assert [row.status for row in run(worker, shards[0])] == ["restored"]
 
 
-def test_restorations_start_from_guides_and_agree_with_their_sources(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
-) -> None:
+def test_restorations_start_from_guides_and_agree_with_their_sources(opened, source, destination, tmp_path) -> None:
     """With hardly any noise what comes out is the guide's, but for the means of blocks, which are the source's."""
     (key,) = write_archive(source, 1, size=SIZE)
     guides, (width, height) = tmp_path / "guides", SIZE
@@ -170,12 +160,11 @@ def test_restorations_start_from_guides_and_agree_with_their_sources(
 
 
 def test_a_guide_for_colours_alone_may_be_small_and_is_started_from_with_the_tasks_own_noise(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path
+    opened, source, destination, tmp_path
 ) -> None:
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    put(guides, key, REDDISH)
     _, worker, _ = opened(degradation={"task": "colorize"}, result={"guide": str(guides), "guide_by": "colour"})
     assert worker.facts.start_noise == Colorization().start_noise
     _, worker, shards = opened(
@@ -187,9 +176,7 @@ def test_a_guide_for_colours_alone_may_be_small_and_is_started_from_with_the_tas
     assert red > 60 + max(green, blue)
 
 
-def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(opened, source, tmp_path) -> None:
     (key,) = write_archive(source, 1, size=SIZE)
     guides = tmp_path / "guides"
     put(guides, key, (source / key).read_bytes())
@@ -199,8 +186,8 @@ def test_a_photograph_of_a_wider_scene_starts_from_a_guide_of_its_own_size(
     assert (row.status, row.start_noise) == ("restored", pytest.approx(Defaults.GIVEN_NOISE))
 
 
-@pytest.mark.skipif(not REAL_ESRGAN_WEIGHTS.path.exists(), reason="needs its weights: deqir models fetch real-esrgan")
-def test_a_network_makes_the_guides(opened: Callable[..., Any], source: Path, destination: Path) -> None:
+@needs_real_esrgan
+def test_a_network_makes_the_guides(opened, source, destination) -> None:
     """With hardly any noise the result is nearer to what it makes of the source than interpolation is."""
     (key,) = write_archive(source, 1, size=SIZE)
     y = values(source / key)
@@ -225,7 +212,7 @@ def with_small_network(worker: ShardWorker, *, blocks: int = 1) -> ShardWorker:
 @pytest.mark.parametrize("result", [{}, {"samples": 2}, {"optimise": 1, "guide": "guides"}])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_made_guides_serve_any_scale_grey_images_samples_and_optimisation(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, mode: str, result: dict[str, Any]
+    opened, source, tmp_path, mode, result
 ) -> None:
     (key,) = write_archive(source, 1, size=SIZE, mode=mode)
     put(tmp_path / "guides", key, b"never read")
@@ -238,7 +225,7 @@ def test_made_guides_serve_any_scale_grey_images_samples_and_optimisation(
     assert ("optimise" in result) == (row.loss_best is not None)
 
 
-def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened: Callable[..., Any], source: Path) -> None:
+def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened, source) -> None:
     keys = write_archive(source, 3, size=SIZE)
     put(source, "album/wide.png", image_bytes(1, size=(3 * SIZE[0], SIZE[1])))
     _, worker, shards = opened()
@@ -256,9 +243,7 @@ def test_a_guide_that_finds_no_memory_fails_its_image_alone(opened: Callable[...
     assert {rows[key].status for key in keys} == {"restored"}
 
 
-def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_and_ids_tell_the_network_that_made_the_guides_and_its_time(opened, source, tmp_path, monkeypatch) -> None:
     def pin(data: bytes) -> str:
         install_file(REAL_ESRGAN_WEIGHTS.path, data)
         pinned = replace(REAL_ESRGAN_WEIGHTS, sha256=hashlib.sha256(data).hexdigest())
@@ -296,9 +281,7 @@ def interpolated_psnr(source: Path, originals: Path) -> float:
     return float(psnr(start, values(originals / key)))
 
 
-def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_what_is_had_without_a_network_is_measured_whatever_the_guide(opened, source, tmp_path) -> None:
     """The original as guide: the result is near to it, what interpolation gives is as without."""
     originals = tmp_path / "originals"
     plain = interpolated_psnr(source, originals)
@@ -309,7 +292,7 @@ def test_what_is_had_without_a_network_is_measured_whatever_the_guide(
 
 
 def test_what_a_prior_makes_to_start_from_is_no_measure_of_what_can_be_done_without_a_network(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
+    opened, source, tmp_path
 ) -> None:
     """The row's start is interpolation, its steps and noise are those that were taken."""
     originals = tmp_path / "originals"
@@ -321,12 +304,11 @@ def test_what_a_prior_makes_to_start_from_is_no_measure_of_what_can_be_done_with
     assert row.start_noise == pytest.approx(Defaults.MADE_NOISE)
 
 
-def test_the_search_goes_on_from_the_guide(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:
+def test_the_search_goes_on_from_the_guide(opened, source, tmp_path) -> None:
     """What it begins with is the distance of the restoration that merely starts from the guide."""
     (key,) = write_archive(source, 1, size=SIZE, mode="L")
     guides = tmp_path / "guides"
-    put(guides, key, b"")
-    Image.new("RGB", (6, 4), (200, 90, 90)).save(guides / key)
+    put(guides, key, REDDISH)
     result = {"guide": str(guides), "guide_by": "colour"}
     _, worker, shards = opened(degradation={"task": "colorize"}, result=result)
     (prepared,) = [worker._prepare(ref, shard_id="s") for ref in shards[0].images]
@@ -342,7 +324,7 @@ def test_the_search_goes_on_from_the_guide(opened: Callable[..., Any], source: P
 
 
 def test_a_network_that_is_not_here_or_has_nothing_to_do_is_refused(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened, source, destination, tmp_path, monkeypatch
 ) -> None:
     write_archive(source, 1, size=SIZE)
     with pytest.raises(ValidationError, match="is for task sr"):
@@ -360,9 +342,7 @@ def test_a_network_that_is_not_here_or_has_nothing_to_do_is_refused(
     ("result", "says"),
     [({"optimise": 3}, "needs a `guide`, or `noise`"), ({"guide": "g", "guide_by": "lpips"}, "needs `optimise`")],
 )
-def test_what_cannot_be_optimised_is_refused(
-    opened: Callable[..., Any], source: Path, result: dict[str, Any], says: str
-) -> None:
+def test_what_cannot_be_optimised_is_refused(opened, source, result, says) -> None:
     write_archive(source, 1, size=SIZE)
     with pytest.raises(ValidationError, match=says):
         opened(result=result)

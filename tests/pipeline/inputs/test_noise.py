@@ -14,7 +14,6 @@ from deqir import Restorer, load_prior
 from deqir.metrics import psnr
 from deqir.operators import Denoising, FramedDeblurring, SeparableDeblurring, SuperResolution, kernels
 from deqir.priors import BUNDLED
-from deqir.protocols import LinearOperator
 from pipeline.images.codec import decode
 from pipeline.inputs.noise import are_alike, in_each_channel, sigma_of
 
@@ -41,7 +40,7 @@ def as_file(y: Tensor, kind: str) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_grey_photograph_in_a_file_in_colour_are_alike(kind: str) -> None:
+def test_a_grey_photograph_in_a_file_in_colour_are_alike(kind) -> None:
     y = as_file(noisy(photograph()).expand(3, -1, -1), kind)
     assert y.shape[0] == 3
     assert are_alike(y, NOISE)
@@ -57,7 +56,7 @@ def test_one_channel_and_channels_with_noise_of_their_own_are_not_three_alike() 
 @pytest.mark.parametrize(
     "A", [Denoising(), SuperResolution(scale=2), SeparableDeblurring(kernel=kernels.gaussian(1.0))]
 )
-def test_the_noise_of_grey_counts_for_more_and_that_of_colour_for_what_it_is(A: LinearOperator) -> None:
+def test_the_noise_of_grey_counts_for_more_and_that_of_colour_for_what_it_is(A) -> None:
     grey = noisy(photograph())
     assert sigma_of(NOISE, A, grey.expand(3, -1, -1)) == pytest.approx(2 * NOISE * ROOT)
     assert sigma_of(NOISE, A, noisy(photograph().expand(3, -1, -1))) == pytest.approx(2 * NOISE)
@@ -66,7 +65,7 @@ def test_the_noise_of_grey_counts_for_more_and_that_of_colour_for_what_it_is(A: 
 
 
 @pytest.mark.parametrize("grey", [True, False])
-def test_each_channel_has_the_noise_that_was_told_of_the_image(grey: bool) -> None:
+def test_each_channel_has_the_noise_that_was_told_of_the_image(grey) -> None:
     x = photograph()
     y = noisy(x).expand(3, -1, -1) if grey else noisy(x.expand(3, -1, -1))
     found = in_each_channel(sigma_of(NOISE, Denoising(), y), y)
@@ -81,9 +80,7 @@ def test_a_framed_blur_allows_for_noise_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("A", "gain"), [(Denoising(), 5.0), (SuperResolution(scale=2), 2.0)])
-def test_a_grey_photograph_loses_its_noise_as_it_does_not_where_it_is_told_as_that_of_colour(
-    A: LinearOperator, gain: float
-) -> None:
+def test_a_grey_photograph_loses_its_noise_as_it_does_not_where_it_is_told_as_that_of_colour(A, gain) -> None:
     prior, x = load_prior(BUNDLED, device="cpu"), photograph()
     y = noisy(A(x[None])[0]).expand(3, -1, -1).contiguous()
     right, wrong = (

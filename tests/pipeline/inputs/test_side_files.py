@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,7 @@ def retried(job: RestoreJob) -> dict[str, ManifestRow]:
     return by_key(run(worker_of(job), plan_job(job).shards[0]))
 
 
-def test_a_row_has_the_digest_of_the_mask_that_its_image_was_read_with(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_a_row_has_the_digest_of_the_mask_that_its_image_was_read_with(opened, source, tmp_path) -> None:
     """Of a broken mask and of a torn image's, too, so that a retry shows what was replaced in between."""
     keys = write_archive(source, 4, size=SIZE)
     put(source, keys[1], b"torn")
@@ -72,9 +69,7 @@ def test_a_row_has_the_digest_of_the_mask_that_its_image_was_read_with(
     assert again[keys[2]].mask_sha256 == digest(masks / keys[2]) != rows[keys[2]].mask_sha256
 
 
-def test_a_row_has_the_steps_and_the_noise_that_its_own_mask_asked_for(
-    opened: Callable[..., Any], source: Path, tmp_path: Path
-) -> None:
+def test_a_row_has_the_steps_and_the_noise_that_its_own_mask_asked_for(opened, source, tmp_path) -> None:
     """Short chains after the network that fills, long ones where there is a gap too wide for it."""
     keys, size = write_archive(source, 2, size=(48, 40)), (48, 40)
     masks, hole = tmp_path / "masks", np.zeros((40, 48), np.uint8)
@@ -88,9 +83,7 @@ def test_a_row_has_the_steps_and_the_noise_that_its_own_mask_asked_for(
     assert found == [(Defaults.MADE_STEPS,) * 2 + (Defaults.MADE_NOISE,), (5, 5, Defaults.GIVEN_NOISE)]
 
 
-def test_one_mask_for_all_is_in_every_row_and_a_kernel_is_no_mask(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, tiny_prior: str
-) -> None:
+def test_one_mask_for_all_is_in_every_row_and_a_kernel_is_no_mask(opened, source, tmp_path, tiny_prior) -> None:
     write_archive(source, 2, size=SIZE)
     put(tmp_path, "mask.png", mask_bytes(at=5))
     _, worker, shards = opened(degradation={"task": "inpaint", "mask": str(tmp_path / "mask.png")})
@@ -100,7 +93,7 @@ def test_one_mask_for_all_is_in_every_row_and_a_kernel_is_no_mask(
     assert {row.mask_sha256 for row in run(worker_of(job), plan_job(job).shards[0])} == {None}
 
 
-def test_a_row_has_the_digest_of_its_images_guide(opened: Callable[..., Any], source: Path, tmp_path: Path) -> None:
+def test_a_row_has_the_digest_of_its_images_guide(opened, source, tmp_path) -> None:
     keys = write_archive(source, 3, size=SIZE, mode="L")
     guides = tmp_path / "guides"
     put(guides, keys[0], image_bytes(1, size=(6, 4)))
@@ -117,7 +110,7 @@ def test_a_row_has_the_digest_of_its_images_guide(opened: Callable[..., Any], so
 @pytest.mark.parametrize("replaced", [False, True])
 @pytest.mark.parametrize("samples", [1, 2])
 def test_an_output_of_an_attempt_with_another_mask_is_not_taken_for_one_with_this(
-    opened: Callable[..., Any], source: Path, destination: Path, tmp_path: Path, samples: int, replaced: bool
+    opened, source, destination, tmp_path, samples, replaced
 ) -> None:
     """The first attempt dies between its output and its part; what it left is known again, or is in conflict."""
     keys = write_archive(source, 2, size=SIZE)
@@ -158,7 +151,7 @@ def huge(side: int) -> bytes:
 
 
 def test_a_mask_may_have_as_many_pixels_as_an_image_and_is_not_decoded_beyond(
-    opened: Callable[..., Any], source: Path, tmp_path: Path, tiny_prior: str
+    opened, source, tmp_path, tiny_prior
 ) -> None:
     keys = write_archive(source, 3, size=SIZE)
     masks = tmp_path / "masks"
@@ -187,7 +180,7 @@ def beside(kind: str, place: Path | str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["guide", "masks", "reference"])
 def test_a_place_with_nothing_for_any_image_is_refused_before_anything_is_written(
-    source: Path, destination: Path, tmp_path: Path, tiny_prior: str, kind: str
+    source, destination, tmp_path, tiny_prior, kind
 ) -> None:
     """With a key of each, so that one sees what is wrong; one file that belongs to one image is enough."""
     keys = write_archive(source, 3, size=SIZE)
@@ -210,7 +203,7 @@ def test_a_place_with_nothing_for_any_image_is_refused_before_anything_is_writte
 
 @pytest.mark.parametrize("kind", ["guide", "masks", "reference"])
 def test_an_empty_place_is_refused_where_there_are_images_and_waited_for_where_there_are_none(
-    source: Path, destination: Path, tmp_path: Path, tiny_prior: str, kind: str
+    source, destination, tmp_path, tiny_prior, kind
 ) -> None:
     (tmp_path / "empty").mkdir()
     job = restore_job(source, destination, tiny_prior, **beside(kind, tmp_path / "empty"))
@@ -221,7 +214,7 @@ def test_an_empty_place_is_refused_where_there_are_images_and_waited_for_where_t
 
 
 def test_of_places_that_are_too_large_to_be_listed_before_the_plan_nothing_is_said(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source, tmp_path, monkeypatch
 ) -> None:
     """They are planned as before; an image without a file then fails by itself."""
     monkeypatch.setattr(side_files, "LOOKED_AT", 3)
@@ -235,7 +228,7 @@ def test_of_places_that_are_too_large_to_be_listed_before_the_plan_nothing_is_sa
 
 
 @pytest.mark.s3
-def test_a_prefix_of_a_bucket_is_held_against_another_one(s3_url: str) -> None:
+def test_a_prefix_of_a_bucket_is_held_against_another_one(s3_url) -> None:
     source, guides = (open_store(f"{s3_url}/{name}", writable=True) for name in ("in", "guides"))
     source.create("a/1.jpg", b"")
     guides.create("in/a/1.png", b"")

@@ -11,8 +11,9 @@ import pytest
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, StoreAccessError
 from pipeline.job.dry_run import Refused, preview
-from pipeline.job.job import Job, check_job, open_job, plan_job, run_shards
+from pipeline.job.job import check_job, open_job, plan_job, read_manifest
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.jobs import run_job
 from tests.pipeline.privileges import without_privileges
 from tests.pipeline.rows import read_manifest
 
@@ -25,12 +26,6 @@ def settings(source: Path, destination: Path, tiny_prior: str) -> RestoreJob:
         put(source, name, b"no image")
     put(source, "bad\x07name.png", image_bytes(1))
     return restore_job(source, destination, tiny_prior)
-
-
-def run(settings: RestoreJob, *, shards: int | None = None) -> Job:
-    job = open_job(settings)
-    list(run_shards(job, plan_job(job).pending[:shards], on_progress=lambda progress: None))
-    return job
 
 
 def state(folder: Path) -> tuple[object, ...]:
@@ -51,7 +46,7 @@ def test_what_is_told_of_a_job_that_was_never_run_is_what_its_first_run_does(set
         Refused(reason=reason, ending=".tif", count=1),
         Refused(reason=reason, ending="no ending", count=1),
     )
-    job = run(settings)
+    job = run_job(settings)
     assert job.id == found.job_id
     rows = read_manifest(settings.destination, job.id)
     assert Counter(row.status for row in rows) == {"restored": 5, "skipped": 4, "failed": 1}
@@ -63,7 +58,7 @@ def test_what_is_told_of_a_job_that_was_never_run_is_what_its_first_run_does(set
 
 
 def test_of_a_job_that_was_begun_what_is_left_and_what_is_new_is_told(settings, source, destination) -> None:
-    run(settings, shards=1)
+    run_job(settings, slice(1))
     put(source, "new.png", image_bytes(7))
     put(source, "album/00.png", image_bytes(8))
     put(destination, "new.png", b"somebody else's")
@@ -76,7 +71,7 @@ def test_of_a_job_that_was_begun_what_is_left_and_what_is_new_is_told(settings, 
     refs = [ref for shard in planned.pending for ref in shard.images]
     assert found.to_restore == sum(ref.refusal is None for ref in refs)
     assert found.taken == 1
-    run(settings)
+    run_job(settings)
     conflicts = [row.source_key for row in read_manifest(settings.destination, job.id) if row.status == "conflict"]
     assert conflicts == ["new.png"]
 

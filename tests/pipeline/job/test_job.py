@@ -271,7 +271,7 @@ def test_a_tasks_own_noise_is_held_against_the_prior(settings, tmp_path) -> None
 
 
 @pytest.mark.parametrize(("end_noise", "least"), [(6 / 255, 0.024), (0.29, 0.291), (0.0004, 0.001), (1.0, 1.001)])
-def test_a_start_below_the_last_step_is_refused_with_the_least_that_serves(end_noise: float, least: float) -> None:
+def test_a_start_below_the_last_step_is_refused_with_the_least_that_serves(end_noise, least) -> None:
     for noise in (end_noise, end_noise / 2):
         with pytest.raises(ValidationError, match=rf"must be above the noise .*: say {least} or more"):
             ResultConfig(start_noise=noise, end_noise=end_noise)
@@ -296,7 +296,7 @@ def test_a_start_below_the_last_step_is_refused_with_the_least_that_serves(end_n
         ),
     ],
 )
-def test_an_empty_place_is_not_the_current_folder(place: str, settings_of, empty: str) -> None:
+def test_an_empty_place_is_not_the_current_folder(place, settings_of, empty) -> None:
     with pytest.raises(ValidationError) as caught:
         RestoreJob.model_validate({"source": "a", "destination": "b", **settings_of(empty)})
     assert re.fullmatch(rf"{place} *: is empty: name a place; the current folder is \.", in_words(caught.value))

@@ -30,7 +30,7 @@ assert not [name for name in names if not name.startswith("jemalloc")], names
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="the kernel here does not list a process's threads")
-def test_no_thread_of_arrow_is_left_that_holds_the_bytes_when_python_ends(tmp_path: Path) -> None:
+def test_no_thread_of_arrow_is_left_that_holds_the_bytes_when_python_ends(tmp_path) -> None:
     """Such a thread aborted one process in three: it let go of them while the interpreter was going down."""
     path = tmp_path / "part"
     path.write_bytes(encode_part([row(source_key=f"{number}.png", rounds=number) for number in range(100)]))

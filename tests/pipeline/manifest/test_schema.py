@@ -68,8 +68,8 @@ def test_the_schema_is_the_dataclass() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(some=st.lists(rows, max_size=5))
-def test_rows_come_back_as_they_were_ordered_by_key(some: list[ManifestRow]) -> None:
-    found = PARTS.decode(encode_part(some))
+def test_rows_come_back_as_they_were_ordered_by_key(some) -> None:
+    found = decode_part(encode_part(some))
     assert sorted(found, key=repr) == sorted(some, key=repr)
     assert [row.source_key for row in found] == sorted(row.source_key for row in some)
 
@@ -172,7 +172,7 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
 
 
 @pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3)])
-def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused(written: int, claimed: int) -> None:
+def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused(written, claimed) -> None:
     with pytest.raises(ConfigurationError, match="columns are not those of version"):
         PARTS.decode(altered(as_written_by(written, [row()]), version=str(claimed)))
 

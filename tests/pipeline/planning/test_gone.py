@@ -13,10 +13,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, find_jobs, open_job, plan_job, run_shards, summarise
-from pipeline.reporting.summary import JobSummary
+from pipeline.job.job import Job, find_jobs, read_manifest, summarise
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
-from tests.pipeline.rows import read_manifest
+from tests.pipeline.jobs import again, assert_a_row_a_version, counts, failures, run_job, summary_of
 
 CONTENT = {"good": image_bytes(3), "other": image_bytes(4), "torn": b"not an image", "empty": b""}
 TIMES = {name: 1_500_000_000 + number for number, name in enumerate(CONTENT)}
@@ -39,20 +38,9 @@ def settings(source: Path, destination: Path, tiny_prior: str) -> RestoreJob:
 
 
 def run(settings: RestoreJob, *, retry: bool = False, **runtime: Any) -> Job:
-    given = {"retry": retry, "runtime": settings.runtime.model_dump() | runtime}
-    job = open_job(RestoreJob.model_validate(settings.model_dump() | given))
-    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-    versions = Counter((row.source_key, row.source_etag) for row in read_manifest(settings.destination, job.id))
-    assert set(versions.values()) <= {1}
+    job = run_job(again(settings, retry=retry, **runtime))
+    assert_a_row_a_version(job)
     return job
-
-
-def of(job: Job) -> JobSummary:
-    return summarise(job.config.destination, job.id)
-
-
-def failures(job: Job) -> list[str]:
-    return [failure.key for failure in of(job).failures]
 
 
 def test_a_failure_that_was_deleted_is_skipped_by_a_retry_and_counts_no_more(settings, source, destination) -> None:
@@ -64,10 +52,10 @@ def test_a_failure_that_was_deleted_is_skipped_by_a_retry_and_counts_no_more(set
     (row,) = read_manifest(settings.destination, retry.id)
     assert (row.source_key, row.status, row.error_type, row.output_key) == ("a.png", "skipped", None, None)
     assert "gone from the source" in str(row.error)
-    assert (of(retry).counts.skipped, failures(retry)) == (1, [])
-    again = run(settings)
-    assert again.id == first.id
-    assert (of(again).images, of(again).counts.failed, of(again).replaced, failures(again)) == (1, 0, 1, [])
+    assert (summary_of(retry).counts.skipped, failures(retry)) == (1, [])
+    anew = run(settings)
+    assert anew.id == first.id
+    assert (counts(anew), failures(anew)) == ((1, 1, 0, 1), [])
     kept = {row.source_key: row.status for row in read_manifest(settings.destination, first.id)}
     assert kept == {"a.png": "failed", "album/00.png": "restored"}
     before = snapshot(destination)
@@ -83,9 +71,9 @@ def test_where_a_version_that_was_restored_is_put_back_it_is_the_one_that_counts
     place(source, "good")
     retry = run(settings, retry=True)
     assert [row.status for row in read_manifest(settings.destination, retry.id)] == ["skipped"]
-    again = run(settings)
-    assert (of(again).images, of(again).counts.restored, of(again).counts.failed, of(again).replaced) == (2, 2, 0, 1)
-    assert failures(again) == failures(retry) == []
+    anew = run(settings)
+    assert counts(anew) == (2, 2, 0, 1)
+    assert failures(anew) == failures(retry) == []
 
 
 def test_where_a_version_that_failed_is_put_back_it_is_tried_and_the_newer_one_skipped(settings, source) -> None:
@@ -96,7 +84,7 @@ def test_where_a_version_that_failed_is_put_back_it_is_tried_and_the_newer_one_s
     place(source, "good")
     retry = run(settings, retry=True)
     assert Counter(row.status for row in read_manifest(settings.destination, retry.id)) == {"restored": 2, "skipped": 1}
-    assert (of(retry).images, of(retry).counts.restored, of(retry).counts.skipped, of(retry).replaced) == (2, 2, 0, 1)
+    assert counts(retry) == (2, 2, 0, 1)
     assert (failures(first), failures(retry)) == ([], [])
 
 
@@ -109,7 +97,7 @@ def test_what_was_found_gone_and_comes_back_is_tried_again(settings, source) -> 
     second = run(settings, retry=True)
     assert second.id == f"{first.id}-retry2"
     assert [row.status for row in read_manifest(settings.destination, second.id)] == ["restored"]
-    assert (of(first).restored_since, failures(first)) == (2, [])
+    assert (summary_of(first).restored_since, failures(first)) == (2, [])
 
 
 def test_what_was_replaced_by_what_was_restored_needs_no_retry(settings, source) -> None:
@@ -128,7 +116,7 @@ def test_what_was_replaced_by_what_was_restored_needs_no_retry(settings, source)
 @example(steps=["torn", "run", "empty", "run", "deleted"])
 @example(steps=["torn", "run", "deleted", "retry", "torn"])
 def test_after_a_run_and_a_retry_exactly_what_the_source_has_and_is_broken_counts(
-    tmp_path_factory: pytest.TempPathFactory, tiny_prior: str, steps: list[str]
+    tmp_path_factory, tiny_prior, steps
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
     write_archive(folder / "source", 1)

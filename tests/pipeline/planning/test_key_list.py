@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import open_job, plan_job, run_shards, summarise
+from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.planning.key_list import read_key_list, write_key_list
 from pipeline.store import open_store
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot
+from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot
+from tests.pipeline.jobs import run_job
 from tests.pipeline.plans import generations, plan_folder
 
 
@@ -25,13 +26,13 @@ def keys_of(shards: object) -> set[str]:
 
 @given(st.sets(st.text(), max_size=20))
 @settings(deadline=None)
-def test_any_keys_come_back_from_a_list(tmp_path_factory: pytest.TempPathFactory, keys: set[str]) -> None:
+def test_any_keys_come_back_from_a_list(tmp_path_factory, keys) -> None:
     store = open_store(str(tmp_path_factory.mktemp("lists")), writable=True)
     place = write_key_list(store, "0123456789abcdef", keys)
     assert read_key_list(place) == tuple(sorted(keys))
 
 
-def test_a_list_is_written_once_below_the_destinations_records(tmp_path: Path) -> None:
+def test_a_list_is_written_once_below_the_destinations_records(tmp_path) -> None:
     store = open_store(str(tmp_path), writable=True)
     place = write_key_list(store, "b1", ["b", "a"])
     assert place == str(tmp_path / ".deqir/events/b1.jsonl")
@@ -40,7 +41,7 @@ def test_a_list_is_written_once_below_the_destinations_records(tmp_path: Path) -
     assert snapshot(tmp_path) == before
 
 
-def test_a_list_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_list_that_is_none_is_named(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match=r"keys\.jsonl cannot be read"):
         read_key_list(str(tmp_path / "keys.jsonl"))
     with pytest.raises(ConfigurationError, match=r"in /$"):
@@ -51,7 +52,7 @@ def test_a_list_that_is_none_is_named(tmp_path: Path) -> None:
             read_key_list(str(tmp_path / "keys.jsonl"))
 
 
-def test_only_listed_keys_are_planned_and_what_is_gone_is_no_input(source: Path, destination: Path) -> None:
+def test_only_listed_keys_are_planned_and_what_is_gone_is_no_input(source, destination) -> None:
     for name in ("a.png", "b.png", "sub/c.png", "notes.txt"):
         put(source, name, b"x")
     (source / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
@@ -68,7 +69,7 @@ def test_only_listed_keys_are_planned_and_what_is_gone_is_no_input(source: Path,
     assert generations(destination) == ["000000.parquet", "000001.parquet"]
 
 
-def test_a_listed_key_that_is_planned_already_brings_its_shard(source: Path, destination: Path) -> None:
+def test_a_listed_key_that_is_planned_already_brings_its_shard(source, destination) -> None:
     for number in range(6):
         put(source, f"{number}.png", b"x")
     shards = plan_folder(source, destination)
@@ -91,27 +92,20 @@ def with_keys(job: RestoreJob, *keys: str) -> RestoreJob:
     return job.model_copy(update={"key_list": str(path)})
 
 
-def run(job: RestoreJob) -> str:
-    opened = open_job(job)
-    list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    return opened.id
-
-
-def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(job: RestoreJob, tmp_path: Path) -> None:
-    id = run(with_keys(job, "1.png", "3.png"))
+def test_runs_with_lists_and_one_without_are_one_job_that_does_everything_once(job, tmp_path) -> None:
+    id = run_job(with_keys(job, "1.png", "3.png")).id
     assert summarise(job.destination, id).counts.restored == 2
     planned = plan_job(open_job(with_keys(job, "1.png", "3.png", "5.png")))
     assert (planned.inputs, planned.done, len(planned.pending)) == (3, 2, 1)
     before = snapshot(tmp_path / "destination")
-    assert run(job) == id
+    assert run_job(job).id == id
     assert summarise(job.destination, id).counts.restored == 6
-    after = snapshot(tmp_path / "destination")
-    assert {path: after[path] for path in before} == before
+    assert_kept(before, tmp_path / "destination")
     for record in (tmp_path / "destination").glob(".deqir/*/job.json"):
         assert "key_list" not in json.loads(record.read_text())["job"]
 
 
-def test_a_missing_list_stops_the_run_before_anything_is_planned(job: RestoreJob, tmp_path: Path) -> None:
+def test_a_missing_list_stops_the_run_before_anything_is_planned(job, tmp_path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.jsonl cannot be read"):
-        run(job.model_copy(update={"key_list": str(tmp_path / "none.jsonl")}))
+        run_job(job.model_copy(update={"key_list": str(tmp_path / "none.jsonl")}))
     assert not list((tmp_path / "destination").rglob("plan"))

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
+from pipeline.job.job import Job, open_job, plan_job, read_manifest, summarise
 from pipeline.manifest.schema import ManifestRow
-from tests.pipeline.archive import put, restore_job, snapshot, write_archive
+from tests.pipeline.archive import assert_kept, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import watched
+from tests.pipeline.jobs import again, run_job
 from tests.pipeline.privileges import without_privileges
 from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import run, worker_of
@@ -27,15 +28,8 @@ def settings(source: Path, destination: Path, tiny_prior: str) -> RestoreJob:
     return restore_job(source, destination, tiny_prior, result={"samples": 2})
 
 
-def with_runtime(settings: RestoreJob, *, retry: bool = False, **runtime: Any) -> RestoreJob:
-    return RestoreJob.model_validate(
-        settings.model_dump() | {"retry": retry, "runtime": settings.runtime.model_dump() | runtime}
-    )
-
-
 def done(settings: RestoreJob) -> tuple[Job, list[ManifestRow]]:
-    job = open_job(settings)
-    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
+    job = run_job(settings)
     return job, read_manifest(job.config.destination, job.id)
 
 
@@ -58,27 +52,25 @@ def die_after_an_output(settings: RestoreJob) -> dict[str, Any]:
 def test_a_retry_knows_the_output_that_a_run_left_whose_image_failed_when_it_was_resumed(settings, destination) -> None:
     left = die_after_an_output(settings)
     assert "album/00.png" in left
-    job, rows = done(with_runtime(settings, **TOO_SMALL))
+    job, rows = done(again(settings, retry=False, **TOO_SMALL))
     assert [row.status for row in rows] == ["failed", "failed"]
-    retry, rows = done(with_runtime(settings, retry=True))
+    retry, rows = done(again(settings))
     assert (retry.id, [row.status for row in rows]) == (f"{job.id}-retry1", ["restored", "restored"])
     assert rows[0].output_size == len((destination / "album/00.png").read_bytes())
-    after = snapshot(destination)
-    assert {path: after[path] for path in left} == left
+    assert_kept(left, destination)
     assert summarise(settings.destination, job.id).failures == ()
 
 
 def test_a_retry_knows_the_output_that_an_earlier_retry_left(settings, destination) -> None:
-    done(with_runtime(settings, **TOO_SMALL))
-    left = die_after_an_output(with_runtime(settings, retry=True))
+    done(again(settings, retry=False, **TOO_SMALL))
+    left = die_after_an_output(again(settings))
     assert "album/00.png" in left
-    first, rows = done(with_runtime(settings, retry=True, **TOO_SMALL))
+    first, rows = done(again(settings, **TOO_SMALL))
     assert [row.status for row in rows] == ["failed", "failed"]
-    second, rows = done(with_runtime(settings, retry=True))
+    second, rows = done(again(settings))
     assert (first.id[-7:], second.id[-7:]) == ("-retry1", "-retry2")
     assert [row.status for row in rows] == ["restored", "restored"]
-    after = snapshot(destination)
-    assert {path: after[path] for path in left} == left
+    assert_kept(left, destination)
 
 
 def test_what_another_job_left_is_none_of_ours_for_its_retries_either(settings, destination) -> None:
@@ -88,11 +80,10 @@ def test_what_another_job_left_is_none_of_ours_for_its_retries_either(settings, 
     another = RestoreJob.model_validate(settings.model_dump() | {"result": seed})
     _, rows = done(another)
     assert [row.status for row in rows] == ["conflict", "restored"]
-    _, rows = done(with_runtime(another, retry=True))
+    _, rows = done(again(another))
     assert [row.status for row in rows] == ["conflict"]
     assert "another job, input, mask or guide" in str(rows[0].error)
-    after = snapshot(destination)
-    assert {path: after[path] for path in before} == before
+    assert_kept(before, destination)
 
 
 def test_an_output_that_we_may_not_read_is_one_images_conflict_and_left_alone(tiny_prior, opened, source) -> None:

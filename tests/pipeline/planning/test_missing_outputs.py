@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
 from pipeline.images.codec import read_provenance
-from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise, survey
+from pipeline.job.job import Job, summarise, survey
 from pipeline.planning.missing_outputs import Listing
 from pipeline.reporting.before_after import exhibits
 from pipeline.store import open_store
-from tests.pipeline.archive import image_bytes, pixels, put, restore_job, snapshot, write_archive
-from tests.pipeline.rows import read_manifest
+from tests.pipeline.archive import assert_kept, image_bytes, pixels, put, restore_job, snapshot, write_archive
+from tests.pipeline.jobs import again, assert_a_row_a_version, ends, failures, run_job, summary_of
 
 SMALL = {"max_pixels": 10}
 
@@ -35,22 +34,12 @@ def settings(source: Path, destination: Path, tiny_prior: str) -> RestoreJob:
 
 
 def run(settings: RestoreJob, *, retry: bool = False, **runtime: Any) -> Job:
-    given = {"retry": retry, "runtime": settings.runtime.model_dump() | runtime}
-    job = open_job(RestoreJob.model_validate(settings.model_dump() | given))
-    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-    return job
-
-
-def ends(job: Job) -> dict[str, str]:
-    """Status by key; fails where a version has two rows."""
-    rows = read_manifest(job.config.destination, job.id)
-    assert Counter((row.source_key, row.source_etag) for row in rows).most_common(1)[0][1] == 1
-    return {row.source_key: row.status for row in rows}
+    return run_job(again(settings, retry=retry, **runtime))
 
 
 def counts(job: Job) -> tuple[int, int, int, int, int]:
     """Images, restored, failed, replaced, and failures that are listed."""
-    told = summarise(job.config.destination, job.id)
+    told = summary_of(job)
     return told.images, told.counts.restored, told.counts.failed, told.replaced, len(told.failures)
 
 
@@ -65,8 +54,8 @@ def test_an_output_that_is_gone_is_made_again_and_nothing_else(settings, destina
     retry = run(settings, retry=True)
     assert (retry.id, ends(retry)) == (f"{first.id}-retry1", {"album/01.png": "restored"})
     assert (pixels(output) == made).all()
+    assert_kept(before, destination)
     after = snapshot(destination)
-    assert {path: after[path] for path in before} == before
     assert counts(first) == (4, 3, 0, 0, 0)
     assert counts(retry) == (1, 1, 0, 0, 0)
     assert run(settings, retry=True).id == retry.id
@@ -74,7 +63,7 @@ def test_an_output_that_is_gone_is_made_again_and_nothing_else(settings, destina
 
 
 @pytest.mark.parametrize("name", ["sample-2.png", "mean.png", "spread.png"])
-def test_a_sample_that_is_gone_is_made_again_below_the_retry(source, destination, tiny_prior, name: str) -> None:
+def test_a_sample_that_is_gone_is_made_again_below_the_retry(source, destination, tiny_prior, name) -> None:
     write_archive(source, 2)
     settings = restore_job(source, destination, tiny_prior, result={"samples": 2})
     first = run(settings)
@@ -141,7 +130,7 @@ def test_pictures_of_what_is_gone_say_how_it_is_made_again(settings, destination
     assert f"deqir retry {destination} makes it again" in caplog.text
 
 
-def test_a_listing_knows_the_keys_that_were_there(tmp_path: Path) -> None:
+def test_a_listing_knows_the_keys_that_were_there(tmp_path) -> None:
     keys = [f"album/{number:04d}.png" for number in range(500)]
     for key in keys[::2]:
         put(tmp_path, key, b"")
@@ -177,7 +166,7 @@ def place(folder: Path, name: str) -> None:
 @example(steps=["lose", "retry in vain", "retry", "lose", "retry in vain", "second", "run"])
 @example(steps=["second", "run", "lose", "first", "retry"])
 def test_after_a_run_and_a_retry_what_the_source_has_is_there_and_counts_as_restored(
-    tmp_path_factory: pytest.TempPathFactory, tiny_prior: str, steps: list[str]
+    tmp_path_factory, tiny_prior, steps
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
     place(folder / "source", now := "first")
@@ -185,7 +174,7 @@ def test_after_a_run_and_a_retry_what_the_source_has_is_there_and_counts_as_rest
     first = run(settings)
     for step in [*steps, "run", "retry"]:
         if step in STEPS:
-            ends(last := run(settings, **STEPS[step]))
+            assert_a_row_a_version(last := run(settings, **STEPS[step]))
         elif step == "lose":
             for output in (folder / "destination").glob("*.png"):
                 output.unlink()
@@ -196,7 +185,7 @@ def test_after_a_run_and_a_retry_what_the_source_has_is_there_and_counts_as_rest
     assert sum(str(each).endswith(digest) for each in made) == 1
     told = summarise(settings.destination, first.id)
     assert (told.images, told.failures) == (1, ())
-    assert summarise(settings.destination, last.id).failures == ()
+    assert failures(last) == []
     before = snapshot(folder / "destination")
     assert run(settings, retry=True).id == last.id
     assert snapshot(folder / "destination") == before

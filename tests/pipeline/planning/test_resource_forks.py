@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
+from pipeline.job.job import open_job, plan_job, summarise
 from pipeline.keys import Layout
 from pipeline.planning.plan import create_plan
 from pipeline.shards import ImageRef
@@ -20,6 +18,7 @@ from pipeline.tools.degrade import png_names
 from pipeline.tools.estimate import estimate
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.files import saved
+from tests.pipeline.jobs import ends, failures, run_job
 from tests.pipeline.plans import by_key, generations, plan_folder
 from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import run, worker_of
@@ -41,9 +40,7 @@ def fork_of(key: str) -> str:
     return f"{folder}/._{name}"
 
 
-def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(
-    opened: Callable[..., Any], source: Path, destination: Path
-) -> None:
+def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(opened, source, destination) -> None:
     keys = with_forks(source)
     put(source, "._notes.txt", FORK)
     put(source, "._folder/c.png", image_bytes(3))
@@ -57,13 +54,13 @@ def test_a_job_skips_it_and_its_images_keep_the_names_of_their_outputs(
     assert (summary.counts.restored, summary.counts.skipped, summary.counts.failed, summary.failures) == (3, 3, 0, ())
 
 
-def test_estimates_and_test_archives_are_made_of_images_alone(source: Path) -> None:
+def test_estimates_and_test_archives_are_made_of_images_alone(source) -> None:
     keys = with_forks(source)
     assert [(found.key, found.error) for found in estimate(str(source))] == [(key, None) for key in keys]
     assert list(png_names(open_store(str(source), writable=False))) == keys
 
 
-def test_it_belongs_to_no_image_and_is_named_as_no_example(source: Path, destination: Path, tiny_prior: str) -> None:
+def test_it_belongs_to_no_image_and_is_named_as_no_example(source, destination, tiny_prior) -> None:
     """Neither those of the sources nor those of the masks make two places match, and each image has its own mask."""
     keys = with_forks(source, size=(8, 8))
     masks = source.parent / "masks"
@@ -79,7 +76,7 @@ def test_it_belongs_to_no_image_and_is_named_as_no_example(source: Path, destina
     assert sorted(row.status for row in run(worker_of(opened_job), shard)) == ["restored"] * 2 + ["skipped"] * 2
 
 
-def test_what_an_earlier_version_planned_stays_as_it_was_planned(source: Path, destination: Path) -> None:
+def test_what_an_earlier_version_planned_stays_as_it_was_planned(source, destination) -> None:
     """One row for each, as before: no second one, and no output's key is given away twice."""
     with_forks(source, 1)
     listed = {info.key: info for info in open_store(str(source), writable=False).list()}
@@ -95,7 +92,7 @@ def test_what_an_earlier_version_planned_stays_as_it_was_planned(source: Path, d
 
 
 def test_a_row_that_failed_in_an_earlier_version_counts_until_the_file_is_deleted_and_a_retry_looks(
-    source: Path, destination: Path, tiny_prior: str
+    source, destination, tiny_prior
 ) -> None:
     (key,) = with_forks(source, 1)
     settings = restore_job(source, destination, tiny_prior)
@@ -104,19 +101,10 @@ def test_a_row_that_failed_in_an_earlier_version_counts_until_the_file_is_delete
     refs = [ImageRef(key=info.key, etag=info.etag, size=info.size, output_key=info.key) for info in listed]
     create_plan(open_store(str(destination), writable=True), job.layout, refs, shard_size=4)
 
-    def finished(settings: RestoreJob) -> Job:
-        job = open_job(settings)
-        list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-        return job
-
-    def failed() -> list[str]:
-        return [failure.key for failure in summarise(settings.destination, job.id).failures]
-
-    finished(settings)
-    ends = {row.source_key: row.status for row in read_manifest(settings.destination, job.id)}
-    assert ends == {key: "restored", fork_of(key): "failed"}
-    assert finished(settings).id == job.id
-    assert failed() == [fork_of(key)]
+    run_job(settings)
+    assert ends(job) == {key: "restored", fork_of(key): "failed"}
+    assert run_job(settings).id == job.id
+    assert failures(job) == [fork_of(key)]
     (source / fork_of(key)).unlink()
-    finished(settings.model_copy(update={"retry": True}))
-    assert failed() == []
+    run_job(settings.model_copy(update={"retry": True}))
+    assert failures(job) == []

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import Job, find_jobs, open_job, plan_job, recorded_job, run_shards, summarise
+from pipeline.job.job import find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards
 from pipeline.planning.retry import base_of
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
-from tests.pipeline.rows import read_manifest
+from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.jobs import again, ends, failures, run_job, summary_of
 
 
 @pytest.fixture
@@ -26,33 +26,14 @@ def settings(tmp_path: Path, tiny_prior: str) -> RestoreJob:
     return restore_job(tmp_path / "source", tmp_path / "destination", tiny_prior, runtime={"max_pixels": 3000})
 
 
-def run(settings: RestoreJob) -> Job:
-    job = open_job(settings)
-    list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-    return job
-
-
-def again(settings: RestoreJob, **runtime: object) -> RestoreJob:
-    return RestoreJob.model_validate(
-        settings.model_dump() | {"retry": True, "runtime": settings.runtime.model_dump() | runtime}
-    )
-
-
-def ends(job: Job) -> dict[str, str]:
-    """Status by key; fails where an input has two rows."""
-    rows = read_manifest(job.config.destination, job.id)
-    assert Counter(row.source_key for row in rows).most_common(1)[0][1] == 1
-    return {row.source_key: row.status for row in rows}
-
-
 def test_a_retry_does_what_failed_and_nothing_else_and_changes_nothing_that_is_there(settings, tmp_path) -> None:
-    first = run(settings)
+    first = run_job(settings)
     assert Counter(ends(first).values()) == {"restored": 4, "failed": 3, "conflict": 1}
     put(tmp_path / "source", "new.png", image_bytes(30))  # is the next run's, not a retry's
     (tmp_path / "destination/album/00.png").unlink()  # what was in the way is taken away
     before = snapshot(tmp_path / "destination")
 
-    second = run(again(settings, max_pixels=10_000))
+    second = run_job(again(settings, max_pixels=10_000))
 
     assert second.id == f"{first.id}-retry1"
     assert ends(second) == {
@@ -61,42 +42,41 @@ def test_a_retry_does_what_failed_and_nothing_else_and_changes_nothing_that_is_t
         "large/b.png": "restored",
         "torn.jpg": "failed",
     }
-    after = snapshot(tmp_path / "destination")
-    assert {path: after[path] for path in before} == before
-    assert {"album/00.png", "large/a.png", "large/b.png"} <= after.keys()
+    assert_kept(before, tmp_path / "destination")
+    assert {"album/00.png", "large/a.png", "large/b.png"} <= snapshot(tmp_path / "destination").keys()
     assert ends(first) == {row.source_key: row.status for row in read_manifest(settings.destination, first.id)}
 
 
 def test_each_retry_takes_what_the_ones_before_it_could_not_do(settings) -> None:
-    run(settings)
-    assert len(ends(run(again(settings)))) == 4
-    third = run(again(settings, max_pixels=10_000))
+    run_job(settings)
+    assert len(ends(run_job(again(settings)))) == 4
+    third = run_job(again(settings, max_pixels=10_000))
     assert third.id.endswith("-retry2")
     assert Counter(ends(third).values()) == {"restored": 2, "failed": 1, "conflict": 1}
-    assert set(ends(run(again(settings)))) == {"album/00.png", "torn.jpg"}
+    assert set(ends(run_job(again(settings)))) == {"album/00.png", "torn.jpg"}
 
 
 def test_a_summary_leaves_out_the_failures_that_later_retries_restored_and_no_others(settings) -> None:
-    first = run(settings)
-    second = run(again(settings))
-    third = run(again(settings, max_pixels=10_000))
-    for job, bad in ((first, (3, 1)), (second, (3, 1))):
-        summary = summarise(settings.destination, job.id)
-        assert (summary.counts.failed, summary.counts.conflicts) == bad
+    first = run_job(settings)
+    second = run_job(again(settings))
+    third = run_job(again(settings, max_pixels=10_000))
+    for job in (first, second):
+        summary = summary_of(job)
+        assert (summary.counts.failed, summary.counts.conflicts) == (3, 1)
         assert summary.restored_since == 2
-        assert [failure.key for failure in summary.failures] == ["album/00.png", "torn.jpg"]
-    last = summarise(settings.destination, third.id)
+        assert failures(job) == ["album/00.png", "torn.jpg"]
+    last = summary_of(third)
     assert (last.counts.restored, last.restored_since, len(last.failures)) == (2, 0, 2)
 
 
 def test_a_retry_that_was_interrupted_is_finished_and_not_begun_anew(settings) -> None:
-    run(settings)
+    run_job(settings)
     retry = again(settings, shard_size=1)
     job = open_job(retry)
     pending = plan_job(job).pending
     assert len(pending) == 4
     next(run_shards(job, pending, on_progress=lambda progress: None))
-    resumed = run(retry)
+    resumed = run_job(retry)
     assert resumed.id == job.id
     assert len(ends(resumed)) == 4
 
@@ -104,7 +84,7 @@ def test_a_retry_that_was_interrupted_is_finished_and_not_begun_anew(settings) -
 def test_where_nothing_failed_a_retry_has_nothing_to_do(settings, tmp_path, tiny_prior) -> None:
     write_archive(tmp_path / "good", 2)
     good = restore_job(tmp_path / "good", tmp_path / "out", tiny_prior)
-    first = run(good)
+    first = run_job(good)
     before = snapshot(tmp_path / "out")
     job = open_job(again(good))
     assert job.id == first.id
@@ -113,10 +93,10 @@ def test_where_nothing_failed_a_retry_has_nothing_to_do(settings, tmp_path, tiny
 
 
 def test_an_input_that_was_replaced_or_is_gone_is_skipped_by_a_retry(settings, tmp_path) -> None:
-    run(settings)
+    run_job(settings)
     put(tmp_path / "source", "torn.jpg", image_bytes(5, kind="JPEG"))
     (tmp_path / "source/large/a.png").unlink()
-    assert ends(run(again(settings))) == {
+    assert ends(run_job(again(settings))) == {
         "album/00.png": "conflict",
         "large/a.png": "skipped",
         "large/b.png": "failed",
@@ -137,8 +117,8 @@ def test_a_retry_makes_no_destination(settings, tmp_path) -> None:
 
 
 def test_a_job_is_found_again_with_the_settings_it_was_recorded_with(settings) -> None:
-    first = run(settings)
-    second = run(again(settings))
+    first = run_job(settings)
+    second = run_job(again(settings))
     assert find_jobs(settings.destination) == (first.id, second.id)
     assert {base_of(each) for each in find_jobs(settings.destination)} == {first.id}
     assert recorded_job(settings.destination, first.id) == first.config

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
-from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import open_job, plan_job, run_shards, survey
+from pipeline.job.job import open_job, survey
 from pipeline.manifest.brief import Brief
 from pipeline.reporting.before_after import Exhibit, exhibits
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
+from tests.pipeline.jobs import run_job
 
 
-def shown(job: RestoreJob, *, count: int = 4) -> tuple[Exhibit, ...]:
-    opened = open_job(job)
-    list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    return exhibits(opened.config, restored(job), count=count)
+def shown(settings: RestoreJob, *, count: int = 4) -> tuple[Exhibit, ...]:
+    job = run_job(settings)
+    return exhibits(job.config, restored(settings), count=count)
 
 
 def restored(job: RestoreJob) -> tuple[Brief, ...]:
@@ -69,7 +67,7 @@ def test_fewer_images_than_pictures_are_each_shown_once(tmp_path, tiny_prior) ->
     assert exhibits(job, [], count=4) == ()
 
 
-def test_what_cannot_be_read_any_more_is_left_out(tmp_path: Path, tiny_prior, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_read_any_more_is_left_out(tmp_path, tiny_prior, caplog) -> None:
     write_archive(tmp_path / "in", 3)
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
     shown(job)
@@ -83,7 +81,7 @@ def test_what_cannot_be_read_any_more_is_left_out(tmp_path: Path, tiny_prior, ca
     assert exhibits(gone, restored(job), count=3) == ()
 
 
-def test_of_an_image_that_was_replaced_the_newest_version_is_shown(tmp_path: Path, tiny_prior) -> None:
+def test_of_an_image_that_was_replaced_the_newest_version_is_shown(tmp_path, tiny_prior) -> None:
     (key,) = write_archive(tmp_path / "in", 1)
     job = restore_job(tmp_path / "in", tmp_path / "out", tiny_prior)
     for seed in (7, 8, 9, 10):  # the order of the manifest's parts is another

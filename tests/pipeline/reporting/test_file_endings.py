@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from pipeline.job.job import open_job, plan_job, run_shards, summarise
 from pipeline.reporting.file_endings import ending_of, most_frequent
 from tests.pipeline.archive import put, restore_job, write_archive
+from tests.pipeline.jobs import run_job, summary_of
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ from tests.pipeline.archive import put, restore_job, write_archive
         (f"x.{'y' * 200}", "no ending"),
     ],
 )
-def test_an_ending_is_what_people_call_one(key: str, ending: str) -> None:
+def test_an_ending_is_what_people_call_one(key, ending) -> None:
     assert ending_of(key) == ending
 
 
@@ -38,7 +37,7 @@ def test_the_most_frequent_come_first_and_all_others_as_one() -> None:
 
 
 def test_a_summary_counts_each_file_that_is_no_image_once_in_its_newest_version(
-    source: Path, destination: Path, tiny_prior: str
+    source, destination, tiny_prior
 ) -> None:
     write_archive(source, 2)
     put(source, "torn.png", b"not an image")
@@ -47,8 +46,7 @@ def test_a_summary_counts_each_file_that_is_no_image_once_in_its_newest_version(
     settings = restore_job(source, destination, tiny_prior, runtime={"shard_size": 3})
     for content in (b"as it was", b"changed since"):
         put(source, "d.bmp", content)
-        job = open_job(settings)
-        list(run_shards(job, plan_job(job).pending, on_progress=lambda progress: None))
-    summary = summarise(settings.destination, job.id)
+        job = run_job(settings)
+    summary = summary_of(job)
     assert (summary.images, summary.counts.skipped, summary.not_images, summary.replaced) == (8, 5, 5, 1)
     assert summary.endings == {".tif": 3, ".bmp": 1, "no ending": 1}

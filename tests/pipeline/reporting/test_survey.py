@@ -75,7 +75,7 @@ def mean(values: Iterable[float | None]) -> Any:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_a_job_in_numbers_is_what_all_its_rows_say(tmp_path: Path, size: int) -> None:
+def test_a_job_in_numbers_is_what_all_its_rows_say(tmp_path, size) -> None:
     rng = random.Random(size)
     rows = [some_row(rng, number) for number in range(80)]
     found = survey_of(written(tmp_path, rows, size=size), JOB)
@@ -107,20 +107,20 @@ def test_a_job_in_numbers_is_what_all_its_rows_say(tmp_path: Path, size: int) ->
     assert list(found.worst) == [max(each[min(k, len(each) - 1)] for each in histories) for k in range(rounds)]
 
 
-def test_a_psnr_of_what_was_given_is_told_only_if_each_measured_image_has_one(tmp_path: Path) -> None:
+def test_a_psnr_of_what_was_given_is_told_only_if_each_measured_image_has_one(tmp_path) -> None:
     rows = [row(source_key=key, status="restored", psnr=30.0, psnr_given=20.0) for key in "abc"]
     lacking = row(source_key="d", status="restored", psnr=30.0)
     assert survey_of(written(tmp_path / "all", rows, size=2), JOB).summary.psnr_given == 20.0
     assert survey_of(written(tmp_path / "some", [*rows, lacking], size=2), JOB).summary.psnr_given is None
 
 
-def test_a_job_without_rows_has_no_numbers(tmp_path: Path) -> None:
+def test_a_job_without_rows_has_no_numbers(tmp_path) -> None:
     found = survey_of(open_store(str(tmp_path), writable=True), JOB)
     assert (found.summary.images, found.summary.psnr, found.summary.started_at) == (0, None, None)
     assert (found.restored, found.histories, found.worst) == ((), (), ())
 
 
-def test_of_an_input_in_several_versions_the_newest_counts_alone(tmp_path: Path) -> None:
+def test_of_an_input_in_several_versions_the_newest_counts_alone(tmp_path) -> None:
     """Of a hundred inputs ten were replaced once; the older rows were the better and the longer ones."""
     store = open_store(str(tmp_path), writable=True)
     versions = [(f"{number:02d}.png", "old") for number in range(100)]
@@ -168,7 +168,7 @@ class Counting:
         return self.store.get(key, limit=limit)
 
 
-def test_each_part_is_read_once_where_nothing_failed_or_was_replaced(tmp_path: Path) -> None:
+def test_each_part_is_read_once_where_nothing_failed_or_was_replaced(tmp_path) -> None:
     rows = [row(source_key=f"{number}.png", status="restored") for number in range(60)]
     store = Counting(written(tmp_path, rows, size=2))
     assert survey_of(store, JOB).summary.counts.restored == 60  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def peak(store: Store) -> int:
     return most
 
 
-def test_what_a_look_at_a_job_takes_of_memory_hardly_grows_with_its_rows(tmp_path: Path) -> None:
+def test_what_a_look_at_a_job_takes_of_memory_hardly_grows_with_its_rows(tmp_path) -> None:
     """Of 1,280 and of 5,120 rows with 100 residuals the samples have 640; the rows themselves take 7,000 bytes each."""
     history = [1 / (1 + number) for number in range(100)]
     few, many = (
@@ -200,7 +200,7 @@ def test_what_a_look_at_a_job_takes_of_memory_hardly_grows_with_its_rows(tmp_pat
 
 
 @given(counts=st.lists(st.integers(0, 40), max_size=12), most=st.integers(1, 20))
-def test_a_sample_is_everything_or_is_bounded_and_even(counts: list[int], most: int) -> None:
+def test_a_sample_is_everything_or_is_bounded_and_even(counts, most) -> None:
     sample = Sample[int](most)
     number = 0
     for count in counts:
@@ -216,14 +216,14 @@ def test_a_sample_is_everything_or_is_bounded_and_even(counts: list[int], most: 
 
 
 @given(st.lists(st.lists(st.floats(0, 10), max_size=5), max_size=12), st.integers(1, 5))
-def test_the_worst_of_all_images_is_that_of_the_worst_of_parts(histories: list[list[float]], size: int) -> None:
+def test_the_worst_of_all_images_is_that_of_the_worst_of_parts(histories, size) -> None:
     worst = list[float]()
     for at in range(0, len(histories), size):
         worst = worst_of([*histories[at : at + size], worst])
     assert worst == worst_of(histories)
 
 
-def test_more_images_than_are_sampled_are_shown_evenly(tmp_path: Path) -> None:
+def test_more_images_than_are_sampled_are_shown_evenly(tmp_path) -> None:
     count = 3 * MOST_SAMPLED
     rows = [row(source_key=f"{number:05d}.png", status="restored", width=8, height=8) for number in range(count)]
     found = survey_of(written(tmp_path, rows, size=500), JOB)
@@ -233,7 +233,7 @@ def test_more_images_than_are_sampled_are_shown_evenly(tmp_path: Path) -> None:
     assert found.summary.counts.restored == count
 
 
-def test_a_row_in_brief_is_the_row(tmp_path: Path) -> None:
+def test_a_row_in_brief_is_the_row(tmp_path) -> None:
     rng = random.Random(0)
     rows = [some_row(rng, number) for number in range(30)]
     briefs, histories = decode_briefs(encode_part(rows))

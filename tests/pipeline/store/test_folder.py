@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 @settings(max_examples=40, deadline=None)
 @given(tree=trees)
-def test_whatever_bytes_a_name_has_its_file_comes_through(tree: dict[bytes, bytes]) -> None:
+def test_whatever_bytes_a_name_has_its_file_comes_through(tree) -> None:
     """Files written by their bytes are listed, read and written again under keys that are text."""
     files = {
         path: data

@@ -6,23 +6,15 @@ import errno
 import os
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from pipeline.errors import (
-    ImageTooLargeError,
-    PipelineError,
-    StoreAccessError,
-    StoreUnavailableError,
-    UnsafeKeyError,
-)
+from pipeline.errors import ImageTooLargeError, StoreAccessError, StoreUnavailableError, UnsafeKeyError
 from pipeline.store import open_store
 from tests.pipeline.store.places import FolderPlace
+from tests.processes import python
 
 KILLED_BEFORE_THE_NAME = """
 import os, signal, sys
@@ -55,7 +47,7 @@ def test_a_file_has_no_name_before_its_bytes_are_on_the_disk(tmp_path, monkeypat
 
 
 def test_what_a_killed_process_leaves_is_no_object_and_in_nobodys_way(tmp_path) -> None:
-    child = subprocess.run([sys.executable, "-c", KILLED_BEFORE_THE_NAME, str(tmp_path)], check=False)
+    child = python("-c", KILLED_BEFORE_THE_NAME, tmp_path)
     assert child.returncode == -signal.SIGKILL
     (leftover,) = (tmp_path / "album").iterdir()
     assert leftover.read_bytes() == b"new"
@@ -124,9 +116,7 @@ def test_a_link_that_a_network_share_made_twice_is_ours(tmp_path, monkeypatch) -
     ],
 )
 @pytest.mark.parametrize("call", ["fsync", "link"])
-def test_a_write_that_fails_stores_nothing_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, error: type[PipelineError]
-) -> None:
+def test_a_write_that_fails_stores_nothing_and_says_why(tmp_path, monkeypatch, call, number, error) -> None:
     store = open_store(str(tmp_path), writable=True)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number))
@@ -151,6 +141,6 @@ except ImageTooLargeError:
     assert store.create("small.png", b"x" * 1000)
     print("refused")
 """
-    child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert child.stdout == "refused\n"
+    child = python("-c", script, tmp_path)
+    assert child.stdout == "refused\n", child.stderr
     assert FolderPlace(tmp_path).read_all() == {"small.png": b"x" * 1000}

@@ -11,12 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from pipeline.errors import (
-    CommitStateUnknownError,
-    ImageTooLargeError,
-    JobError,
-    StoreUnavailableError,
-)
+from pipeline.errors import CommitStateUnknownError, ImageTooLargeError, JobError, StoreUnavailableError
 from pipeline.store.s3 import S3Store
 from tests.pipeline.store.places import S3Place
 from tests.pipeline.store.proxy import Fault, Proxy, proxy
@@ -212,9 +207,7 @@ def test_a_body_of_no_declared_length_is_read_to_the_limit_only(endless) -> None
 
 
 @pytest.mark.parametrize(
-    "page",
-    [b"<html>Welcome</html>", b"<br>Welcome", b"", b'{"welcome": true}'],
-    ids=["xml", "html", "nothing", "json"],
+    "page", [b"<html>Welcome</html>", b"<br>Welcome", b"", b'{"welcome": true}'], ids=["xml", "html", "nothing", "json"]
 )
 def test_a_server_that_does_not_speak_s3_is_not_taken_for_an_empty_bucket(endless, monkeypatch, page) -> None:
     monkeypatch.setattr(Endless, "page", page)

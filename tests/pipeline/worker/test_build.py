@@ -26,9 +26,7 @@ from tests.pipeline.shard_runs import assert_same_image, run
         ({"gpus_per_actor": 2, "device": "cpu"}, 2, ["cpu"]),
     ],
 )
-def test_a_network_runs_on_every_gpu_that_its_actor_has_to_itself(
-    settings: dict[str, float | str], gpus: int, devices: list[str]
-) -> None:
+def test_a_network_runs_on_every_gpu_that_its_actor_has_to_itself(settings, gpus, devices) -> None:
     assert devices_of(RuntimeConfig.model_validate(settings), gpus) == devices
 
 

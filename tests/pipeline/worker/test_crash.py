@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import open_job, plan_job, run_shards
-from pipeline.store import open_store
-from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
-from tests.pipeline.faults import MARKED_WIDTH
-from tests.pipeline.rows import read_rows
-
-ROOT = Path(__file__).parents[3]
+from pipeline.job.job import plan_job, read_manifest
+from tests.flows.live import descendants
+from tests.flows.live import process as process_of
+from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot, write_archive
+from tests.pipeline.faults import MARKED_WIDTH, wait_until
+from tests.pipeline.jobs import ends, run_job
+from tests.processes import ROOT
 
 
 def start(job: RestoreJob, folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -32,17 +32,14 @@ def start(job: RestoreJob, folder: Path, *options: str) -> subprocess.Popen[byte
 def finish(job: RestoreJob) -> dict[str, str]:
     """Run what is left of `job` in this process; returns each input's status, of its only row."""
     here = job.model_copy(update={"runtime": job.runtime.model_copy(update={"executor": "local"})})
-    opened = open_job(here)
-    list(run_shards(opened, plan_job(opened).pending, on_progress=lambda progress: None))
-    store = open_store(opened.config.destination, writable=False)
-    rows = list(read_rows(store, opened.layout))
-    assert len({row.source_key for row in rows}) == len(rows)
+    opened = run_job(here)
+    rows = read_manifest(opened.config.destination, opened.id)
     for row in rows:
         if row.status == "restored":
             data = (Path(opened.config.destination) / str(row.output_key)).read_bytes()
             assert row.output_sha256 == hashlib.sha256(data).hexdigest()
     assert not plan_job(opened).pending
-    return {row.source_key: row.status for row in rows}
+    return ends(opened)
 
 
 def wait_for(folder: Path, pattern: str, process: subprocess.Popen[bytes], *, count: int = 1) -> list[Path]:
@@ -68,9 +65,8 @@ def test_a_job_killed_in_the_middle_is_finished_without_writing_anything_twice(t
     before = outputs(tmp_path / "destination")
     assert len([path for path in before if path.endswith(".png")]) < len(keys)
     assert finish(job) == dict.fromkeys(keys, "restored")
-    after = outputs(tmp_path / "destination")
-    assert {path: after[path] for path in before} == before
-    assert len([path for path in after if path.endswith(".png")]) == len(keys)
+    assert_kept(before, tmp_path / "destination")
+    assert len([path for path in outputs(tmp_path / "destination") if path.endswith(".png")]) == len(keys)
 
 
 def test_a_job_ended_by_sigterm_in_this_process_is_finished_by_the_next(tmp_path, tiny_prior) -> None:
@@ -94,8 +90,7 @@ def test_a_driver_ended_by_sigterm_takes_its_own_cluster_with_it(tmp_path, tiny_
     process.terminate()
     process.wait()
     assert process.returncode == (128 + signal.SIGTERM if handle else signal.SIGTERM)
-    for pid in family:
-        wait_until_gone(pid)
+    wait_until(lambda: not any(each.alive for each in family))
     assert finish(job) == dict.fromkeys(keys, "restored")
 
 
@@ -106,7 +101,7 @@ def test_a_driver_ended_by_sigterm_leaves_no_actor_on_a_cluster_of_others(tmp_pa
     (fault,) = wait_for(tmp_path / "faults", "*", process)
     process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
-    wait_until_gone(int(fault.name.split("-")[0]))
+    wait_until(lambda: process_of(int(fault.name.split("-")[0])) is None)
     assert finish(job) == dict.fromkeys(keys, "restored")
 
 
@@ -117,24 +112,3 @@ def job_that_hangs(folder: Path, prior: str, *, ray_address: str | None) -> tupl
     (folder / "faults").mkdir()
     runtime = {"executor": "ray", "actors": 1, "cpus_per_actor": 1, "ray_address": ray_address}
     return restore_job(folder / "source", folder / "destination", prior, runtime=runtime), keys
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes below one."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended meanwhile
-    found = {pid}
-    while below := {child for child, parent in parents.items() if parent in found} - found:
-        found |= below
-    return found - {pid}
-
-
-def wait_until_gone(pid: int) -> None:
-    """Return when a process has ended; the test's time limit is the bound."""
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)

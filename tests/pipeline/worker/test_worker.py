@@ -50,11 +50,7 @@ def test_every_input_gets_exactly_one_row_and_bad_ones_stop_nobody(source, opene
     assert rows["odd/notes.txt"].status == "skipped"
     assert rows["odd/notes.txt"].error
     errors = {key: rows[key].error_type for key in rows if rows[key].status == "failed"}
-    assert errors == {
-        "bad/cut.png": "DecodeError",
-        "bad/empty.jpg": "EmptyFileError",
-        "bad/letter.jpg": "DecodeError",
-    }
+    assert errors == {"bad/cut.png": "DecodeError", "bad/empty.jpg": "EmptyFileError", "bad/letter.jpg": "DecodeError"}
     assert all(rows[key].error for key in errors)
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     told = [record.getMessage() for record in warnings if record.name.startswith("deqir")]
@@ -299,10 +295,7 @@ def test_a_result_that_is_not_finite_is_a_failed_row_and_no_output(source, desti
         return prior(x_t, alpha_bar) * (torch.nan if len(calls) == 1 else 1)
 
     rows = run(with_denoiser(worker, breaks_at_first), shards[0])
-    assert {row.source_key: row.error_type for row in rows} == {
-        "album/00.png": "NonFiniteError",
-        "album/01.png": None,
-    }
+    assert {row.source_key: row.error_type for row in rows} == {"album/00.png": "NonFiniteError", "album/01.png": None}
     assert [path.name for path in destination.glob("album/*")] == ["01.png"]
 
 

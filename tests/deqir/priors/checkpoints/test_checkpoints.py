@@ -15,10 +15,10 @@ from deqir import Restorer, load_prior, prior_digest
 from deqir.operators import SuperResolution
 from deqir.priors import Facts, import_prior, prior_directory, read_card
 from deqir.priors.checkpoints import adm, ddpm
-from tests.deqir.conftest import Importer
 from tests.deqir.problems import rand
 from tests.deqir.reference_denoisers import Drunet, ffdnet, ffdnet_denoise
 from tests.deqir.reference_networks import Adm, Ddpm, drawn
+from tests.weights import needs_ffdnet
 
 TIMES = torch.tensor([0.0, 717.25], dtype=torch.float64)
 SIXTEEN = Facts(num_head_channels=16)
@@ -44,10 +44,7 @@ def assert_same(directory: Path, reference: nn.Module, told: Tensor, shape: tupl
 ADM: dict[str, tuple[dict[str, Any], Facts]] = {
     "as for 256 pixels": ({"factors": (1, 1, 2), "blocks": 2, "attention": (1, 2)}, SIXTEEN),
     "as for faces": ({"factors": (1, 2), "attention": (1,), "base": 64, "head_channels": 64}, Facts()),
-    "new attention order": (
-        {"order": "new"},
-        Facts(num_head_channels=16, use_new_attention_order=True),
-    ),
+    "new attention order": ({"order": "new"}, Facts(num_head_channels=16, use_new_attention_order=True)),
     "a number of heads": ({"heads": 2, "attention": (1, 2), "factors": (1, 1, 2)}, Facts(num_heads=2)),
     "improved-diffusion": (
         {"updown": False, "heads": 4, "scale_shift": False, "outputs": 3, "factors": (1, 2, 3), "attention": (1, 2)},
@@ -59,9 +56,7 @@ ADM: dict[str, tuple[dict[str, Any], Facts]] = {
 
 
 @pytest.mark.parametrize(("shape", "facts"), ADM.values(), ids=ADM)
-def test_an_adm_checkpoint_computes_what_its_architecture_computes(
-    imported: Importer, shape: dict[str, Any], facts: Facts
-) -> None:
+def test_an_adm_checkpoint_computes_what_its_architecture_computes(imported, shape, facts) -> None:
     reference = drawn(Adm(**shape))
     found = imported(reference, facts=facts)
     assert found.kind == "adm"
@@ -71,7 +66,7 @@ def test_an_adm_checkpoint_computes_what_its_architecture_computes(
 @pytest.mark.parametrize(
     "shape", [{}, {"factors": (1, 1, 2, 2), "blocks": 2, "attention": (2,)}, {"factors": (1,), "attention": ()}]
 )
-def test_a_ddpm_checkpoint_computes_what_its_architecture_computes(imported: Importer, shape: dict[str, Any]) -> None:
+def test_a_ddpm_checkpoint_computes_what_its_architecture_computes(imported, shape) -> None:
     reference = drawn(Ddpm(**shape))
     found = imported(reference)
     assert found.kind == "ddpm"
@@ -79,7 +74,7 @@ def test_a_ddpm_checkpoint_computes_what_its_architecture_computes(imported: Imp
 
 
 @pytest.mark.parametrize("shape", [{}, {"channels": 1, "width": 4, "blocks": 1}])
-def test_a_drunet_checkpoint_computes_what_its_architecture_computes(imported: Importer, shape: dict[str, Any]) -> None:
+def test_a_drunet_checkpoint_computes_what_its_architecture_computes(imported, shape) -> None:
     reference = drawn(Drunet(**shape))
     found = imported(reference, facts=Facts(max_noise=0.3))
     assert (found.kind, found.card.max_noise, found.assumed) == ("drunet", 0.3, ())
@@ -87,9 +82,7 @@ def test_a_drunet_checkpoint_computes_what_its_architecture_computes(imported: I
 
 
 @pytest.mark.parametrize("shape", [{"channels": 3, "width": 8, "depth": 4}, {"channels": 1, "width": 6, "depth": 5}])
-def test_an_ffdnet_checkpoint_computes_what_its_architecture_computes(
-    imported: Importer, shape: dict[str, int]
-) -> None:
+def test_an_ffdnet_checkpoint_computes_what_its_architecture_computes(imported, shape) -> None:
     reference = drawn(ffdnet(**shape))
     found = imported(reference)
     assert (found.kind, found.card.architecture) == ("ffdnet", shape)
@@ -100,14 +93,14 @@ def test_an_ffdnet_checkpoint_computes_what_its_architecture_computes(
 
 
 @pytest.mark.parametrize("wrong", [Facts(num_head_channels=16, use_new_attention_order=True), Facts(num_heads=1)])
-def test_wrong_facts_of_the_attention_give_other_numbers(imported: Importer, wrong: Facts) -> None:
+def test_wrong_facts_of_the_attention_give_other_numbers(imported, wrong) -> None:
     """So the tests above would fail with wrong facts."""
     reference = drawn(Adm())
     with pytest.raises(AssertionError):
         assert_same(imported(reference, facts=wrong).directory, reference, TIMES)
 
 
-def test_eps_is_the_first_half_of_the_channels_at_the_timestep_of_the_level(imported: Importer) -> None:
+def test_eps_is_the_first_half_of_the_channels_at_the_timestep_of_the_level(imported) -> None:
     """The timesteps of a training with 4000 are also given to the network as if there were 1000."""
     reference = drawn(Adm())
     facts = Facts(num_head_channels=16, noise_schedule="cosine", diffusion_steps=4000, image_size=64)
@@ -123,7 +116,7 @@ def test_eps_is_the_first_half_of_the_channels_at_the_timestep_of_the_level(impo
     torch.testing.assert_close(eps, wanted, rtol=0, atol=1e-5)
 
 
-def test_the_card_tells_what_the_prior_is(imported: Importer) -> None:
+def test_the_card_tells_what_the_prior_is(imported) -> None:
     found = imported(drawn(Ddpm(factors=(1, 1, 2), attention=(2,))), licence="for research")
     card = read_card(found.directory)
     assert card == found.card
@@ -151,18 +144,12 @@ PUBLISHED = {
         {"base": 128, "factors": (1, 2, 3, 4), "blocks": 3, "attention": (2, 3), "heads": 4, "updown": False},
         121_063_942,
     ),
-    "celeba_hq.ckpt": (
-        Ddpm,
-        {"base": 128, "factors": (1, 1, 2, 2, 4, 4), "blocks": 2, "attention": (4,)},
-        113_673_219,
-    ),
+    "celeba_hq.ckpt": (Ddpm, {"base": 128, "factors": (1, 1, 2, 2, 4, 4), "blocks": 2, "attention": (4,)}, 113_673_219),
 }
 
 
 @pytest.mark.parametrize(("make", "shape", "parameters"), PUBLISHED.values(), ids=PUBLISHED)
-def test_networks_of_published_size_are_known_by_their_keys_and_find_every_place(
-    make: Any, shape: dict[str, Any], parameters: int
-) -> None:
+def test_networks_of_published_size_are_known_by_their_keys_and_find_every_place(make, shape, parameters) -> None:
     """Without memory for their weights; the image size follows from the scales."""
     with torch.device("meta"):
         state = make(**shape).state_dict()
@@ -191,14 +178,12 @@ WRAPPERS: dict[str, Callable[[dict[str, Tensor], dict[str, Tensor]], Any]] = {
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_weights_are_found_in_what_training_code_wraps_them_in(
-    imported: Importer, wrap: Callable[[dict[str, Tensor], dict[str, Tensor]], Any]
-) -> None:
+def test_weights_are_found_in_what_training_code_wraps_them_in(imported, wrap) -> None:
     good, old = drawn(Drunet(width=4, blocks=1)).half().float(), drawn(Drunet(width=4, blocks=1), seed=1)
     assert_same(imported(wrap(good.state_dict(), old.state_dict())).directory, good, torch.tensor([0.1, 0.2]))
 
 
-def test_safetensors_are_read_and_the_old_form_of_torchs_files(tmp_path: Path) -> None:
+def test_safetensors_are_read_and_the_old_form_of_torchs_files(tmp_path) -> None:
     reference = drawn(Drunet(width=4, blocks=1))
     save_file(reference.state_dict(), tmp_path / "a.safetensors")
     torch.save(reference.state_dict(), tmp_path / "b.pth", _use_new_zipfile_serialization=False)
@@ -207,7 +192,7 @@ def test_safetensors_are_read_and_the_old_form_of_torchs_files(tmp_path: Path) -
         assert_same(found.directory, reference, torch.tensor([0.1, 0.2]))
 
 
-def test_a_grey_prior_sees_each_channel_by_itself(imported: Importer) -> None:
+def test_a_grey_prior_sees_each_channel_by_itself(imported) -> None:
     reference = drawn(Drunet(channels=1, width=4, blocks=1))
     prior = load_prior(str(imported(reference).directory), device="cpu")
     x, alpha_bar = rand(2, 3, 8, 16).float(), torch.tensor([0.9, 0.8], dtype=torch.float64)
@@ -215,7 +200,7 @@ def test_a_grey_prior_sees_each_channel_by_itself(imported: Importer) -> None:
     torch.testing.assert_close(prior(x, alpha_bar), torch.cat(single, 1))
 
 
-def test_the_noise_a_network_leaves_tells_a_denoiser_from_another(imported: Importer) -> None:
+def test_the_noise_a_network_leaves_tells_a_denoiser_from_another(imported) -> None:
     """A network with a grey output leaves the picture, which is larger than the noise; the identity leaves all of
     the noise."""
     network = drawn(ffdnet(channels=3, width=8, depth=3))
@@ -225,11 +210,8 @@ def test_the_noise_a_network_leaves_tells_a_denoiser_from_another(imported: Impo
 
 
 @pytest.mark.ffdnet
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(),
-    reason="needs FFDNet; run: deqir models fetch ffdnet",
-)
-def test_published_ffdnet_is_imported_as_what_a_fetch_gives(imported: Importer) -> None:
+@needs_ffdnet
+def test_published_ffdnet_is_imported_as_what_a_fetch_gives(imported) -> None:
     state = load_file(prior_directory("ffdnet") / "model.safetensors")
     found = imported(state)
     assert found.card.sha256 == prior_digest("ffdnet")
@@ -237,9 +219,7 @@ def test_published_ffdnet_is_imported_as_what_a_fetch_gives(imported: Importer) 
 
 
 @pytest.mark.parametrize("network", [Adm(), Ddpm(), Drunet(width=4)], ids=["adm", "ddpm", "drunet"])
-def test_an_imported_prior_restores_an_image_that_agrees_with_what_was_given(
-    imported: Importer, network: nn.Module
-) -> None:
+def test_an_imported_prior_restores_an_image_that_agrees_with_what_was_given(imported, network) -> None:
     facts = SIXTEEN if isinstance(network, Adm) else None
     prior = load_prior(str(imported(drawn(network), facts=facts).directory), device="cpu")
     A, y = SuperResolution(scale=2), rand(1, 3, 7, 9).float().clamp(-1, 1)

@@ -14,22 +14,7 @@ from torch import Tensor
 from deqir import NoiseSchedule, PriorError, load_prior
 from deqir.priors import Facts, UNetPrior, import_prior, read_card
 from tests.deqir.problems import rand
-
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def tiny(**options: Any) -> UNet2DModel:
-    """A seeded UNet with attention that halves the image once."""
-    torch.manual_seed(0)
-    shape: dict[str, Any] = {
-        "sample_size": 8,
-        "layers_per_block": 1,
-        "block_out_channels": (8, 16),
-        "norm_num_groups": 4,
-        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
-        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-    }
-    return UNet2DModel(**shape | options).eval()
+from tests.deqir.unets import WEIGHTS, Watched, small_unet
 
 
 def assert_same(directory: Path, network: UNet2DModel) -> None:
@@ -40,8 +25,8 @@ def assert_same(directory: Path, network: UNet2DModel) -> None:
 
 
 @pytest.mark.parametrize("where", ["", "unet"], ids=["network", "pipeline"])
-def test_a_directory_is_imported_with_its_schedule(tmp_path: Path, where: str) -> None:
-    network = tiny(out_channels=6)
+def test_a_directory_is_imported_with_its_schedule(tmp_path, where) -> None:
+    network = small_unet(attention=True, out_channels=6)
     network.save_pretrained(tmp_path / "theirs" / where)
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", num_train_timesteps=500)
     scheduler.save_pretrained(tmp_path / "theirs" / ("scheduler" if where else ""))
@@ -53,8 +38,8 @@ def test_a_directory_is_imported_with_its_schedule(tmp_path: Path, where: str) -
     assert_same(found.directory, network)
 
 
-def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path: Path) -> None:
-    tiny().save_pretrained(tmp_path / "theirs")
+def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path) -> None:
+    small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     assumed = ("prediction of eps", "noise_schedule linear", "diffusion_steps 1000")
     assert import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine").assumed == assumed
     facts = Facts(noise_schedule="cosine", diffusion_steps=100, image_size=32)
@@ -63,9 +48,9 @@ def test_without_a_scheduler_the_user_is_told_what_is_taken_for_granted(tmp_path
     assert load_prior(str(found.directory), device="cpu").native == 32
 
 
-def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path) -> None:
+def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path) -> None:
     """As in the published google/ddpm networks, which are also in torch's format."""
-    network = tiny()
+    network = small_unet(attention=True)
     network.save_pretrained(tmp_path / "theirs")
     (tmp_path / "theirs" / WEIGHTS).unlink()
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -90,17 +75,17 @@ def test_attention_under_its_names_before_diffusers_0_13_is_found(tmp_path: Path
         ({"layers_per_block": 2}, r"not a whole diffusers network: it lacks \S+, \S+, \S+ and \d+ more"),
     ],
 )
-def test_a_network_that_is_no_prior_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    tiny().save_pretrained(tmp_path / "theirs")
+def test_a_network_that_is_no_prior_is_refused(tmp_path, changes, says) -> None:
+    small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     path = tmp_path / "theirs" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(PriorError, match=says):
         import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
 
 
-def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_path) -> None:
     """Its scales do not fit: an image halved and doubled is larger than before."""
-    tiny().save_pretrained(tmp_path / "theirs")
+    small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     path = tmp_path / "theirs" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"downsample_padding": 2}))
     with pytest.raises(PriorError, match="theirs is whole, but fails on a small picture"):
@@ -108,8 +93,8 @@ def test_a_network_that_loads_but_does_not_compute_leaves_nothing_behind(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
-def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
-    network = tiny()
+def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path) -> None:
+    network = small_unet(attention=True)
     network.save_pretrained(tmp_path / "theirs")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -128,17 +113,17 @@ def test_a_directory_that_is_there_keeps_what_it_holds(tmp_path: Path) -> None:
         ({"beta_schedule": "linear", "prediction_type": "score"}, "or v_prediction, got 'score'"),
     ],
 )
-def test_a_schedule_that_is_not_known_is_refused(tmp_path: Path, scheduler: dict[str, Any], says: str) -> None:
-    tiny().save_pretrained(tmp_path / "theirs")
+def test_a_schedule_that_is_not_known_is_refused(tmp_path, scheduler, says) -> None:
+    small_unet(attention=True).save_pretrained(tmp_path / "theirs")
     (tmp_path / "theirs" / "scheduler_config.json").write_text(json.dumps(scheduler))
     with pytest.raises(PriorError, match=says):
         import_prior(tmp_path / "theirs", name=f"{tmp_path}/mine")
 
 
-def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_its_files_is_refused(tmp_path) -> None:
     with pytest.raises(PriorError, match=r"holds no config\.json of a UNet"):
         import_prior(tmp_path, name=f"{tmp_path}/mine")
-    tiny().save_pretrained(tmp_path)
+    small_unet(attention=True).save_pretrained(tmp_path)
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(PriorError, match=f"holds none of {WEIGHTS}"):
         import_prior(tmp_path, name=f"{tmp_path}/mine")
@@ -148,7 +133,7 @@ def test_a_directory_without_its_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [10, 1000])
-def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
+def test_the_schedules_are_those_of_diffusers(steps) -> None:
     """diffusers computes them in float32: the last levels, products of all, agree to four digits."""
     ours = {
         "linear": NoiseSchedule.linear(steps, beta_start=0.001, beta_end=0.01),
@@ -162,9 +147,9 @@ def test_the_schedules_are_those_of_diffusers(steps: int) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
-def test_whatever_a_network_predicts_becomes_eps(tmp_path: Path, prediction: Any) -> None:
+def test_whatever_a_network_predicts_becomes_eps(tmp_path, prediction) -> None:
     """DDIM's step to the clean image gives the same prediction of it."""
-    network, t = tiny(), 400
+    network, t = small_unet(attention=True), 400
     network.save_pretrained(tmp_path / "theirs")
     scheduler = DDIMScheduler(prediction_type=prediction, clip_sample=False, set_alpha_to_one=True)
     scheduler.save_pretrained(tmp_path / "theirs")
@@ -178,13 +163,7 @@ def test_whatever_a_network_predicts_becomes_eps(tmp_path: Path, prediction: Any
 
 
 def test_timesteps_are_scaled_as_the_card_says() -> None:
-    seen = list[Tensor]()
-
-    class Watched(torch.nn.Module):
-        def forward(self, x: Tensor, timestep: Tensor) -> object:
-            seen.append(timestep)
-            return tiny()(x, timestep)
-
+    watched = Watched(small_unet(attention=True))
     schedule = NoiseSchedule.cosine(4000)
-    UNetPrior(Watched(), schedule, timestep_scale=0.25)(rand(1, 3, 8, 8).float(), schedule.alpha_bar[[2001]])
-    assert float(seen[0]) == pytest.approx(500, abs=1e-3)
+    UNetPrior(watched, schedule, timestep_scale=0.25)(rand(1, 3, 8, 8).float(), schedule.alpha_bar[[2001]])
+    assert float(watched.seen[0]) == pytest.approx(500, abs=1e-3)

@@ -12,7 +12,6 @@ from torch import nn
 
 from deqir import PriorError
 from deqir.priors import Facts, import_prior
-from tests.deqir.conftest import Importer
 from tests.deqir.reference_denoisers import Drunet, ffdnet
 from tests.deqir.reference_networks import Adm, Ddpm, drawn
 
@@ -29,7 +28,7 @@ class Trap:
         return os.mkdir, (str(self.proof),)
 
 
-def test_code_in_a_file_is_refused_and_not_run(imported: Importer, tmp_path: Path) -> None:
+def test_code_in_a_file_is_refused_and_not_run(imported, tmp_path) -> None:
     with pytest.raises(PriorError, match=r"holds Python objects \(posix\.mkdir\).*run code.*state_dict"):
         imported({"state_dict": drawn(Drunet(width=4, blocks=1)).state_dict(), "trap": Trap(tmp_path / "proof")})
     assert not (tmp_path / "proof").exists()
@@ -46,7 +45,7 @@ def test_code_in_a_file_is_refused_and_not_run(imported: Importer, tmp_path: Pat
         ("a.safetensors", b"hello world, I am a file", "no whole safetensors file"),
     ],
 )
-def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, name, data, says) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(PriorError, match=says):
         import_prior(tmp_path / name, name=f"{tmp_path}/mine")
@@ -66,7 +65,7 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path, name: str, da
         (Adm(factors=(0.5, 1), base=64), "networks for 512 pixels"),
     ],
 )
-def test_what_cannot_be_a_prior_is_refused_with_the_reason(imported: Importer, content: Any, says: str) -> None:
+def test_what_cannot_be_a_prior_is_refused_with_the_reason(imported, content, says) -> None:
     with pytest.raises(PriorError, match=says):
         imported(content, facts=SIXTEEN if isinstance(content, Adm) else None)
 
@@ -83,9 +82,7 @@ def test_what_cannot_be_a_prior_is_refused_with_the_reason(imported: Importer, c
         (ffdnet(channels=3, width=8, depth=4), "model.2.bias", None),
     ],
 )
-def test_a_key_that_is_missing_misshapen_left_over_or_not_finite_is_named(
-    imported: Importer, network: nn.Module, key: str, facts: Facts | None
-) -> None:
+def test_a_key_that_is_missing_misshapen_left_over_or_not_finite_is_named(imported, network, key, facts) -> None:
     whole = network.state_dict()
     without = {name: tensor for name, tensor in whole.items() if name != key}
     with pytest.raises(PriorError, match=f"it lacks {key}"):
@@ -99,7 +96,7 @@ def test_a_key_that_is_missing_misshapen_left_over_or_not_finite_is_named(
             imported(whole | {key: torch.zeros(5, 5)}, facts=facts)
 
 
-def test_of_many_wrong_keys_a_few_are_named(imported: Importer) -> None:
+def test_of_many_wrong_keys_a_few_are_named(imported) -> None:
     state = Ddpm().state_dict()
     without = {key: tensor for key, tensor in state.items() if not key.startswith("up.0")}
     with pytest.raises(PriorError, match=r"it lacks up\.0\.\S+, up\.0\.\S+, up\.0\.\S+ and \d+ more$"):
@@ -116,9 +113,7 @@ def test_of_many_wrong_keys_a_few_are_named(imported: Importer) -> None:
         (Ddpm(), {"kind": "diffusers"}, "is a file; give the directory"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(
-    imported: Importer, network: nn.Module, options: dict[str, Any], says: str
-) -> None:
+def test_options_that_do_not_fit_are_refused(imported, network, options, says) -> None:
     with pytest.raises(PriorError, match=says):
         imported(network, **options)
 
@@ -130,9 +125,7 @@ def test_facts_out_of_range_or_in_contradiction_are_refused() -> None:
         Facts(diffusion_steps=0)
 
 
-def test_a_prior_that_is_here_is_not_overwritten(
-    imported: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prior_that_is_here_is_not_overwritten(imported, tmp_path, monkeypatch) -> None:
     network = drawn(Drunet(width=4, blocks=1))
     imported(network)
     with pytest.raises(PriorError, match=r"'.*mine' is here already; delete .* or choose another name"):

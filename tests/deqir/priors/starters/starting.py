@@ -70,12 +70,5 @@ def prior_with(networks: Starters | None) -> Prior:
     denoiser = DenoiserPrior(FFDNet(**SHAPE).eval().requires_grad_(False), max_noise=0.3)
     home = torch.device("cpu")
     return Prior(
-        name="mine",
-        digest="",
-        denoiser=denoiser,
-        device=home,
-        multiple=2,
-        max_noise=0.3,
-        channels=3,
-        starters=networks,
+        name="mine", digest="", denoiser=denoiser, device=home, multiple=2, max_noise=0.3, channels=3, starters=networks
     )

@@ -34,7 +34,7 @@ def network() -> Colorizer:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("weights", [REC_601, (1 / 3, 1 / 3, 1 / 3), (0.5, 0.0, 0.5)])
-def test_the_weighted_sum_of_what_it_colours_is_y(network: Colorizer, size: tuple[int, int], weights: Weights) -> None:
+def test_the_weighted_sum_of_what_it_colours_is_y(network, size, weights) -> None:
     y = greys(1, 1, *size)
     found = network.make_start(y, weights)
     assert found.shape == (1, 3, *size)
@@ -44,7 +44,7 @@ def test_the_weighted_sum_of_what_it_colours_is_y(network: Colorizer, size: tupl
 
 @settings(deadline=None)
 @given(st.floats(-1, 2), st.floats(-1, 2))
-def test_colours_leave_the_weighted_sum_whatever_the_weights(red: float, blue: float) -> None:
+def test_colours_leave_the_weighted_sum_whatever_the_weights(red, blue) -> None:
     """Also with a weight of 0 for green, and of 1."""
     weights = (red, 1 - red - blue, blue)
     above = rand(2, 2, 3, 4)
@@ -56,7 +56,7 @@ def test_colours_leave_the_weighted_sum_whatever_the_weights(red: float, blue: f
 
 
 @pytest.mark.parametrize("size", [(64, 80), (33, 50)])
-def test_one_that_has_learnt_nothing_leaves_images_grey(size: tuple[int, int]) -> None:
+def test_one_that_has_learnt_nothing_leaves_images_grey(size) -> None:
     y = greys(2, 1, *size)
     assert torch.equal(Colorizer(width=8).eval().make_start(y), y.expand(-1, 3, -1, -1))
 
@@ -70,7 +70,7 @@ def test_its_last_layer_gives_each_place_four_by_four_pixels_of_red_then_of_blue
     torch.testing.assert_close(found[:, ::2] - y, tiles[None])
 
 
-def test_images_are_coloured_in_a_batch_as_alone_and_every_time_the_same(network: Colorizer) -> None:
+def test_images_are_coloured_in_a_batch_as_alone_and_every_time_the_same(network) -> None:
     y = greys(3, 1, 50, 60)
     found = network.make_start(y)
     torch.testing.assert_close(found, torch.cat([network.make_start(one[None]) for one in y]))
@@ -92,9 +92,7 @@ def test_images_are_coloured_in_a_batch_as_alone_and_every_time_the_same(network
         ((300, 401), (256, 336)),
     ],
 )
-def test_it_sees_images_at_a_size_that_it_knows(
-    network: Colorizer, size: tuple[int, int], seen: tuple[int, int]
-) -> None:
+def test_it_sees_images_at_a_size_that_it_knows(network, size, seen) -> None:
     """The shorter side is between the limits, both sides are divisible, and the shape is kept as far as possible."""
     asked = list[tuple[int, ...]]()
     with network.register_forward_pre_hook(lambda _, given: asked.append(tuple(given[0].shape[-2:]))):
@@ -131,9 +129,7 @@ def test_colours_are_guided_by_the_best_lines_of_windows() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.floats(-2, 2), st.floats(-1, 1), st.sampled_from([(24, 36), (61, 40), (300, 200), (8, 8)]))
-def test_planes_that_are_a_line_over_the_grey_values_stay_one(
-    slope: float, offset: float, size: tuple[int, int]
-) -> None:
+def test_planes_that_are_a_line_over_the_grey_values_stay_one(slope, offset, size) -> None:
     """For any large image: only the line is taken from the small image."""
     small, grey = torch.tanh(rand(1, 1, 32, 48)), torch.tanh(rand(1, 1, *size, seed=1))
     found = guided(grey, small, slope * small + offset)

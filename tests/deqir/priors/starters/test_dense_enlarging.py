@@ -31,7 +31,7 @@ def by_hand(network: DenseEnlarger, y: Tensor, told: tuple[float, float, float])
 
 @pytest.mark.parametrize("scale", [4, 8])
 @pytest.mark.parametrize(("sigma_y", "noise"), [(0.0, 0.0), (0.1, 0.05), (1.0, MOST_NOISE)])
-def test_the_filter_and_the_noise_are_told_in_planes_beside_y(scale: int, sigma_y: float, noise: float) -> None:
+def test_the_filter_and_the_noise_are_told_in_planes_beside_y(scale, sigma_y, noise) -> None:
     networks, y = enlargers(scale, dense=(scale,)), rand(2, 3, 5, 7).float()
     network = networks.networks[str(scale)]
     assert isinstance(network, DenseEnlarger)
@@ -42,7 +42,7 @@ def test_the_filter_and_the_noise_are_told_in_planes_beside_y(scale: int, sigma_
         torch.testing.assert_close(found, by_hand(network, y, (average, bicubic, noise)), atol=1e-5, rtol=1e-5)
 
 
-def test_a_large_image_is_enlarged_part_by_part_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_enlarged_part_by_part_as_in_one_piece(monkeypatch) -> None:
     networks, A = enlargers(4, dense=(4,)), SuperResolution(scale=4)
     y = rand(1, 3, 50, 37).float()
     whole = networks.networks["4"](y, 0, torch.zeros(1))
@@ -73,9 +73,7 @@ def small_and_large() -> tuple[Prior, Prior]:
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_the_large_prior_is_nearer_to_a_photograph_than_the_small_one(
-    scale: int, small_and_large: tuple[Prior, Prior]
-) -> None:
+def test_the_large_prior_is_nearer_to_a_photograph_than_the_small_one(scale, small_and_large) -> None:
     from skimage import data
 
     x = torch.from_numpy(data.coffee()[100:228, 250:378].copy()).permute(2, 0, 1)[None] / 127.5 - 1
@@ -85,9 +83,7 @@ def test_the_large_prior_is_nearer_to_a_photograph_than_the_small_one(
 
 
 @pytest.mark.parametrize("A", [SuperResolution(scale=2), Inpainting(keep=masks.text(48, 48)), Colorization()])
-def test_what_the_large_prior_has_no_dense_network_for_comes_out_as_with_the_small_one(
-    A: LinearOperator, small_and_large: tuple[Prior, Prior]
-) -> None:
+def test_what_the_large_prior_has_no_dense_network_for_comes_out_as_with_the_small_one(A, small_and_large) -> None:
     y = A(rand(1, 3, 48, 48).float().clamp(-1, 1))
     small, large = (Restorer(prior)(y, A, seed=1).images for prior in small_and_large)
     assert torch.equal(small, large)

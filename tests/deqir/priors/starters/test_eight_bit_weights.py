@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from deqir.priors.starters.eight_bit_weights import MOST, STEPS, packed, unpacked
 from tests.deqir.priors.starters.starting import filler
@@ -32,12 +31,7 @@ def test_a_row_may_share_one_step() -> None:
 
 
 def test_kernels_are_held_in_eight_bits_and_all_else_in_half_precision() -> None:
-    weights = {
-        "a.weight": rand(8, 4, 3, 3),
-        "a.bias": rand(8),
-        "b.weight": rand(8, 4, 1, 1),
-        "c.weight": rand(5, 6),
-    }
+    weights = {"a.weight": rand(8, 4, 3, 3), "a.bias": rand(8), "b.weight": rand(8, 4, 1, 1), "c.weight": rand(5, 6)}
     held = packed(weights)
     kinds = {name: weight.dtype for name, weight in held.items()}
     half = torch.half
@@ -71,7 +65,7 @@ def test_a_network_of_packed_weights_makes_nearly_the_same_images() -> None:
 
 
 @pytest.mark.parametrize("steps", [{}, {"a.weight" + STEPS: torch.ones(2)}], ids=["none", "not a kernel's each"])
-def test_eight_bits_without_steps_that_fit_are_refused(steps: dict[str, Tensor]) -> None:
+def test_eight_bits_without_steps_that_fit_are_refused(steps) -> None:
     weights = {"a.weight": torch.ones(2, 2, 3, 3, dtype=torch.int8), **steps}
     with pytest.raises(RuntimeError, match=r"a.weight is in eight bits, but a.weight.steps is missing or does not fit"):
         unpacked(weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,10 +17,10 @@ from deqir.priors import BUNDLED, SHIPPED, fetch_prior, prior_digest, prior_dire
 from deqir.priors.replicas import replicate
 from deqir.priors.starters.enlarging import MOST_NOISE, SIDE, Enlarger
 from deqir.priors.starters.starters import Skills
-from deqir.protocols import LinearOperator
 from deqir.settings import Defaults, Settings
 from tests.deqir.priors.starters.starting import enlargers, prior_with, starters
 from tests.deqir.problems import rand
+from tests.weights import needs_ffdnet
 
 BICUBIC = KernelSuperResolution(scale=2)
 TWICE = Skills(enlarges=(2,))
@@ -43,9 +42,7 @@ def by_hand(network: Enlarger, y: Tensor, kernel: int, noise: float) -> Tensor:
 
 @pytest.mark.parametrize(("A", "kernel"), [(SuperResolution(scale=2), 0), (BICUBIC, 1)])
 @pytest.mark.parametrize(("sigma_y", "told"), [(0.0, 0.0), (0.1, 0.05), (1.0, MOST_NOISE)])
-def test_the_filter_and_the_noise_are_told_as_published(
-    A: LinearOperator, kernel: int, sigma_y: float, told: float
-) -> None:
+def test_the_filter_and_the_noise_are_told_as_published(A, kernel, sigma_y, told) -> None:
     networks, y = enlargers(2), rand(2, 3, 5, 7).float()
     network = networks.networks["2"]
     assert isinstance(network, Enlarger)
@@ -94,9 +91,7 @@ def bundled() -> Prior:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_bundled_priors_need_no_fetching_and_are_whole(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bundled_priors_need_no_fetching_and_are_whole(name, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     assert fetch_prior(name) == prior_directory(name)
     assert load_prior(name, device="cpu").digest == prior_digest(name)
@@ -104,12 +99,10 @@ def test_the_bundled_priors_need_no_fetching_and_are_whole(
 
 
 @pytest.mark.ffdnet
-@pytest.mark.skipif(
-    not (prior_directory("ffdnet") / "deqir.json").exists(), reason="needs FFDNet; run: deqir models fetch ffdnet"
-)
+@needs_ffdnet
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("noise", [5, 75])
-def test_a_bundled_prior_denoises_as_ffdnet_to_a_twentieth_of_a_grey_level(name: str, noise: int) -> None:
+def test_a_bundled_prior_denoises_as_ffdnet_to_a_twentieth_of_a_grey_level(name, noise) -> None:
     sigma = 2 * noise / 255
     alpha_bar = torch.tensor([1 / (1 + sigma**2)], dtype=torch.float64)
     image = torch.linspace(-1, 1, 64).expand(1, 3, 64, 64) + sigma * rand(1, 3, 64, 64).float()
@@ -120,7 +113,7 @@ def test_a_bundled_prior_denoises_as_ffdnet_to_a_twentieth_of_a_grey_level(name:
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_the_bundled_prior_is_nearer_to_a_photograph_than_its_denoiser_alone(bundled: Prior, scale: int) -> None:
+def test_the_bundled_prior_is_nearer_to_a_photograph_than_its_denoiser_alone(bundled, scale) -> None:
     from skimage import data
 
     x = torch.from_numpy(data.coffee()[100:228, 250:378].copy()).permute(2, 0, 1)[None] / 127.5 - 1

@@ -86,9 +86,7 @@ def filled_in_loops(y: np.ndarray, keep: np.ndarray, sizes: int) -> np.ndarray:
 
 @settings(deadline=None, max_examples=40)
 @given(st.data(), st.integers(1, 7), st.integers(1, 7), st.booleans())
-def test_halving_takes_the_mean_of_what_is_known_of_each_block(
-    data: st.DataObject, height: int, width: int, in_each: bool
-) -> None:
+def test_halving_takes_the_mean_of_what_is_known_of_each_block(data, height, width, in_each) -> None:
     n = (4 if in_each else 1) * height * width
     kept = data.draw(st.lists(st.booleans(), min_size=n, max_size=n))
     keep = torch.tensor(kept).view(*((2, 2) if in_each else (1, 1)), height, width)
@@ -157,7 +155,7 @@ def test_the_layers_are_those_of_ffdnet_on_the_image_the_gaps_and_the_noise_and_
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (40, 61), (5, 7), (1, 3), (1, 1)])
 @pytest.mark.parametrize("lost", [0.3, 0.95])
-def test_a_network_that_returns_its_guess_fills_coarse_to_fine_as_loops_do(size: tuple[int, int], lost: float) -> None:
+def test_a_network_that_returns_its_guess_fills_coarse_to_fine_as_loops_do(size, lost) -> None:
     y, keep = pictures(1, 3, *size), torch.rand(*size, generator=torch.Generator().manual_seed(1)) >= lost
     keep[0, 0] = True
     found = one_that_returns_its_guess().make_start(y, keep, 0.0)
@@ -171,7 +169,7 @@ def test_a_network_that_returns_its_guess_fills_coarse_to_fine_as_loops_do(size:
 
 
 @pytest.mark.parametrize("size", [(20, 33), (9, 4)])
-def test_what_is_known_stays_as_it_is_unless_it_is_noisy(size: tuple[int, int]) -> None:
+def test_what_is_known_stays_as_it_is_unless_it_is_noisy(size) -> None:
     network, y, keep = filler(), pictures(2, 3, *size), masks.random(*size, lost=0.4)
     found = network.make_start(y, keep, 0.0)
     assert torch.equal(found[..., keep], y[..., keep])
@@ -201,7 +199,7 @@ def asked_of(network: Filler, y: Tensor, keep: Tensor, sigma_y: float) -> list[t
     return asked
 
 
-def test_each_size_is_told_half_the_noise_of_the_one_above(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_size_is_told_half_the_noise_of_the_one_above(monkeypatch) -> None:
     """A hole too large for halving to close, in images padded to even sides for the network."""
     monkeypatch.setattr(filling, "SIZES", 4)
     keep = torch.ones(70, 130, dtype=torch.bool)
@@ -215,7 +213,7 @@ def test_each_size_is_told_half_the_noise_of_the_one_above(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("sizes", [1, SIZES, 9])
-def test_images_are_halved_only_while_something_is_missing(sizes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_halved_only_while_something_is_missing(sizes, monkeypatch) -> None:
     monkeypatch.setattr(filling, "SIZES", sizes)
     keep, y = torch.ones(64, 64, dtype=torch.bool), pictures(1, 3, 64, 64)
     for hole, sides in ((0, [64]), (1, [64, 32]), (4, [64, 32, 16, 8])):
@@ -224,7 +222,7 @@ def test_images_are_halved_only_while_something_is_missing(sizes: int, monkeypat
         assert [size for size, _ in asked_of(filler(), y, keep, 0.1)] == wanted
 
 
-def test_a_large_image_is_seen_part_by_part_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_seen_part_by_part_as_in_one_piece(monkeypatch) -> None:
     network, y = filler(), pictures(1, 3, SIDE + 10, SIDE + 36)
     found = network.make_start(y, torch.ones(y.shape[-2:], dtype=torch.bool), 0.1)
     torch.testing.assert_close(found, network(y, torch.zeros_like(y), torch.tensor([0.05])))

@@ -55,7 +55,7 @@ def written(directory: Path, skills: Skills, own: dict[str, Tensor]) -> Path:
 
 
 @pytest.mark.parametrize("bits", [16, 8])
-def test_a_prior_is_read_with_its_networks(bits: int, tmp_path: Path, full_size: dict[str, Tensor]) -> None:
+def test_a_prior_is_read_with_its_networks(bits, tmp_path, full_size) -> None:
     held = packed(full_size) if bits == 8 else {name: weight.half() for name, weight in full_size.items()}
     prior = load_prior(str(written(tmp_path / "mine", SKILLS, held)), device="cpu")
     assert prior.starters is not None
@@ -70,7 +70,7 @@ def test_a_prior_is_read_with_its_networks(bits: int, tmp_path: Path, full_size:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_the_networks_are_taken_out_of_the_weights_of_the_file(full_size: dict[str, Tensor]) -> None:
+def test_the_networks_are_taken_out_of_the_weights_of_the_file(full_size) -> None:
     weights = {"layers.0.weight": torch.zeros(1), **full_size}
     assert take_starters(weights, SKILLS) is not None
     assert list(weights) == ["layers.0.weight"]
@@ -92,23 +92,21 @@ def test_the_networks_are_taken_out_of_the_weights_of_the_file(full_size: dict[s
     ],
     ids=["a scale more", "another scale", "dense", "colours too", "fills too", "fills", "says nothing", "says less"],
 )
-def test_a_file_that_holds_other_networks_than_the_card_says_is_refused(
-    said: Skills, held: tuple[str, ...], tmp_path: Path, full_size: dict[str, Tensor]
-) -> None:
+def test_a_file_that_holds_other_networks_than_the_card_says_is_refused(said, held, tmp_path, full_size) -> None:
     own = {name: weight for name, weight in full_size.items() if name.startswith(held)}
     directory = written(tmp_path / "mine", said, own)
     with pytest.raises(PriorError, match="do not fit the starter networks named on its card"):
         load_prior(str(directory), device="cpu")
 
 
-def test_networks_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_networks_of_another_size_are_refused(tmp_path) -> None:
     small = {f"filler.{name}": weight for name, weight in Filler(width=8, depth=3).state_dict().items()}
     directory = written(tmp_path / "mine", Skills(fills=True), small)
     with pytest.raises(PriorError, match="do not fit the starter networks named on its card"):
         load_prior(str(directory), device="cpu")
 
 
-def test_cards_of_older_versions_tell_of_no_networks_and_older_versions_read_those_of_this_one(tmp_path: Path) -> None:
+def test_cards_of_older_versions_tell_of_no_networks_and_older_versions_read_those_of_this_one(tmp_path) -> None:
     directory = written(tmp_path / "mine", Skills(), {})
     values = json.loads((directory / CARD).read_text(encoding="utf-8"))
     assert not {"enlarges", "dense", "fills", "colorizes"} & set(values)
@@ -120,7 +118,7 @@ def test_cards_of_older_versions_tell_of_no_networks_and_older_versions_read_tho
     "skills",
     [Skills(enlarges=(2,)), Skills(enlarges=(2, 4), dense=(4,)), Skills(fills=True), Skills(colorizes=True), SKILLS],
 )
-def test_a_card_tells_of_its_networks_after_it_was_written(skills: Skills, tmp_path: Path) -> None:
+def test_a_card_tells_of_its_networks_after_it_was_written(skills, tmp_path) -> None:
     assert read_card(written(tmp_path / "mine", skills, {})).skills == skills
 
 
@@ -137,9 +135,7 @@ def test_a_card_tells_of_its_networks_after_it_was_written(skills: Skills, tmp_p
         ({"enlarges": [4], "dense": 4}, r"dense must be of type Sequence\[int\], got 4"),
     ],
 )
-def test_cards_that_tell_of_networks_in_other_words_are_refused(
-    change: dict[str, object], says: str, tmp_path: Path
-) -> None:
+def test_cards_that_tell_of_networks_in_other_words_are_refused(change, says, tmp_path) -> None:
     path = written(tmp_path / "mine", Skills(), {}) / CARD
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
     with pytest.raises(PriorError, match=says):

@@ -47,11 +47,7 @@ KNOWN: Final[dict[str, tuple[Skills, LinearOperator, list[type]]]] = {
     "gaps": (Skills(fills=True), GAPS, [Inpainting]),
     "grey": (Skills(colorizes=True), GREY, [Colorization]),
     "pooled": (Skills(enlarges=(2,)), TWICE, [SuperResolution]),
-    "made small by a known filter": (
-        Skills(enlarges=(2,)),
-        KernelSuperResolution(scale=2),
-        [KernelSuperResolution],
-    ),
+    "made small by a known filter": (Skills(enlarges=(2,)), KernelSuperResolution(scale=2), [KernelSuperResolution]),
     "old photograph": (ALL, OLD, [Inpainting, SuperResolution, Colorization]),
     "old photograph, grey last": (ALL, chain(TWICE, GAPS, GREY), [Inpainting, SuperResolution, Colorization]),
     "gaps in grey": (ALL, chain(GREY, GAPS), [Inpainting, Colorization]),
@@ -87,14 +83,14 @@ UNKNOWN: Final[dict[str, tuple[Skills, LinearOperator]]] = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_the_parts_that_are_known_are_undone_last_to_first_and_masks_before_all(name: str) -> None:
+def test_the_parts_that_are_known_are_undone_last_to_first_and_masks_before_all(name) -> None:
     skills, A, kinds = KNOWN[name]
     assert [type(part) for part in skills.undone(A)] == kinds
     assert skills.makes_start(A)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_what_they_do_not_know_starts_as_without_them(name: str) -> None:
+def test_what_they_do_not_know_starts_as_without_them(name) -> None:
     skills, A = UNKNOWN[name]
     assert not skills.undone(A)
     networks = starters(skills)
@@ -107,7 +103,7 @@ def test_what_they_do_not_know_starts_as_without_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*KNOWN, *UNKNOWN])
-def test_a_card_tells_of_starts_as_its_prior_does(name: str) -> None:
+def test_a_card_tells_of_starts_as_its_prior_does(name) -> None:
     skills, A = (KNOWN | UNKNOWN)[name][:2]
     card = PriorCard(
         name="mine",
@@ -134,9 +130,7 @@ def parts_of(networks: Starters) -> tuple[Filler, Enlarger, Colorizer]:
 
 @pytest.mark.parametrize("sigma_y", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [GREY.weights, (1 / 3, 1 / 3, 1 / 3)])
-def test_an_old_photograph_is_filled_then_enlarged_then_coloured(
-    sigma_y: float, weights: tuple[float, float, float]
-) -> None:
+def test_an_old_photograph_is_filled_then_enlarged_then_coloured(sigma_y, weights) -> None:
     networks = starters(ALL)
     filler, enlarger, colorizer = parts_of(networks)
     grey = Colorization(weights=weights)
@@ -158,9 +152,7 @@ def test_an_old_photograph_is_filled_then_enlarged_then_coloured(
         ("pooled twice", Enlarger, [Enlarger]),
     ],
 )
-def test_only_the_first_is_told_of_noise_for_then_there_is_none_left(
-    name: str, first: type[nn.Module], then: list[type[nn.Module]]
-) -> None:
+def test_only_the_first_is_told_of_noise_for_then_there_is_none_left(name, first, then) -> None:
     """The filler is called at several sizes; the last is the image's own."""
     _, A, _ = KNOWN[name]
     networks, asked = starters(ALL), list[tuple[type[nn.Module], float]]()
@@ -249,7 +241,7 @@ def lost(height: int, width: int, *, top: int, left: int, side: int) -> Tensor:
         "low, just not",
     ],
 )
-def test_chains_are_short_but_where_gaps_are_wide(A: LinearOperator, wide: bool) -> None:
+def test_chains_are_short_but_where_gaps_are_wide(A, wide) -> None:
     prior, settings = prior_with(starters(ALL)), Settings(steps=20)
     own, made, given = StartKind.OWN, StartKind.MADE, StartKind.GIVEN
     short = (Defaults.MADE_NOISE, Defaults.MADE_END, Defaults.MADE_STEPS, made)
@@ -266,7 +258,7 @@ def test_images_neither_grey_nor_in_colour_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["gaps", "grey", "old photograph", "gaps, then grey"])
-def test_chains_start_from_what_they_make_moved_to_agree_with_y(name: str) -> None:
+def test_chains_start_from_what_they_make_moved_to_agree_with_y(name) -> None:
     _, A, _ = KNOWN[name]
     networks, x = starters(ALL), rand(1, 3, *((24, 24) if A is OLD else (12, 12))).clamp(-1, 1).float()
     engine, y = Engine(prior_with(networks), Settings(steps=2, denoiser_batch=1)), A(x)

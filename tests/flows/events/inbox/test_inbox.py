@@ -16,22 +16,18 @@ from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
 from flows.events.inbox.records import Batch, Entry
 from pipeline.errors import ConfigurationError
-from tests.flows.events.conftest import closed, open_inbox
-
-
-def entries(*keys: str, version: str = "1") -> list[Entry]:
-    return [Entry(key=key, version=version) for key in keys]
+from tests.flows.events.conftest import closed, entries, open_inbox
 
 
 @pytest.mark.parametrize(
     ("waiting", "oldest", "due"),
     [(0, 0.0, 0), (1, 29.9, 0), (1, 30.0, 1), (9, 31.0, 9), (10, 0.0, 10), (25, 0.0, 10), (25, 99.0, 10)],
 )
-def test_a_batch_is_due_when_it_is_full_or_old(waiting: int, oldest: float, due: int) -> None:
+def test_a_batch_is_due_when_it_is_full_or_old(waiting, oldest, due) -> None:
     assert BatchRule(size=10, seconds=30).due(waiting=waiting, oldest=oldest) == due
 
 
-def test_a_hint_is_kept_once_and_another_version_is_another_hint(inbox: Inbox) -> None:
+def test_a_hint_is_kept_once_and_another_version_is_another_hint(inbox) -> None:
     assert inbox.add(entries("a", "b", "a")) == 2
     assert inbox.add(entries("b", "c")) == 1
     assert inbox.add(entries("a", version="2")) == 1
@@ -39,7 +35,7 @@ def test_a_hint_is_kept_once_and_another_version_is_another_hint(inbox: Inbox) -
     assert inbox.waiting()[0] == 4
 
 
-def test_a_hint_that_comes_again_after_its_run_is_no_new_one(inbox: Inbox) -> None:
+def test_a_hint_that_comes_again_after_its_run_is_no_new_one(inbox) -> None:
     inbox.add(entries("a"))
     batch = closed(inbox)
     inbox.started(batch, "run")
@@ -49,12 +45,12 @@ def test_a_hint_that_comes_again_after_its_run_is_no_new_one(inbox: Inbox) -> No
     assert inbox.waiting()[0] == 0
 
 
-def test_a_key_of_two_versions_is_listed_once(inbox: Inbox) -> None:
+def test_a_key_of_two_versions_is_listed_once(inbox) -> None:
     inbox.add(entries("b", "a") + entries("a", version="2"))
     assert inbox.keys_of(closed(inbox)) == ("a", "b")
 
 
-def test_the_hints_that_waited_longest_go_first(inbox: Inbox) -> None:
+def test_the_hints_that_waited_longest_go_first(inbox) -> None:
     inbox.add(entries("c"))
     inbox.add(entries("a"))
     inbox.add(entries("b"))
@@ -62,7 +58,7 @@ def test_the_hints_that_waited_longest_go_first(inbox: Inbox) -> None:
     assert inbox.keys_of(closed(inbox, 2)) == ("b",)
 
 
-def test_no_batch_is_closed_when_another_watcher_was_faster(inbox: Inbox, tmp_path: Path) -> None:
+def test_no_batch_is_closed_when_another_watcher_was_faster(inbox, tmp_path) -> None:
     inbox.add(entries("a"))
     with contextlib.closing(open_inbox(tmp_path)) as other:
         assert other.close_batch(10) is not None
@@ -70,7 +66,7 @@ def test_no_batch_is_closed_when_another_watcher_was_faster(inbox: Inbox, tmp_pa
     assert len(inbox.to_start()) == 1
 
 
-def test_a_batch_goes_through_its_states(inbox: Inbox) -> None:
+def test_a_batch_goes_through_its_states(inbox) -> None:
     inbox.add([Entry(key="a", version="1", at=datetime(2026, 11, 25, tzinfo=UTC)), *entries("b")])
     batch = closed(inbox)
     assert inbox.to_start() == (batch,)
@@ -89,7 +85,7 @@ def test_a_batch_goes_through_its_states(inbox: Inbox) -> None:
     assert inbox.counts().batched == 2
 
 
-def test_the_same_hints_in_another_inbox_are_another_batch_and_a_batch_keeps_its_id(tmp_path: Path) -> None:
+def test_the_same_hints_in_another_inbox_are_another_batch_and_a_batch_keeps_its_id(tmp_path) -> None:
     ids = set()
     for name in ("one", "two"):
         with contextlib.closing(open_inbox(tmp_path / name)) as inbox:
@@ -100,7 +96,7 @@ def test_the_same_hints_in_another_inbox_are_another_batch_and_a_batch_keeps_its
     assert len(ids) == 2
 
 
-def test_what_nobody_could_read_is_kept_and_counted(inbox: Inbox, tmp_path: Path) -> None:
+def test_what_nobody_could_read_is_kept_and_counted(inbox, tmp_path) -> None:
     for body in (b"\xff" * 100_000, b"\xff" * 100_000, b"other"):
         inbox.bury(body, origin="queue", reason="not JSON")
     assert inbox.counts().dead_letters == 2
@@ -109,14 +105,14 @@ def test_what_nobody_could_read_is_kept_and_counted(inbox: Inbox, tmp_path: Path
     assert kept == [(1, "not JSON", 5), (2, "not JSON", 65536)]
 
 
-def test_an_inbox_belongs_to_one_source_and_deployment(inbox: Inbox, tmp_path: Path) -> None:
+def test_an_inbox_belongs_to_one_source_and_deployment(inbox, tmp_path) -> None:
     path = tmp_path / "inbox.sqlite3"
     for source, deployment in (("s3://archive/other", "restore-archive/test"), ("s3://archive/in", "a/b")):
         with pytest.raises(ConfigurationError, match=r"is the inbox of restore-archive/test on s3://archive/in"):
             Inbox.open(path, source=source, deployment=deployment)
 
 
-def test_a_file_that_is_no_inbox_is_named_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_inbox_is_named_and_left_alone(tmp_path) -> None:
     path = tmp_path / "inbox.sqlite3"
     path.write_bytes(b"not a database, but a file of some length" * 100)
     before = path.read_bytes()
@@ -127,7 +123,7 @@ def test_a_file_that_is_no_inbox_is_named_and_left_alone(tmp_path: Path) -> None
         Inbox.open(Path("/proc/nowhere/inbox"), source="s", deployment="d")
 
 
-def test_threads_and_processes_may_write_at_once(inbox: Inbox, tmp_path: Path) -> None:
+def test_threads_and_processes_may_write_at_once(inbox, tmp_path) -> None:
     with contextlib.closing(open_inbox(tmp_path)) as other:
         work = [
             threading.Thread(target=each.add, args=([Entry(key=f"{n}", version="1")],))
@@ -148,9 +144,7 @@ STEP = st.lists(ENTRY, max_size=5) | st.integers(1, 4)
 
 @given(st.lists(STEP, max_size=25))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_every_hint_is_in_one_batch_after_any_history_and_restart(
-    tmp_path_factory: pytest.TempPathFactory, history: list[list[Entry] | int]
-) -> None:
+def test_every_hint_is_in_one_batch_after_any_history_and_restart(tmp_path_factory, history) -> None:
     folder = tmp_path_factory.mktemp("inbox")
     told: set[Entry] = set()
     listed: list[str] = []

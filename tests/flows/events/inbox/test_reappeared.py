@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.events.inbox.batch_rule import BatchRule
 from flows.events.inbox.inbox import Inbox
@@ -25,8 +23,8 @@ from flows.events.sources.sqs import Queue
 from pipeline.errors import StoreAccessError
 from pipeline.store import open_store
 from pipeline.store.s3 import S3Store
-from tests.flows.events.conftest import Notified, closed
-from tests.flows.events.prefect_api import PrefectApi, keys_in
+from tests.flows.events.conftest import closed, drain, waiting_keys
+from tests.flows.events.prefect_api import keys_in
 
 NOON = datetime.now(UTC)
 
@@ -34,10 +32,6 @@ NOON = datetime.now(UTC)
 def told(key: str, *, hours: float | None) -> list[Entry]:
     """An event some hours after noon; None: an event without a time."""
     return [Entry(key=key, version="1", at=None if hours is None else NOON + timedelta(hours=hours))]
-
-
-def waiting_keys(inbox: Inbox) -> list[str]:
-    return list(inbox.keys_of(closed(inbox))) if inbox.waiting()[0] else []
 
 
 def ended(inbox: Inbox) -> Batch:
@@ -48,7 +42,7 @@ def ended(inbox: Inbox) -> Batch:
     return batch
 
 
-def test_a_later_event_after_the_end_of_the_batch_is_another_hint(inbox: Inbox) -> None:
+def test_a_later_event_after_the_end_of_the_batch_is_another_hint(inbox) -> None:
     inbox.add(told("back", hours=0) + told("there", hours=0))
     first = ended(inbox)
     assert inbox.add(told("back", hours=0) + told("there", hours=-1) + told("there", hours=None)) == 0
@@ -60,14 +54,14 @@ def test_a_later_event_after_the_end_of_the_batch_is_another_hint(inbox: Inbox) 
     assert again.id != first.id
 
 
-def test_a_later_event_before_the_run_is_part_of_the_batch(inbox: Inbox) -> None:
+def test_a_later_event_before_the_run_is_part_of_the_batch(inbox) -> None:
     inbox.add(told("a", hours=0))
     inbox.add(told("a", hours=1))
     ended(inbox)
     assert inbox.waiting()[0] == 0
 
 
-def test_a_later_event_during_the_run_waits_for_its_end(inbox: Inbox) -> None:
+def test_a_later_event_during_the_run_waits_for_its_end(inbox) -> None:
     inbox.add(told("back", hours=0) + told("there", hours=0))
     batch = closed(inbox)
     inbox.started(batch, "run")
@@ -83,30 +77,24 @@ def test_a_later_event_during_the_run_waits_for_its_end(inbox: Inbox) -> None:
     assert inbox.add(told("back", hours=1)) == 0
 
 
-def test_an_event_of_what_a_listing_has_found_before_is_no_other_hint_unless_it_is_later(inbox: Inbox) -> None:
+def test_an_event_of_what_a_listing_has_found_before_is_no_other_hint_unless_it_is_later(inbox) -> None:
     inbox.add(told("a", hours=None))
     ended(inbox)
     assert inbox.add(told("a", hours=-1)) == 0
     assert inbox.add(told("a", hours=1)) == 1
 
 
-def test_an_object_that_comes_back_with_the_same_bytes_is_hinted_at_by_its_event(
-    notified: Notified, inbox: Inbox
-) -> None:
+def test_an_object_that_comes_back_with_the_same_bytes_is_hinted_at_by_its_event(notified, inbox) -> None:
     queue = Queue.open(notified.queue, inbox=inbox, scope=Scope.of(f"s3://{notified.bucket}/in"))
-
-    def drain() -> None:
-        while notified.left():
-            queue()
 
     notified.put("in/back.png")
     notified.put("in/there.png")
-    drain()
+    drain(queue, notified)
     ended(inbox)
     notified.s3.delete_object(Bucket=notified.bucket, Key="in/back.png")
     _next_second()  # moto's events tell no less
     notified.put("in/back.png")
-    drain()
+    drain(queue, notified)
     assert waiting_keys(inbox) == ["back.png"]
 
 
@@ -130,9 +118,7 @@ def poll(folder: Path, inbox: Inbox) -> Poller:
     return Poller(source=open_store(str(folder), writable=False), inbox=inbox, seconds=7, settle=False)
 
 
-def test_a_file_that_was_gone_for_a_listing_is_hinted_at_when_it_comes_back(
-    poll: Poller, folder: Path, inbox: Inbox
-) -> None:
+def test_a_file_that_was_gone_for_a_listing_is_hinted_at_when_it_comes_back(poll, folder, inbox) -> None:
     poll()
     ended(inbox)
     (folder / "back.png").rename(folder.parent / "away.png")
@@ -144,7 +130,7 @@ def test_a_file_that_was_gone_for_a_listing_is_hinted_at_when_it_comes_back(
     assert inbox.waiting()[0] == 0
 
 
-def test_what_is_in_an_unfinished_batch_is_not_forgotten(poll: Poller, folder: Path, inbox: Inbox) -> None:
+def test_what_is_in_an_unfinished_batch_is_not_forgotten(poll, folder, inbox) -> None:
     poll()
     batch = closed(inbox)
     (folder / "back.png").unlink()
@@ -154,7 +140,7 @@ def test_what_is_in_an_unfinished_batch_is_not_forgotten(poll: Poller, folder: P
     assert waiting_keys(inbox) == ["new.png"]
 
 
-def test_a_disk_that_is_not_mounted_lets_nothing_be_forgotten(poll: Poller, folder: Path, inbox: Inbox) -> None:
+def test_a_disk_that_is_not_mounted_lets_nothing_be_forgotten(poll, folder, inbox) -> None:
     poll()
     ended(inbox)
     folder.rename(folder.parent / "disk")
@@ -166,7 +152,7 @@ def test_a_disk_that_is_not_mounted_lets_nothing_be_forgotten(poll: Poller, fold
     assert inbox.waiting()[0] == 0
 
 
-def test_a_listing_that_breaks_off_lets_nothing_be_forgotten(notified: Notified, inbox: Inbox) -> None:
+def test_a_listing_that_breaks_off_lets_nothing_be_forgotten(notified, inbox) -> None:
     notified.put("in/a.png")
     notified.put("in/b.png")
     store = open_store(f"s3://{notified.bucket}/in", writable=False)
@@ -194,7 +180,7 @@ def test_a_listing_that_breaks_off_lets_nothing_be_forgotten(notified: Notified,
     assert inbox.waiting()[0] == 0
 
 
-def test_what_came_in_since_a_listing_began_is_not_forgotten_by_it(inbox: Inbox) -> None:
+def test_what_came_in_since_a_listing_began_is_not_forgotten_by_it(inbox) -> None:
     inbox.add(told("before", hours=None) + told("there", hours=None))
     ended(inbox)
     began = time.time()
@@ -205,13 +191,6 @@ def test_what_came_in_since_a_listing_began_is_not_forgotten_by_it(inbox: Inbox)
     assert inbox.end_listing(began=began) == 1
     everything = told("before", hours=None) + told("there", hours=None) + told("behind what was listed", hours=None)
     assert inbox.unseen(everything) == told("before", hours=None)
-
-
-@pytest.fixture
-def server(prefect_environment: dict[str, str]) -> Iterator[None]:
-    """Point Prefect's settings to the tests' server."""
-    with temporary_settings({PREFECT_API_URL: prefect_environment["PREFECT_API_URL"]}):
-        yield
 
 
 def start(inbox: Inbox, name: str, destination: Path) -> None:
@@ -227,31 +206,29 @@ def start(inbox: Inbox, name: str, destination: Path) -> None:
         starter()
 
 
-def test_a_new_inbox_of_a_deployment_that_writes_elsewhere_now_starts_runs_of_its_own(
-    server: None, api: PrefectApi, tmp_path: Path
-) -> None:
+def test_a_new_inbox_of_a_deployment_that_writes_elsewhere_now_starts_runs_of_its_own(api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "o1"))
     for folder in ("o1", "o2"):
         job = {"source": "s3://archive/in", "destination": str(tmp_path / folder), "result": {"steps": 3}}
-        api.ask("PATCH", f"/deployments/{deployment}", {"parameters": {"job": job}})
+        api.call("PATCH", f"/deployments/{deployment}", {"parameters": {"job": job}})
         with closing(Inbox.open(tmp_path / f"{folder}.sqlite3", source="s3://archive/in", deployment=name)) as inbox:
             inbox.add(told("a", hours=0))
             start(inbox, name, tmp_path / folder)
-        for run in api.runs(deployment):
+        for run in api.runs_of(deployment):
             api.set_state(run["id"], "COMPLETED")
-    lists = sorted(run["parameters"]["job"]["key_list"] for run in api.runs(deployment))
+    lists = sorted(run["parameters"]["job"]["key_list"] for run in api.runs_of(deployment))
     assert [Path(place).relative_to(tmp_path).parts[0] for place in lists] == ["o1", "o2"]
-    assert [keys_in(run) for run in api.runs(deployment)] == [["a"], ["a"]]
+    assert [keys_in(run) for run in api.runs_of(deployment)] == [["a"], ["a"]]
 
 
-def test_a_hint_that_comes_again_gets_a_run_of_its_own(server: None, api: PrefectApi, tmp_path: Path) -> None:
+def test_a_hint_that_comes_again_gets_a_run_of_its_own(api, tmp_path) -> None:
     name, deployment = api.deploy("s3://archive/in", str(tmp_path / "out"))
     with closing(Inbox.open(tmp_path / "inbox.sqlite3", source="s3://archive/in", deployment=name)) as inbox:
         for hours in (0, 0, 1, 1):
             inbox.add(told("a", hours=hours))
             start(inbox, name, tmp_path / "out")
-            for run in api.runs(deployment):
+            for run in api.runs_of(deployment):
                 api.set_state(run["id"], "COMPLETED")
             with open_runs(name) as runs:
                 follow(inbox, runs)
-    assert [keys_in(run) for run in api.runs(deployment)] == [["a"], ["a"]]
+    assert [keys_in(run) for run in api.runs_of(deployment)] == [["a"], ["a"]]

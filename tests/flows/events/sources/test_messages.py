@@ -97,7 +97,7 @@ STORED = {"attributes": {"file_size": 5, "mtime": 1795611743}, "extended": {"Sea
         ),
     ],
 )
-def test_every_sender_means_the_same_version_of_the_same_object(message: dict[str, Any]) -> None:
+def test_every_sender_means_the_same_version_of_the_same_object(message) -> None:
     (hint,) = hints_of(json.dumps(message))
     assert (hint.bucket, hint.key, hint.version) == ("archive", ODD_KEY, MD5)
     assert hint.at is not None
@@ -123,7 +123,7 @@ def test_every_sender_means_the_same_version_of_the_same_object(message: dict[st
         {"event_type": "delete", "key": "/buckets/archive/in/x.png", "message": {"old_entry": {"name": "x.png"}}},
     ],
 )
-def test_what_is_not_about_a_new_object_hints_at_nothing(message: dict[str, Any]) -> None:
+def test_what_is_not_about_a_new_object_hints_at_nothing(message) -> None:
     assert hints_of(json.dumps(message)) == ()
 
 
@@ -168,7 +168,7 @@ def test_a_thousand_records_that_cannot_be_read_are_told_of_in_a_few_words() -> 
 @pytest.mark.parametrize(
     "time", ["0001-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "2026-11-25", "", "soon", 3, None]
 )
-def test_a_strange_time_is_no_reason_to_lose_an_event(time: Any) -> None:
+def test_a_strange_time_is_no_reason_to_lose_an_event(time) -> None:
     event = s3_event("x.png", eTag=MD5)
     event["Records"][0]["eventTime"] = time
     (hint,) = hints_of(json.dumps(event))
@@ -181,7 +181,7 @@ S3_KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size
 
 @settings(deadline=None)
 @given(S3_KEYS)
-def test_any_key_comes_back_from_s3s_encoding(key: str) -> None:
+def test_any_key_comes_back_from_s3s_encoding(key) -> None:
     for encoded in (quote_plus(key, safe="/"), quote_plus(key), quote(key)):
         (hint,) = hints_of(json.dumps(s3_event(encoded)))
         assert hint.key == key
@@ -189,7 +189,7 @@ def test_any_key_comes_back_from_s3s_encoding(key: str) -> None:
 
 @settings(deadline=None)
 @given(S3_KEYS)
-def test_a_key_from_event_bridge_is_taken_as_it_is(key: str) -> None:
+def test_a_key_from_event_bridge_is_taken_as_it_is(key) -> None:
     (hint,) = hints_of(json.dumps(event_bridge(key)))
     assert hint.key == key
 
@@ -216,7 +216,7 @@ def test_a_key_from_event_bridge_is_taken_as_it_is(key: str) -> None:
         (json.dumps(sns(sns(sns(s3_event("x"))))).encode(), "'Message'"),
     ],
 )
-def test_a_body_that_is_no_event_is_refused_with_the_reason(body: bytes, why: str) -> None:
+def test_a_body_that_is_no_event_is_refused_with_the_reason(body, why) -> None:
     with pytest.raises(UnknownMessageError, match=why):
         hints_of(body)
 
@@ -248,7 +248,7 @@ WHOLE += [seaweedfs("create", "/buckets/archive/in", "x.png", **STORED)]
 
 @settings(deadline=None)
 @given(st.data(), st.sampled_from(WHOLE), JSON)
-def test_an_event_with_anything_in_any_place_is_read_or_refused(data: Any, event: Any, value: Any) -> None:
+def test_an_event_with_anything_in_any_place_is_read_or_refused(data, event, value) -> None:
     broken = replaced(event, data.draw(st.sampled_from(paths(event))), value)
     try:
         hints = hints_of(json.dumps(broken))
@@ -260,6 +260,6 @@ def test_an_event_with_anything_in_any_place_is_read_or_refused(data: Any, event
 
 @settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
-def test_any_body_is_read_or_refused(body: bytes | str) -> None:
+def test_any_body_is_read_or_refused(body) -> None:
     with contextlib.suppress(UnknownMessageError):
         assert hints_of(body) == ()

@@ -14,22 +14,9 @@ from flows.events.sources.messages import Hint
 from flows.events.sources.scope import Scope
 from flows.events.sources.sqs import Queue, connect
 from pipeline.errors import ConfigurationError
-from tests.flows.events.conftest import Notified, closed
+from tests.flows.events.conftest import Notified, drain, waiting_keys
 
 ODD_KEY = "in/a b+c/ü%20#1 é.png"
-
-
-def waiting_keys(inbox: Inbox) -> list[str]:
-    """Put all waiting hints into batches, and return their sorted keys."""
-    keys: list[str] = []
-    while inbox.waiting()[0]:
-        keys += inbox.keys_of(closed(inbox))
-    return sorted(keys)
-
-
-def drain(queue: Queue, notified: Notified) -> None:
-    while notified.left():
-        queue()
 
 
 @pytest.fixture
@@ -37,9 +24,7 @@ def queue(notified: Notified, inbox: Inbox) -> Queue:
     return Queue.open(notified.queue, inbox=inbox, scope=Scope.of(f"s3://{notified.bucket}/in"))
 
 
-def test_uploads_below_the_source_are_hinted_at_once_and_nothing_else(
-    notified: Notified, queue: Queue, inbox: Inbox
-) -> None:
+def test_uploads_below_the_source_are_hinted_at_once_and_nothing_else(notified, queue, inbox) -> None:
     notified.put("in/one.png")
     notified.put("in/one.png")
     notified.put(ODD_KEY)
@@ -51,7 +36,7 @@ def test_uploads_below_the_source_are_hinted_at_once_and_nothing_else(
     assert inbox.counts().dead_letters == 0  # the queue's first message was S3's test
 
 
-def test_another_version_of_an_object_is_another_hint(notified: Notified, queue: Queue, inbox: Inbox) -> None:
+def test_another_version_of_an_object_is_another_hint(notified, queue, inbox) -> None:
     notified.put("in/one.png", b"first")
     drain(queue, notified)
     assert waiting_keys(inbox) == ["one.png"]
@@ -61,7 +46,7 @@ def test_another_version_of_an_object_is_another_hint(notified: Notified, queue:
     assert waiting_keys(inbox) == ["one.png"]
 
 
-def test_both_events_of_a_multipart_upload_are_one_hint(notified: Notified, queue: Queue, inbox: Inbox) -> None:
+def test_both_events_of_a_multipart_upload_are_one_hint(notified, queue, inbox) -> None:
     upload = notified.s3.create_multipart_upload(Bucket=notified.bucket, Key="in/large.png")["UploadId"]
     at = {"Bucket": notified.bucket, "Key": "in/large.png", "UploadId": upload}
     part = notified.s3.upload_part(**at, PartNumber=1, Body=b"an image" * 1000)
@@ -74,7 +59,7 @@ def test_both_events_of_a_multipart_upload_are_one_hint(notified: Notified, queu
     assert len(listed) == 1
 
 
-def test_a_notification_by_way_of_sns_is_read(notified: Notified, queue: Queue, inbox: Inbox) -> None:
+def test_a_notification_by_way_of_sns_is_read(notified, queue, inbox) -> None:
     sns = boto3.client("sns", endpoint_url=notified.server.endpoint, region_name="us-east-1")
     topic = sns.create_topic(Name=notified.bucket)["TopicArn"]
     arn = notified.sqs.get_queue_attributes(QueueUrl=notified.queue, AttributeNames=["QueueArn"])
@@ -88,9 +73,7 @@ def test_a_notification_by_way_of_sns_is_read(notified: Notified, queue: Queue, 
     assert waiting_keys(inbox) == ["by sns.png"]
 
 
-def test_messages_that_are_no_events_become_dead_letters_and_stop_nothing(
-    notified: Notified, queue: Queue, inbox: Inbox
-) -> None:
+def test_messages_that_are_no_events_become_dead_letters_and_stop_nothing(notified, queue, inbox) -> None:
     for body in ("hello", "{}", '{"Records": [1]}', "hello"):
         notified.sqs.send_message(QueueUrl=notified.queue, MessageBody=body)
     notified.put("in/after.png")
@@ -99,9 +82,7 @@ def test_messages_that_are_no_events_become_dead_letters_and_stop_nothing(
     assert inbox.counts().dead_letters == 3
 
 
-def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(
-    notified: Notified, queue: Queue, inbox: Inbox
-) -> None:
+def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(notified, queue, inbox) -> None:
     records = [
         {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": notified.bucket}, "object": {"key": key}}}
         for key in ("in/%ff.png", "in/good.png")
@@ -112,7 +93,7 @@ def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(
     assert inbox.counts().dead_letters == 1
 
 
-def test_credentials_in_a_queues_url_are_refused_and_told_to_nobody(notified: Notified, inbox: Inbox) -> None:
+def test_credentials_in_a_queues_url_are_refused_and_told_to_nobody(notified, inbox) -> None:
     scope = Scope.of(f"s3://{notified.bucket}/in")
     with_password = notified.queue.replace("://", "://someone:hunter2@")
     for url in (with_password, "https://someone:hunter2@sqs", "someone:hunter2@sqs/1/q", "http://hunter2@[x/1/q"):
@@ -122,7 +103,7 @@ def test_credentials_in_a_queues_url_are_refused_and_told_to_nobody(notified: No
         assert "someone" not in str(refused.value)
 
 
-def test_a_message_comes_again_until_it_is_in_the_inbox(notified: Notified, queue: Queue, inbox: Inbox) -> None:
+def test_a_message_comes_again_until_it_is_in_the_inbox(notified, queue, inbox) -> None:
     notified.put("in/one.png")
     seen = notified.sqs.receive_message(QueueUrl=notified.queue, MaxNumberOfMessages=10)["Messages"]
     assert len(seen) == 2  # somebody took S3's test message and the event, and died
@@ -131,7 +112,7 @@ def test_a_message_comes_again_until_it_is_in_the_inbox(notified: Notified, queu
     assert waiting_keys(inbox) == ["one.png"]
 
 
-def test_a_queue_that_cannot_be_used_is_named(notified: Notified, inbox: Inbox) -> None:
+def test_a_queue_that_cannot_be_used_is_named(notified, inbox) -> None:
     scope = Scope.of(f"s3://{notified.bucket}/in")
     for url in (
         "a-queue",
@@ -148,13 +129,13 @@ def test_a_queue_that_cannot_be_used_is_named(notified: Notified, inbox: Inbox) 
         Queue.open("http://127.0.0.1:9/1/q", inbox=inbox, scope=scope)
 
 
-def test_a_queue_that_is_gone_is_tried_later(notified: Notified, queue: Queue) -> None:
+def test_a_queue_that_is_gone_is_tried_later(notified, queue) -> None:
     notified.sqs.delete_queue(QueueUrl=notified.queue)
     with pytest.raises(TryLaterError, match="does not exist"):
         queue()
 
 
-def test_the_region_is_the_one_in_the_queues_url(notified: Notified, inbox: Inbox) -> None:
+def test_the_region_is_the_one_in_the_queues_url(notified, inbox) -> None:
     for url, region in (
         ("https://sqs.eu-central-1.amazonaws.com/1/q", "eu-central-1"),
         ("https://sqs-fips.us-gov-west-1.amazonaws.com/1/q", "us-gov-west-1"),

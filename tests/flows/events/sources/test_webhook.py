@@ -70,7 +70,7 @@ def endpoint(inbox: Inbox) -> Iterator[Endpoint]:
         serving.result()
 
 
-def test_events_are_taken_from_known_senders_alone(endpoint: Endpoint) -> None:
+def test_events_are_taken_from_known_senders_alone(endpoint) -> None:
     body = event("in/one.png")
     taken = endpoint.post(body)
     assert (taken.status_code, taken.json()) == (202, {"hints": 1, "in_source": 1, "new": 1})
@@ -94,7 +94,7 @@ def test_events_are_taken_from_known_senders_alone(endpoint: Endpoint) -> None:
     assert (counts["waiting"], counts["dead_letters"], counts["problems"]) == (1, 0, {})
 
 
-def test_what_is_no_event_is_refused_with_the_reason_and_kept_once(endpoint: Endpoint) -> None:
+def test_what_is_no_event_is_refused_with_the_reason_and_kept_once(endpoint) -> None:
     for _ in range(2):
         refused = endpoint.post(b'{"hello": "world"}')
         assert refused.status_code == 400
@@ -103,7 +103,7 @@ def test_what_is_no_event_is_refused_with_the_reason_and_kept_once(endpoint: End
     assert endpoint.post(b"").status_code == 400
 
 
-def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(endpoint: Endpoint) -> None:
+def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(endpoint) -> None:
     records = s3_event("in/good.png", eTag="1")["Records"] + s3_event("in/%ff.png")["Records"]
     refused = endpoint.post(json.dumps({"Records": records}).encode())
     assert refused.status_code == 400
@@ -112,7 +112,7 @@ def test_what_can_be_read_of_a_message_is_kept_beside_the_reason_for_the_rest(en
     assert (counts["waiting"], counts["dead_letters"]) == (1, 1)
 
 
-def test_a_large_body_is_refused_before_it_is_read(endpoint: Endpoint) -> None:
+def test_a_large_body_is_refused_before_it_is_read(endpoint) -> None:
     assert endpoint.post(b" " * (LARGEST_BODY + 1)).status_code == 413
     sent = 0
 
@@ -128,7 +128,7 @@ def test_a_large_body_is_refused_before_it_is_read(endpoint: Endpoint) -> None:
     assert endpoint.post(event("in/after.png")).status_code == 202
 
 
-def test_a_sender_that_stalls_or_goes_away_holds_nobody_up(endpoint: Endpoint) -> None:
+def test_a_sender_that_stalls_or_goes_away_holds_nobody_up(endpoint) -> None:
     head = f"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection(endpoint.address) as stalling:
         stalling.sendall(head.encode() + b"{")
@@ -140,14 +140,14 @@ def test_a_sender_that_stalls_or_goes_away_holds_nobody_up(endpoint: Endpoint) -
     assert endpoint.health()["dead_letters"] == 0
 
 
-def test_other_requests_are_refused(endpoint: Endpoint) -> None:
+def test_other_requests_are_refused(endpoint) -> None:
     ask = endpoint.client.request
     found = [ask(*each).status_code for each in [("GET", "/events"), ("POST", "/healthz"), ("GET", "/docs")]]
     assert found == [405, 405, 404]
     assert ask("HEAD", "/healthz").status_code == 200
 
 
-def test_many_senders_at_once_lose_nothing(endpoint: Endpoint) -> None:
+def test_many_senders_at_once_lose_nothing(endpoint) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(endpoint.post, [event(f"in/{n % 100}.png") for n in range(200)]))
     assert all(answer.status_code == 202 for answer in answers)
@@ -156,7 +156,7 @@ def test_many_senders_at_once_lose_nothing(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("secrets", [(None, None), ("short", None), (TOKEN, "short")])
-def test_a_receiver_without_a_good_secret_is_refused(secrets: tuple[str | None, str | None]) -> None:
+def test_a_receiver_without_a_good_secret_is_refused(secrets) -> None:
     with pytest.raises(ConfigurationError, match="DEQIR_WEBHOOK_TOKEN"):
         Guard(token=secrets[0], secret=secrets[1])
 

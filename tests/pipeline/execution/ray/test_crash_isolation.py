@@ -16,10 +16,9 @@ from pipeline.job.job import open_job, plan_job
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ShardReport
 from pipeline.status import Counts
-from pipeline.worker.build import make_worker
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, faulty_worker
-from tests.pipeline.rows import read_manifest
+from tests.pipeline.jobs import ray_executor, worker_builder
 from tests.pipeline.shard_runs import rows_of, run
 
 IMAGES = 5
@@ -107,16 +106,12 @@ def test_a_shard_of_which_every_image_kills_its_process_is_not_theirs_to_answer_
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("deaths", [99, 3], ids=["every time", "three times"])
 def test_an_image_that_kills_its_process_does_not_take_its_shard_down(tmp_path, tiny_prior, deaths) -> None:
-    from pipeline.execution.ray.executor import RayExecutor
-
     keys = write_inputs(tmp_path / "source")
     (tmp_path / "faults").mkdir()
     job = open_job(restore_job(tmp_path / "source", tmp_path / "out", tiny_prior, runtime={"shard_size": 100}))
-    build = partial(make_worker, job.config, job.layout, job.prior_digest)
-    build = partial(faulty_worker, build, "die", deaths, tmp_path / "faults")
+    build = partial(faulty_worker, worker_builder(job), "die", deaths, tmp_path / "faults")
     told: list[Progress] = []
-    executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu", attempts=1))
-    (report,) = executor.run(plan_job(job).shards, build, told.append)
+    (report,) = ray_executor(attempts=1).run(plan_job(job).shards, build, told.append)
 
     lost = deaths == 99
     rows = {row.source_key: row for row in read_manifest(str(tmp_path / "out"), job.id)}

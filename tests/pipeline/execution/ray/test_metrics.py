@@ -15,8 +15,9 @@ from urllib.request import urlopen
 import pytest
 
 from pipeline.execution.ray.metrics import EXPORTER, Meters
-from tests.flows.live import free_port, ray_head, started, within
+from tests.flows.live import ray_head, started, within
 from tests.pipeline.archive import put, restore_job, write_archive
+from tests.processes import free_port
 
 EXPORTS = all(find_spec(name) is not None for name in EXPORTER)
 
@@ -34,7 +35,7 @@ def totals(url: str) -> Counter[str]:
 
 @pytest.mark.ray
 @pytest.mark.skipif(not EXPORTS, reason="Ray exports nothing without ray[default], the extra `cluster`")
-def test_prometheus_reads_images_shards_and_evaluations(tmp_path: Path, tiny_prior: str) -> None:
+def test_prometheus_reads_images_shards_and_evaluations(tmp_path, tiny_prior) -> None:
     write_archive(tmp_path / "in", 6)
     put(tmp_path / "in", "album/03.png", b"not an image")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

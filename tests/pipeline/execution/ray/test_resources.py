@@ -36,10 +36,7 @@ def test_actors_share_a_cluster_equally(nodes, settings, expected) -> None:
 
 @pytest.mark.parametrize(
     ("nodes", "settings", "text"),
-    [
-        ([CPU_ONLY], {"device": "cuda"}, "needs a GPU"),
-        ([ONE_GPU], {"gpus_per_actor": 2.0}, "the largest has 1"),
-    ],
+    [([CPU_ONLY], {"device": "cuda"}, "needs a GPU"), ([ONE_GPU], {"gpus_per_actor": 2.0}, "the largest has 1")],
 )
 def test_what_no_node_offers_is_refused_at_once(nodes, settings, text) -> None:
     with pytest.raises(ConfigurationError, match=text):

@@ -16,11 +16,11 @@ import pytest
 from deqir import Request
 from pipeline.config import RuntimeConfig
 from pipeline.execution.ray.actor_slots import MAX_STRIKES
-from pipeline.job.job import open_job, plan_job, summarise
-from pipeline.worker.build import make_worker
+from pipeline.job.job import open_job, plan_job
 from pipeline.worker.worker import ShardWorker
 from tests.pipeline.archive import restore_job, write_archive
-from tests.pipeline.faults import watched
+from tests.pipeline.faults import wait_until, watched
+from tests.pipeline.jobs import ray_executor, summary_of, worker_builder
 
 IMAGES = 8
 
@@ -59,27 +59,17 @@ def worker_on_slot(build: Callable[[], ShardWorker], folder: Path) -> ShardWorke
     return watched(build(), look)
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Return when something is true; the test's time limit is the bound."""
-    while not true():
-        time.sleep(0.01)
-
-
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_every_shard_is_done_beside_a_gpu_that_fails_whatever_process_it_is_given(tmp_path, tiny_prior, caplog) -> None:
-    from pipeline.execution.ray.executor import RayExecutor
-
     write_archive(tmp_path / "source", IMAGES)
     (tmp_path / "slots").mkdir()
     job = open_job(restore_job(tmp_path / "source", tmp_path / "out", tiny_prior, runtime={"shard_size": 1}))
-    build = partial(make_worker, job.config, job.layout, job.prior_digest)
-    build = partial(worker_on_slot, build, tmp_path / "slots")
-    executor = RayExecutor(RuntimeConfig(actors=2, cpus_per_actor=1, device="cpu", attempts=2))
+    build = partial(worker_on_slot, worker_builder(job), tmp_path / "slots")
     with caplog.at_level(logging.WARNING):
-        reports = list(executor.run(plan_job(job).shards, build, lambda progress: None))
+        reports = list(ray_executor(attempts=2).run(plan_job(job).shards, build, lambda progress: None))
     assert len(reports) == IMAGES
-    assert summarise(str(tmp_path / "out"), job.id).counts.restored == IMAGES
+    assert summary_of(job).counts.restored == IMAGES
     processes = [path.name.split("-")[1] for path in errors_of(tmp_path / "slots")]
     assert len(set(processes)) == len(processes) == MAX_STRIKES  # each was replaced after its first error
     (told,) = [record.getMessage() for record in caplog.records if "gets no more shards" in record.getMessage()]
