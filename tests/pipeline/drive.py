@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from pipeline.config import RestoreJob
-from pipeline.job.executor_choice import executor_of
-from pipeline.job.job import open_job, plan_job
+from pipeline.job.job import executor_of, open_job, plan_job
 from tests.pipeline.faults import faulty_worker
 from tests.pipeline.jobs import worker_builder
 

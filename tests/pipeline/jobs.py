@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import RestoreJob
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, run_shards, summarise
+from pipeline.config import RestoreJob, RuntimeConfig
+from pipeline.job.job import Job, open_job, plan_job, run_shards, summarise
 from pipeline.reporting.summary import JobSummary
 from pipeline.worker.build import make_worker
 from pipeline.worker.worker import ShardWorker
+from tests.pipeline.rows import read_manifest
 
 if TYPE_CHECKING:
     from pipeline.execution.ray.executor import RayExecutor
@@ -66,4 +67,4 @@ def ray_executor(**settings: Any) -> RayExecutor:
     """Two actors on the cluster of the fixture `ray_cluster`, if not told otherwise."""
     from pipeline.execution.ray.executor import RayExecutor
 
-    return RayExecutor(**{"actors": 2, "cpus_per_actor": 1, "device": "cpu"} | settings)
+    return RayExecutor(RuntimeConfig(**{"actors": 2, "cpus_per_actor": 1, "device": "cpu"} | settings))

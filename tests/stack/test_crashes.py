@@ -14,6 +14,7 @@ from pipeline.job.job import find_jobs
 from tests.flows.conftest import command
 from tests.flows.live import Process, descendants, within
 from tests.pipeline.archive import write_archive
+from tests.pipeline.rows import read_manifest
 from tests.processes import python
 from tests.stack.conftest import Stack
 

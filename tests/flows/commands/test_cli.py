@@ -23,6 +23,7 @@ from pipeline.manifest.schema import ManifestRow
 from pipeline.store import open_store
 from tests.flows.conftest import command, one_line, quick
 from tests.pipeline.archive import assert_kept, image_bytes, pixels, put, snapshot, write_archive
+from tests.pipeline.rows import read_rows
 
 
 def rows_in(destination: str) -> list[ManifestRow]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigurationError, ShardsAbandonedError, StoreUnavailableError
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.progress import Progress

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError, StoreAccessError
 from pipeline.job.dry_run import Refused, preview
-from pipeline.job.job import check_job, open_job, plan_job, read_manifest
+from pipeline.job.job import check_job, open_job, plan_job
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.jobs import run_job
 from tests.pipeline.privileges import without_privileges

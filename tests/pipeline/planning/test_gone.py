@@ -13,9 +13,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, find_jobs, read_manifest, summarise
+from pipeline.job.job import Job, find_jobs, summarise
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.jobs import again, assert_a_row_a_version, counts, failures, run_job, summary_of
+from tests.pipeline.rows import read_manifest
 
 CONTENT = {"good": image_bytes(3), "other": image_bytes(4), "torn": b"not an image", "empty": b""}
 TIMES = {name: 1_500_000_000 + number for number, name in enumerate(CONTENT)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import Job, open_job, plan_job, read_manifest, summarise
+from pipeline.job.job import Job, open_job, plan_job, summarise
 from pipeline.manifest.schema import ManifestRow
 from tests.pipeline.archive import assert_kept, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import watched

@@ -20,7 +20,6 @@ from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, writ
 from tests.pipeline.files import saved
 from tests.pipeline.jobs import ends, failures, run_job
 from tests.pipeline.plans import by_key, generations, plan_folder
-from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import run, worker_of
 
 FORK = b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4080)

@@ -9,10 +9,11 @@ import pytest
 
 from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
-from pipeline.job.job import find_jobs, open_job, plan_job, read_manifest, recorded_job, run_shards
+from pipeline.job.job import find_jobs, open_job, plan_job, recorded_job, run_shards
 from pipeline.planning.retry import base_of
 from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.jobs import again, ends, failures, run_job, summary_of
+from tests.pipeline.rows import read_manifest
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import open_job, plan_job, read_manifest
+from pipeline.job.job import open_job, plan_job
 from tests.pipeline.archive import image_bytes, put, restore_job, write_archive
 from tests.pipeline.jobs import again, counts, failures, run_job, summary_of
+from tests.pipeline.rows import read_manifest
 
 LARGE = (40, 40)
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RestoreJob
-from pipeline.job.job import plan_job, read_manifest
+from pipeline.job.job import plan_job
 from tests.flows.live import descendants
 from tests.flows.live import process as process_of
 from tests.pipeline.archive import assert_kept, image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, wait_until
 from tests.pipeline.jobs import ends, run_job
+from tests.pipeline.rows import read_manifest
 from tests.processes import ROOT
 
 

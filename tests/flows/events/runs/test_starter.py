@@ -214,17 +214,7 @@ def test_a_server_that_does_not_answer_is_tried_later(inbox) -> None:
 
 
 def test_there_has_to_be_something_to_watch(tmp_path) -> None:
-    nothing = WatchSettings(
-        deployment="restore-archive/x",
-        queue=None,
-        webhook=None,
-        poll=None,
-        inbox=tmp_path / "inbox",
-        rule=BatchRule(size=1, seconds=0),
-        most_runs=1,
-        token=None,
-        secret=None,
-    )
+    nothing = WatchSettings(deployment="restore-archive/x", inbox=tmp_path / "inbox")
     with pytest.raises(ConfigurationError, match="nothing to watch; give --queue"):
         watch(nothing)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from deqir import Tally
-from pipeline.config import RuntimeConfig
 from pipeline.execution.progress import Progress
 from pipeline.execution.ray.crash_isolation import CarefulShard, Step
 from pipeline.job.job import open_job, plan_job
@@ -19,6 +18,7 @@ from pipeline.status import Counts
 from tests.pipeline.archive import image_bytes, put, restore_job, snapshot, write_archive
 from tests.pipeline.faults import MARKED_WIDTH, faulty_worker
 from tests.pipeline.jobs import ray_executor, worker_builder
+from tests.pipeline.rows import read_manifest
 from tests.pipeline.shard_runs import rows_of, run
 
 IMAGES = 5

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from deqir import Request
-from pipeline.config import RuntimeConfig
 from pipeline.execution.ray.actor_slots import MAX_STRIKES
 from pipeline.job.job import open_job, plan_job
 from pipeline.worker.worker import ShardWorker
