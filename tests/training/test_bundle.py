@@ -108,7 +108,7 @@ def test_networks_that_no_run_made_stay_in_the_file_of_the_base(runs, tmp_path, 
     prior, y = load_prior(first, device="cpu"), 2 * torch.rand(1, 3, 48, 48) - 1
     assert prior.starters is not None
     for A, given in ((SuperResolution(scale=2), y), (HOLED, HOLED(y))):
-        found, wanted = (starters.start(A, given, 0.0) for starters in (second.starters, prior.starters))
+        found, wanted = (starters.make_start(A, given, 0.0) for starters in (second.starters, prior.starters))
         assert found is not None
         assert wanted is not None
         assert torch.equal(found, wanted)
