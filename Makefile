@@ -35,7 +35,7 @@ test: $(VENV)/.dev ## Run the tests
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## Run the tests of the packages that need no server and no other device; two minutes
-	$(PYTEST) -m 'not (ray or s3 or prefect or smoke or stack)' --ignore tests/devices --ignore tests/training
+	$(PYTEST) -m 'not (ray or s3 or prefect or smoke or slow or stack)' --ignore tests/devices --ignore tests/training
 
 .PHONY: test-cuda
 test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute

@@ -14,6 +14,8 @@ from deqir.restore import SURROGATES
 from tests.conformance.examples import EXAMPLES
 from tests.deqir.problems import make_sampler
 
+pytestmark = pytest.mark.slow
+
 SOLVERS: Final[dict[str, FixedPointSolver]] = {"picard": Picard(tol=1e-11), "anderson": Anderson(tol=1e-11)}
 EXACT_AND_NOISY: Final = [
     pytest.param(A, shape, sigma_y, id=f"{name}-{'noisy' if sigma_y else 'exact'}")

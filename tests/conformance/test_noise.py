@@ -21,6 +21,8 @@ from deqir.sampling.sampler import Sampler
 from deqir.sampling.step import PRIOR_ERROR, Step
 from tests.deqir.problems import HEIGHT, OPERATORS, WIDTH, make_sampler, rand, toy_denoiser
 
+pytestmark = pytest.mark.slow
+
 SPECTRAL: Final = {name: A for name, A in OPERATORS.items() if isinstance(A, SpectralOperator)}
 SIZE: Final = 3 * HEIGHT * WIDTH
 ETAS: Final = (0.0, 0.85, 1.0)

@@ -25,6 +25,8 @@ from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
 from tests.deqir.problems import OPERATORS, Counting, make_sampler, rand
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = 1e-10
 ETAS = (0.0, 0.85, 1.0)
 
