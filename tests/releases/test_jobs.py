@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,9 @@ def differences(answer: Any, recorded: Any, at: str = "") -> Iterator[str]:
     elif isinstance(answer, list) and isinstance(recorded, list) and len(answer) == len(recorded):
         for number, pair in enumerate(zip(answer, recorded, strict=True)):
             yield from differences(*pair, f"{at}/{number}")
+    elif isinstance(answer, float) and isinstance(recorded, float):
+        if not math.isclose(answer, recorded, rel_tol=1e-4, abs_tol=1e-6):  # processors round otherwise
+            yield f"{at}: {answer!r} was recorded as {recorded!r}"
     elif answer != recorded:
         yield f"{at}: {answer!r} was recorded as {recorded!r}"
 
