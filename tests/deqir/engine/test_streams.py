@@ -13,6 +13,8 @@ from deqir.engine.scheduler import PATIENCE
 from deqir.operators import Denoising
 from tests.deqir.problems import rand, toy_denoiser
 
+pytestmark = pytest.mark.slow
+
 T, BATCH = 2, 4
 SETTINGS = Settings(steps=T, denoiser_batch=BATCH)
 

@@ -22,6 +22,8 @@ from tests.pipeline.jobs import ends, run_job
 from tests.pipeline.rows import read_manifest
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def start(job: RestoreJob, folder: Path, *options: str) -> subprocess.Popen[bytes]:
     """A process of its own that runs `job`."""
