@@ -31,6 +31,7 @@ class Span(NamedTuple):
         noise: Noise of the start, as a standard deviation of images in [0, 1].
         end: Noise of the last step, in the same unit.
         steps: Sampling steps T.
+        kind: Maker of the start.
     """
 
     noise: float

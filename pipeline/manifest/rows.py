@@ -40,7 +40,7 @@ def restored(row: ManifestRow) -> ManifestRow:
     return _ended(row, Status.RESTORED)
 
 
-def failed(row: ManifestRow, error: ImageError | ConflictError) -> ManifestRow:
+def failed(row: ManifestRow, error: ImageError) -> ManifestRow:
     """Return the row of a failed or conflicting image, and log a warning."""
     status = Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
     return _ended(row, status, type(error).__name__, str(error))
