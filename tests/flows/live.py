@@ -28,8 +28,13 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         for wait in (0.2, 1, 5, 0):
-            # verify: of plain HTTP no certificates are read
-            answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=60, verify=False)
+            try:
+                # verify: of plain HTTP no certificates are read
+                answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=60, verify=False)
+            except httpx.TimeoutException:
+                if method != "GET" or not wait:  # a busy server may have done the other requests
+                    raise
+                continue
             if answer.status_code != 503 or not wait:  # SQLite, while somebody else writes
                 break
             time.sleep(wait)
@@ -68,8 +73,14 @@ class Api:
 
     def ended(self, run: str, *, seconds: float) -> dict[str, Any]:
         """The run, once it has ended."""
-        within(seconds, lambda: self.run(run)["state_type"] in ENDED, f"run {run} to end")
-        return self.run(run)
+        found = dict[str, Any]()
+
+        def ended() -> bool:
+            found.update(self.run(run))
+            return found["state_type"] in ENDED
+
+        within(seconds, ended, f"run {run} to end")
+        return found
 
     def artifacts(self, run: str) -> dict[str, dict[str, Any]]:
         """The artifacts of a run, by what their keys begin with."""
