@@ -28,6 +28,9 @@ WRITTEN: Final = "Output files"
 RUN: Final = "How the work is done (changes no pixel)"
 
 
+OnDoubt = Literal["aside", "write", "fail"]
+
+
 class OutputFormat(StrEnum):
     """File format of the restored images."""
 
@@ -141,6 +144,8 @@ class ResultConfig(Model):
         task = self.degradation.task
         if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
+        if task == "auto" and (self.guide is not None or self.optimise):
+            raise ValueError("`guide` and `optimise` are for a told task: say which, such as `task` sr")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
@@ -235,6 +240,9 @@ class RuntimeConfig(Model):
         int | None, Option(advanced=True, default="2 on a CPU, one for each thread of torch on a GPU")
     ] = Field(None, ge=1)
     """Threads that encode and write images."""
+    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
+    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
+    it is delivered. fail: it is not kept, and its row says why."""
     attempts: Annotated[int, Option(advanced=True)] = Field(3, ge=1)
     """Tries of a shard before it is left for the next run."""
 
