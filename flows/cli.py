@@ -45,8 +45,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 all restored or unchanged, 3 some images failed, were set aside or are of a kind that cannot "
-    "be restored (they are listed), 2 bad usage or configuration, 1 the job failed, 130 or 143 interrupted.",
+    epilog="Exit status: 0 all restored or unchanged, 3 some images failed, were set aside or are of a kind that cannot"
+    " be restored (they are listed), 2 bad usage or configuration, 1 the job failed, 130 or 143 interrupted.",
 )
 for command in (deploy, doctor, restore, retry, accept, degrade, estimate, status, watch):
     app.command()(command)

@@ -57,7 +57,7 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Work:
+class Work:
     """An image before one of its stages.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Work:
 class _Sample(NamedTuple):
     """The image and the sample of a request."""
 
-    work: _Work
+    work: Work
     number: int
 
 
@@ -116,32 +116,32 @@ class Solver:
             tally: Counters, which grow meanwhile.
             most: Largest number of images to come, so that the last images can share batches.
         """
-        works = (_Work(prepared=image, row=image.row, y=image.y) for image in images)
+        works = (Work(prepared=image, row=image.row, y=image.y) for image in images)
         if not self.staged:
             for end in self._stage(works, tally, most=most):
-                assert not isinstance(end, _Work)  # images have a single stage
+                assert not isinstance(end, Work)  # images have a single stage
                 yield end
             return
         for group in _groups(works):
             yield from self._through(group, tally)
 
-    def _through(self, works: Sequence[_Work], tally: Tally) -> Iterator[Restored | ManifestRow]:
+    def _through(self, works: Sequence[Work], tally: Tally) -> Iterator[Restored | ManifestRow]:
         """Yield the end of each image of a group, after all its stages."""
         while works:
-            alike, further = dict[str, list[_Work]](), list[_Work]()
+            alike, further = dict[str, list[Work]](), list[Work]()
             for work in works:
                 alike.setdefault(repr(sorted(work.stage.settings.items())), []).append(work)
             for some in alike.values():
                 for end in self._stage(iter(some), tally, most=len(some), settings=some[0].stage.settings):
-                    if isinstance(end, _Work):
+                    if isinstance(end, Work):
                         further.append(end)
                     else:
                         yield end
             works = further
 
     def _stage(
-        self, works: Iterator[_Work], tally: Tally, *, most: int, settings: Mapping[str, Any] = NO_OVERRIDES
-    ) -> Iterator[Restored | ManifestRow | _Work]:
+        self, works: Iterator[Work], tally: Tally, *, most: int, settings: Mapping[str, Any] = NO_OVERRIDES
+    ) -> Iterator[Restored | ManifestRow | Work]:
         """Yield each image after one stage: restored, before its next stage, or its row if it failed."""
         waiting, hopeless = dict[int, list[Result[_Sample] | Failed[_Sample]]](), deque[ManifestRow]()
 
@@ -173,12 +173,12 @@ class Solver:
             self._engines[key] = Engine(self.engine.prior, replace(self.engine.settings, **settings))
         return self._engines[key]
 
-    def _samples_of(self, work: _Work) -> int:
+    def _samples_of(self, work: Work) -> int:
         """Return the number of samples of a stage: one but for the last stage."""
         return self.result.samples if work.is_last else 1
 
     @torch.inference_mode()
-    def _guided(self, work: _Work, tally: Tally) -> _Work | ManifestRow:
+    def _guided(self, work: Work, tally: Tally) -> Work | ManifestRow:
         """Return an image, with a new guide if the job makes guides; its row if that failed."""
         if self.upscaler is None:
             return work
@@ -194,7 +194,7 @@ class Solver:
         tally.seconds += seconds
         return replace(work, prepared=replace(work.prepared, guide=guide), row=replace(row, solve_seconds=seconds))
 
-    def _requests(self, work: _Work) -> Iterator[Request[_Sample]]:
+    def _requests(self, work: Work) -> Iterator[Request[_Sample]]:
         stage, guide = work.stage, work.prepared.guide
         seed = image_seed(self.result.seed, str(work.row.source_sha256))
         seed = image_seed(seed, f"stage {work.level}") if work.level else seed
@@ -209,7 +209,7 @@ class Solver:
                 start=start,
             )
 
-    def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | ManifestRow | _Work:
+    def _ended(self, results: list[Result[_Sample] | Failed[_Sample]], tally: Tally) -> Restored | ManifestRow | Work:
         """Return an image restored from its finished samples, before its next stage, or its failed row.
 
         A row describes the first sample.
@@ -227,7 +227,7 @@ class Solver:
             return failed(row, NonFiniteError(text))
         if not work.is_last:
             y = shown(done[0].image, operator).clamp(-1, 1).to(work.y.device)
-            return _Work(prepared=work.prepared, row=row, y=y, level=work.level + 1)
+            return Work(prepared=work.prepared, row=row, y=y, level=work.level + 1)
         images = [result.image for result in done]
         if self.guidance is not None:
             before = tally.seconds
@@ -247,7 +247,7 @@ class Solver:
             )
         return self._restored(work, row, images, done[0])
 
-    def _restored(self, work: _Work, row: ManifestRow, images: list[Tensor], first: Result[_Sample]) -> Restored:
+    def _restored(self, work: Work, row: ManifestRow, images: list[Tensor], first: Result[_Sample]) -> Restored:
         """Return an image after its last stage, in the frame of its source."""
         given, operator = work.prepared.y, work.stage.operator
         scene = images[0].to(given.device)
@@ -261,7 +261,7 @@ class Solver:
         start = shown(start, operator).to(given.device)
         return Restored(prepared=work.prepared, row=row, image=images[0], scene=scene, start=start, samples=samples)
 
-    def _optimised(self, work: _Work, guidance: Guidance, tally: Tally) -> list[Optimised]:
+    def _optimised(self, work: Work, guidance: Guidance, tally: Tally) -> list[Optimised]:
         """Return each sample of an image with its noise optimised."""
         began = time.perf_counter()
         found = [guidance(self.engine, request, work.prepared.guide, tally) for request in self._requests(work)]
@@ -269,9 +269,9 @@ class Solver:
         return found
 
 
-def _groups(works: Iterator[_Work]) -> Iterator[list[_Work]]:
+def _groups(works: Iterator[Work]) -> Iterator[list[Work]]:
     """Yield images in groups of bounded size, for which there is room in memory between their stages."""
-    group, pixels = list[_Work](), 0
+    group, pixels = list[Work](), 0
     for work in works:
         group.append(work)
         pixels += (work.row.width or 0) * (work.row.height or 0)

@@ -70,5 +70,5 @@ def agreement(written: Tensor, scene: Tensor, given: Tensor, stages: Sequence[St
 def _in_frame(image: Tensor, scene: Tensor, operator: FramedDeblurring) -> Tensor:
     """Return a scene with an image in place of its part inside the frame."""
     height, width = scene.shape[-2:]
-    places = operator.framed(torch.arange(height * width).view(height, width)).flatten()
+    places = operator.framed(torch.arange(height * width, dtype=torch.float64).view(height, width)).flatten().long()
     return scene.flatten(1).index_copy(1, places, image.flatten(1)).view_as(scene)

@@ -78,6 +78,12 @@ class Release:
     def _hidden(self, index: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
+    def command(self, name: str) -> list[str]:
+        """Return the command that goes on with a job, for today's command line, where sr is no default any more."""
+        command: list[str] = self.jobs[name]["then"]["command"]
+        bare = command[0] == "restore" and "--task" not in command
+        return [*command, "--task", "sr"] if bare else command
+
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""
         return {key: found for key, found in self.objects.items() if key.startswith(f"{name}/")}
