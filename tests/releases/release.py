@@ -79,10 +79,15 @@ class Release:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
     def command(self, name: str) -> list[str]:
-        """Return the command that goes on with a job, for today's command line, where sr is no default any more."""
+        """Return the command that goes on with a job, as today's command line says it.
+
+        sr is no default any more, and doubtful images are not delivered by default.
+        """
         command: list[str] = self.jobs[name]["then"]["command"]
-        bare = command[0] == "restore" and "--task" not in command
-        return [*command, "--task", "sr"] if bare else command
+        if command[0] != "restore":
+            return command
+        task = [] if "--task" in command else ["--task", "sr"]
+        return [*command, *task, "--on-doubt", "write"]
 
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""

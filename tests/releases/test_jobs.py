@@ -17,7 +17,7 @@ pytestmark = pytest.mark.s3
 
 RECORDED = {f"{release.version} {name}": (release, name) for release in releases() for name in sorted(release.jobs)}
 OTHERWISE = ("error", "reason", "data_consistency")
-"""Names of words of messages, and of the measure that was taken before rounding to 8 bits, and is taken after it now."""
+"""Names of words of messages, and of the measure that was taken before rounding to 8 bits and is taken after it now."""
 BEGUN = {title: (release, name) for title, (release, name) in RECORDED.items() if "then" in release.jobs[name]}
 
 
