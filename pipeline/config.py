@@ -144,8 +144,10 @@ class ResultConfig(Model):
         task = self.degradation.task
         if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
-        if task == "auto" and (self.guide is not None or self.optimise):
-            raise ValueError("`guide` and `optimise` are for a told task: say which, such as `task` sr")
+        if task == "auto" and self.guide is not None:
+            raise ValueError("`guide` needs a told task: say which, such as `task` sr")
+        if task == "auto" and self.optimise:
+            raise ValueError("`optimise` needs a told task: say which, such as `task` denoise")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
@@ -223,6 +225,9 @@ class RuntimeConfig(Model):
     """Most pixels of an image, read or made; larger ones fail."""
     max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
     """Most bytes of an input file; larger ones fail."""
+    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
+    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
+    it is delivered. fail: it is not kept, and its row says why."""
     ray_address: Annotated[
         str | None,
         Option(advanced=True, metavar="HOST:PORT|auto", default="a new one for this job", needs=("executor", ("ray",))),
@@ -240,9 +245,6 @@ class RuntimeConfig(Model):
         int | None, Option(advanced=True, default="2 on a CPU, one for each thread of torch on a GPU")
     ] = Field(None, ge=1)
     """Threads that encode and write images."""
-    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
-    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
-    it is delivered. fail: it is not kept, and its row says why."""
     attempts: Annotated[int, Option(advanced=True)] = Field(3, ge=1)
     """Tries of a shard before it is left for the next run."""
 

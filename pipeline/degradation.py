@@ -30,7 +30,7 @@ class Degradation(Model):
     scans of old photographs, which are grey, small, scratched, or several of these.
 
     Each task has settings of its own, below; a setting of another task is refused."""
-    scale: Annotated[int, Tasks({"auto": 1, "sr": 4, "old-photo": 1})] = Field(
+    scale: Annotated[int, Tasks({"auto": 1, "sr": 4, "old-photo": 1}), Option(default="1; 4 for sr")] = Field(
         1, le=16, json_schema_extra={"minimum": 1}
     )
     """Enlarge each side by this factor, from 2 for sr, else from 1. auto undoes all else before."""

@@ -85,7 +85,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 def quick(prior: str) -> list[str | Path]:
     """Options of `deqir restore` for a few steps in this process."""
-    return ["--prior", prior, "--scale", "2", "--steps", "3", "--executor", "local"]
+    return ["--prior", prior, "--task", "sr", "--scale", "2", "--steps", "3", "--executor", "local", "--on-doubt", "write"]
 
 
 def one_line(run: subprocess.CompletedProcess[str]) -> str:
