@@ -107,7 +107,7 @@ TASKS: Final[Mapping[str, tuple[Mapping[str, bytes], Sequence[str]]]] = {
     "sr": (
         TWO | ORIGINALS,
         (
-            *("--task", "sr", "--task", "sr", "--scale", "2", "--kernel", "bicubic", "--noise", "0.02", "--seed", "7", "--eta", "0.8"),
+            *("--task", "sr", "--scale", "2", "--kernel", "bicubic", "--noise", "0.02", "--seed", "7", "--eta", "0.8"),
             *("--steps", "4", "--start-noise", "0.1", "--mode", "latency", "--surrogate", "wiener"),
             *("--tolerance", "0.02", "--format", "jpeg", "--quality", "90", "--reference", "{at}/originals"),
             *("--shard-size", "1", "--batch-size", "2", *ANY_SIZE, "--max-minutes", "30", "--device", "cpu"),

@@ -122,7 +122,7 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
         (("restore", "{tmp}/in", "{tmp}/out", "--prior", "no-such"), "deqir models list"),
         (("restore", "{tmp}/in", "{tmp}/out", "--steps", "0"), "--steps 0: must be at least 1"),
         (("restore", "{tmp}/in", "{tmp}/out", "--device", "tpu"), "--device tpu: must be auto, cpu"),
-        (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--task", "sr", "--scale", "-2"), "--scale -2: must be at least 2"),
+        (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--scale", "-2"), "--scale -2: must be at least 1"),
         (("restore", "{tmp}/in", "{tmp}/out", "--task", "inpaint"), "--mask"),
         (("restore", "gs://bucket/in", "{tmp}/out"), "gs://"),
         (("restore", "{tmp}/in", "{tmp}/out", "--start-noise", "0.001"), "--start-noise 0.001 must be above"),
