@@ -98,7 +98,11 @@ def notes(summary: JobSummary) -> list[str]:
         found.append(decided)
     if summary.not_images:
         endings = endings_in_words(summary.endings)
-        found.append(f"{summary.not_images:,} skipped: their names are not of JPEG, PNG or WebP files ({endings})")
+        told = f"{summary.not_images:,} skipped: their names are not of JPEG, PNG or WebP files ({endings})"
+        if summary.unsupported:
+            kinds = "an image of a kind" if summary.unsupported == 1 else "images of kinds"
+            told += f"; {summary.unsupported:,} of them {kinds} that cannot be restored"
+        found.append(told)
     if summary.to_do:
         command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
         found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")

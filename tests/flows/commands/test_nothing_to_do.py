@@ -98,7 +98,7 @@ def test_a_job_without_any_image_that_a_deployed_run_began_ends_with_status_2_as
     assert "1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1)" in run.stdout
     assert f"error: the source {tmp_path / 'in'} holds no image" in run.stderr
     write_archive(tmp_path / "in", 1)
-    assert deqir(*restore).returncode == 0
+    assert deqir(*restore).returncode == 3  # the file is an image that cannot be restored
 
 
 def test_a_prefect_server_that_is_not_there_is_one_line(tmp_path, tiny_prior, deqir) -> None:

@@ -86,7 +86,10 @@ def test_a_job_that_was_interrupted_tells_what_it_has_to_do_and_by_which_command
     heading, line, note = deqir("status", tmp_path / "out").stdout.splitlines()
     assert "to do" not in heading
     assert line.split()[3:] == ["6", "5", "0", "1"]
-    assert note == f"{job.id}: 1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1)"
+    assert note == (
+        f"{job.id}: 1 skipped: their names are not of JPEG, PNG or WebP files (.tif 1); 1 of them an image of a kind "
+        "that cannot be restored"
+    )
 
 
 def test_larger_numbers_widen_their_column() -> None:
