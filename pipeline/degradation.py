@@ -24,13 +24,16 @@ class Degradation(Model):
 
     section: ClassVar[str] = DEGRADED
 
-    task: Literal["sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"] = "sr"
-    """sr: enlarge images. deblur: sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise:
-    remove noise. old-photo: restore scans of old photographs, which are grey, small, scratched, or several of these.
+    task: Literal["auto", "sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"] = "auto"
+    """auto: find out for each image what it needs; an image that needs nothing is copied. sr: enlarge images. deblur:
+    sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise: remove noise. old-photo: restore
+    scans of old photographs, which are grey, small, scratched, or several of these.
 
     Each task has settings of its own, below; a setting of another task is refused."""
-    scale: Annotated[int, Tasks({"sr": 4, "old-photo": 1})] = Field(1, le=16, json_schema_extra={"minimum": 1})
-    """Enlarge each side by this factor, from 2 for sr, from 1 for old-photo."""
+    scale: Annotated[int, Tasks({"auto": 1, "sr": 4, "old-photo": 1}), Option(default="1; 4 for sr")] = Field(
+        1, le=16, json_schema_extra={"minimum": 1}
+    )
+    """Enlarge each side by this factor, from 2 for sr, else from 1. auto undoes all else before."""
     kernel: Annotated[Literal["average", "bicubic"], Tasks({"sr": "average"})] = "average"
     """How the images were made smaller. average: each pixel is the mean of a block (box filter). bicubic: by the
     antialiased cubic filter of most software."""
@@ -125,7 +128,7 @@ def usual_noise(degradation: Degradation) -> float | Literal["auto"]:
     Rounding to 8 bits is noise as well, and so is the loss by compression; both matter where the inverse of the
     degradation amplifies them.
     """
-    if degradation.task == "denoise":
+    if degradation.task in ("auto", "denoise"):
         return "auto"
     if degradation.task == "deblur":
         return COMPRESSION if is_framed(degradation, noise=None) else ROUNDING

@@ -45,7 +45,7 @@ def make_operator(
     file: bytes | None = None,
     noise: float | Literal["auto"] = 0.0,
 ) -> LinearOperator:
-    """Return A.
+    """Return A; for auto the operator of its last stage, where an image needs one.
 
     Args:
         degradation: As the job says it.
@@ -58,6 +58,8 @@ def make_operator(
         ValueError: The mask keeps nothing.
     """
     match degradation.task:
+        case "auto":
+            return SuperResolution(scale=degradation.scale) if degradation.scale > 1 else Denoising()
         case "sr":
             enlarging = SuperResolution if degradation.kernel == "average" else KernelSuperResolution
             return enlarging(scale=degradation.scale)
