@@ -81,11 +81,12 @@ class NearestSuperResolution:
     def __post_init__(self) -> None:
         if min(both(self.scale)) < 1:
             raise ValueError(f"NearestSuperResolution needs a scale of at least 1, got {self.scale}")
-        if not all(0 <= place < scale for place, scale in zip(self._place, both(self.scale), strict=True)):
+        if not all(0 <= place < scale for place, scale in zip(self.kept, both(self.scale), strict=True)):
             raise ValueError(f"the place {self.place} of the kept pixel is not in a block of scale {self.scale}")
 
     @property
-    def _place(self) -> tuple[int, int]:
+    def kept(self) -> tuple[int, int]:
+        """Row and column in its block of the kept pixel."""
         down, across = both(self.scale)
         return (down // 2, across // 2) if self.place is None else self.place
 
@@ -96,11 +97,11 @@ class NearestSuperResolution:
 
     def __call__(self, x: Float[Tensor, "B C H W"], /) -> Float[Tensor, "B C h w"]:
         check_sides("NearestSuperResolution", self.scale, x.shape)
-        (row, column), (down, across) = self._place, both(self.scale)
+        (row, column), (down, across) = self.kept, both(self.scale)
         return x[..., row::down, column::across].clone()
 
     def pinv(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        (row, column), (down, across) = self._place, both(self.scale)
+        (row, column), (down, across) = self.kept, both(self.scale)
         x = y.new_zeros(*y.shape[:-2], y.shape[-2] * down, y.shape[-1] * across)
         x[..., row::down, column::across] = y
         return x
@@ -112,7 +113,7 @@ class NearestSuperResolution:
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return y interpolated by cubics through the kept pixels."""
-        axes = zip(y.shape[-2:], both(self.scale), self._place, strict=True)
+        axes = zip(y.shape[-2:], both(self.scale), self.kept, strict=True)
         down, across = (_through(length, scale, place).to(y) for length, scale, place in axes)
         smooth = down @ y @ across.mT
         return smooth + self.pinv(y - self(smooth))  # equal to y to the last bit
