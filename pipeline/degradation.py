@@ -34,9 +34,12 @@ class Degradation(Model):
         1, le=16, json_schema_extra={"minimum": 1}
     )
     """Enlarge each side by this factor, from 2 for sr, else from 1. auto undoes all else before."""
-    kernel: Annotated[Literal["average", "bicubic"], Tasks({"sr": "average"})] = "average"
-    """How the images were made smaller. average: each pixel is the mean of a block (box filter). bicubic: by the
-    antialiased cubic filter of most software."""
+    kernel: Annotated[
+        Literal["average", "area", "bicubic", "lanczos", "nearest", "sharpened"], Tasks({"sr": "average"})
+    ] = "average"
+    """How the images were made smaller. average or area: each pixel is the mean of a block (box filter). bicubic,
+    lanczos: by these filters, as most software has them. nearest: every n-th pixel was kept, so edges have steps.
+    sharpened: bicubic, then sharpened (150 %, radius 1), so edges have bright rims."""
     mask: Annotated[Place | None, Tasks({"inpaint": None, "old-photo": None}), Option(metavar="FILE")] = None
     """One mask for all images: an image of their size, white where pixels are damaged, black elsewhere.
 
@@ -76,6 +79,12 @@ class Degradation(Model):
         if tasks is not None and task is not None and task not in tasks.defaults:
             raise ValueError(f"is for task {tasks}, not {task}: leave it out")
         return value
+
+    @field_validator("kernel")
+    @classmethod
+    def _one_name(cls, kernel: str) -> str:
+        """Return the name of a kernel in jobs; area is another name of average."""
+        return "average" if kernel == "area" else kernel
 
     @field_validator("scale")
     @classmethod
