@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for name in ("lpips", REAL_ESRGAN, *({options.prior} & set(FETCHABLE))):
+    ways = [GIVEN, *(way for way in WAYS[1:] if options.way is None or way in options.way)]
+    drawn = {REAL_ESRGAN} if {GUIDED, REAL_ESRGAN} & set(ways) else set[str]()
+    for name in ("lpips", *drawn, *({options.prior} & set(FETCHABLE))):
         fetch_model(name)
     words = options.case or [""]
     cases = [
@@ -51,11 +54,10 @@ def main() -> None:
     ]
     notes, outcomes = dict[str, str](), dict[tuple[str, str], Outcome]()
     with tempfile.TemporaryDirectory() as folder:
-        for way in WAYS:
-            if way == GIVEN or options.way is None or way in options.way:
-                found = by_way(way, cases, Path(folder) / way, notes, prior=options.prior)
-                outcomes |= {(case, way): outcome for case, outcome in found.items()}
-                print(f"{way}: {len(found)} images", flush=True)
+        for way in ways:
+            found = by_way(way, cases, Path(folder) / way, notes, prior=options.prior)
+            outcomes |= {(case, way): outcome for case, outcome in found.items()}
+            print(f"{way}: {len(found)} images", flush=True)
     records = judged(cases, outcomes)
     options.out.mkdir(parents=True, exist_ok=True)
     write(options.out / "real.json", records, notes, prior=options.prior)
@@ -75,8 +77,8 @@ def by_way(
     if way == GIVEN:
         return {case.name: given(case) for case in cases}
     if way == REAL_ESRGAN:
-        network = load_real_esrgan(device="cpu")
-        return {case.name: enlarged(case, network) for case in cases}
+        load = cache(lambda: load_real_esrgan(device="cpu"))
+        return {case.name: enlarged(case, load) for case in cases}
     jobs, settings = dict[str, tuple[Told, list[Case]]](), dict[str, Any]({"prior": prior})
     if way == GUIDED:
         cases, settings["guide"] = [case for case in cases if case.scale > 1], REAL_ESRGAN
