@@ -8,6 +8,7 @@ from typing import Final
 
 from deqir.models import REAL_ESRGAN
 
+from .archive.cases import CLEAN
 from .results import Record
 from .ways import AUTO, GIVEN, GUIDED, NOT_DELIVERED, TOLD, WAYS
 
@@ -18,6 +19,7 @@ NAMES: Final = {
     GUIDED: "told, from Real-ESRGAN",
     REAL_ESRGAN: "Real-ESRGAN",
 }
+ALL: Final = "all damaged photographs"
 LOSS: Final = 0.2
 """Loss in dB of a delivered image of the same size that counts as harm."""
 ALIKE: Final = 0.002
@@ -59,7 +61,8 @@ def _groups(records: Sequence[Record]) -> dict[str, list[Record]]:
     found = dict[str, list[Record]]()
     for record in records:
         found.setdefault(record.group, []).append(record)
-    return found
+    damaged = [record for record in records if record.photograph and record.group != CLEAN]
+    return found | ({ALL: damaged} if damaged else {})
 
 
 def _of(records: Sequence[Record], way: str) -> dict[str, Record]:
@@ -184,7 +187,7 @@ def _weaknesses(records: Sequence[Record], way: str) -> Iterator[str]:
 
 
 def _kept_back(record: Record) -> bool:
-    return record.group != "clean" and record.status in NOT_DELIVERED
+    return record.group != CLEAN and record.status in NOT_DELIVERED
 
 
 def _cases(records: Sequence[Record]) -> Iterator[str]:

@@ -63,7 +63,7 @@ class MissingTaskError(RuntimeError):
 
 def given(case: Case) -> Outcome:
     """Return the given image; if a larger one is asked for, by bicubic interpolation."""
-    image = Image.open(io.BytesIO(case.file))
+    image: Image.Image = Image.open(io.BytesIO(case.file))
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")
     if case.scale > 1:
         image = image.resize(case.original.shape[1::-1], Image.Resampling.BICUBIC)
@@ -135,7 +135,7 @@ def _outcome(
     case: Case, folder: Path, status: str, key: str | None, nfe: int | None, seconds: float | None, note: str | None
 ) -> Outcome:
     pixels = given(case).pixels
-    if key is not None and (folder / key).exists():
+    if key is not None and status not in NOT_DELIVERED[1:] and (folder / key).exists():
         image = Image.open(folder / key)
         written = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"), dtype=np.float64)
         pixels = (

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from deqir.operators import kernels, masks
 
@@ -121,7 +121,8 @@ def soft(width: float) -> Step:
 
 
 def _blurred(pixels: Pixels, random: np.random.Generator, *, width: float) -> Pixels:
-    return ndimage.gaussian_filter(pixels, (width, width) + (0,) * (pixels.ndim - 2), mode="mirror")
+    blurred: Pixels = ndimage.gaussian_filter(pixels, (width, width) + (0,) * (pixels.ndim - 2), mode="mirror")
+    return blurred
 
 
 def out_of_focus(radius: float) -> Step:
@@ -138,7 +139,8 @@ def moved(length: float, angle: float) -> Step:
 
 
 def _convolved(pixels: Pixels, random: np.random.Generator, *, kernel: Pixels) -> Pixels:
-    return ndimage.convolve(pixels, kernel.reshape(kernel.shape + (1,) * (pixels.ndim - 2)), mode="mirror")
+    blurred: Pixels = ndimage.convolve(pixels, kernel.reshape(kernel.shape + (1,) * (pixels.ndim - 2)), mode="mirror")
+    return blurred
 
 
 def sensor(gain: float, read: float, *, developed: bool = False) -> Step:
@@ -176,7 +178,8 @@ def grain(deviation: float) -> Step:
 
 
 def _unit(noise: Pixels) -> Pixels:
-    return noise / noise.std()
+    unit: Pixels = noise / noise.std()
+    return unit
 
 
 def faded(contrast: float, darkest: float) -> Step:
