@@ -16,7 +16,7 @@ NAMES: Final = {
     GIVEN: "given",
     TOLD: "told",
     AUTO: "auto",
-    GUIDED: "told, from Real-ESRGAN",
+    GUIDED: "from Real-ESRGAN",
     REAL_ESRGAN: "Real-ESRGAN",
 }
 ALL: Final = "all damaged photographs"
