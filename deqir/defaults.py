@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-METHOD_VERSION: Final = 1
-"""Number of the method. Raise it whenever the pixels of any restoration change: jobs then get other ids."""
+METHOD_VERSION: Final = 2
+"""Number of the method. Raise it whenever the pixels of any restoration change: new jobs then get other ids.
+
+Jobs begun with an earlier method go on with it, so each method stays available."""
 
 BUNDLED: Final = "bundled"
 BUNDLED_LARGE: Final = "bundled-large"

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
 from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
@@ -268,6 +269,8 @@ class RestoreJob(Model):
     retry: bool = False
     """Retry only: the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone."""
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    method: Annotated[SkipJsonSchema[int], Field(ge=1, le=METHOD_VERSION, exclude=True)] = METHOD_VERSION
+    """Number of the method. Jobs begun by an earlier version keep theirs, and their pixels."""
     key_list: Place | None = None
     """Restore only the keys of the source listed in this object, one JSON string a line. Empty: all. A path or an
     s3:// URL; deqir watch writes it for each batch of storage events."""
@@ -286,7 +289,7 @@ class RestoreJob(Model):
         }
         if self.result.upscaler_sha256 is not None:
             identity["upscaler"] = self.result.upscaler_sha256
-        if METHOD_VERSION != 1:  # jobs of the first method have ids without it
-            identity["method"] = METHOD_VERSION
+        if self.method != 1:  # jobs of the first method have ids without it
+            identity["method"] = self.method
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
