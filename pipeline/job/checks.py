@@ -89,7 +89,7 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         degradation,
         keep=torch.eye(16, dtype=torch.bool) if marked else None,  # its gaps are wide: these ask for the most noise
         file=file,
-        noise=result.noise_taken,
+        noise=result.noise_taken(job.method),
     )
     with model_errors():
         card = read_card(prior_directory(result.prior))

@@ -47,7 +47,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     degradation = job.result.degradation
     told = file_of(degradation) is not None
     file = destination.get(layout.file(), limit=limits.max_bytes).data if told else None  # the job's own copy
-    undoing = open_undoing(degradation, file, noise=job.result.noise_taken, limits=limits)
+    undoing = open_undoing(degradation, file, noise=job.result.noise, limits=limits, method=job.method)
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
     settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
     span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)

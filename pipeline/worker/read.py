@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqir.estimation import Tone
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
 from pipeline.errors import (
@@ -16,7 +17,7 @@ from pipeline.errors import (
     UnreadableError,
 )
 from pipeline.images.codec import Picture
-from pipeline.inputs.job_operator import Undoing
+from pipeline.inputs.job_operator import Observed, Undoing
 from pipeline.inputs.side_files import Companion
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef
@@ -35,6 +36,7 @@ class Prepared:
         operator: The degradation that made y.
         sigma_y: Standard deviation of its noise, images in [-1, 1].
         guide: Image for the restoration to start from or to be close to, shape (3, H, W), if any.
+        tone: Tone to give back to the result, if any.
     """
 
     ref: ImageRef
@@ -44,6 +46,7 @@ class Prepared:
     operator: LinearOperator
     sigma_y: float
     guide: Tensor | None = None
+    tone: Tone | None = None
 
 
 def fetch(source: Store, ref: ImageRef, limits: RuntimeConfig) -> bytes:
@@ -70,20 +73,18 @@ def fetch(source: Store, ref: ImageRef, limits: RuntimeConfig) -> bytes:
     return found.data
 
 
-def observe(
-    picture: Picture, undoing: Undoing, mask: Companion | None, limits: RuntimeConfig
-) -> tuple[Tensor, LinearOperator]:
-    """Return the observation y of a picture and its operator.
+def observe(picture: Picture, undoing: Undoing, mask: Companion | None, limits: RuntimeConfig) -> Observed:
+    """Return a picture as its restoration takes it.
 
     Raises:
         MaskError: Its mask cannot be used.
-        OperatorMismatchError: The operator does not fit this image's shape.
+        OperatorMismatchError: The operator does not fit this image's shape, or its noise cannot be estimated.
+        InColourError, UncertainError: Nothing to restore was found.
         ImageTooLargeError: The restored image would have more pixels than `limits` allows.
     """
-    operator = undoing.of(mask)
     try:
-        y = undoing.observation(picture.pixels, operator)
-        _, height, width = operator.image_shape(tuple(y.shape))
+        seen = undoing.observed(picture.pixels, mask)
+        _, height, width = seen.operator.image_shape(tuple(seen.y.shape))
     except ValueError as error:
         raise OperatorMismatchError(str(error)) from error
     if height * width > limits.max_pixels:
@@ -91,4 +92,4 @@ def observe(
             f"the restored image would have {width} x {height} pixels, but `max_pixels` is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
-    return y, operator
+    return seen

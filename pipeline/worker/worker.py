@@ -168,13 +168,13 @@ class ShardWorker:
             picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
-            y, operator = observe(picture, self.undoing, mask, self.runtime)
+            seen = observe(picture, self.undoing, mask, self.runtime)
+            y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
-            noise, guide = self.undoing.noise_of(y), None
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
-            row = replace(row, noise=noise)
+            row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
             if (misfit := check_fit(y, operator, sigma_y=2 * noise)) is not None:  # None: too small to tell
                 row = replace(row, misfit=misfit.score, operator_suspect=misfit.suspect)
         except ImageError as error:
@@ -185,7 +185,14 @@ class ShardWorker:
             reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         return Prepared(
-            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide
+            ref=ref,
+            row=row,
+            picture=picture,
+            y=y,
+            operator=operator,
+            sigma_y=sigma_of(noise, operator, y),
+            guide=guide,
+            tone=seen.tone,
         )
 
     def _deliver(self, restored: Restored) -> ManifestRow:
