@@ -50,14 +50,12 @@ class ResultConfig(Model):
     """How the images were degraded."""
     noise: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None,
-        Option(
-            metavar="NUMBER|auto", default="none; auto for denoise; rounding to 8 bits for deblur", section=DEGRADED
-        ),
+        Option(metavar="NUMBER|auto", default="none; auto for denoise and deblur", section=DEGRADED),
     ] = None
     """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image.
 
-    Without a value, some loss by compression is allowed for where the blur is of kind motion or file. Up to a noise of
-    0.01 these blurs are undone without an assumption about the scene beyond an image's frame."""
+    For deblur, the most that is likely, with the error of JPEG, is estimated. Up to a noise of 0.01, told or without a
+    value, blurs of kind motion or file are undone without an assumption about the scene beyond an image's frame."""
     prior: Annotated[str, Option(metavar="NAME|DIR")] = BUNDLED
     """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
 
@@ -160,7 +158,7 @@ class ResultConfig(Model):
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
                 "`optimise` out, or set `noise` to auto or above 0.01"
             )
-        if self.optimise and self.guide is None and self.noise_taken == 0:
+        if self.optimise and self.guide is None and self.noise_taken(METHOD_VERSION) == 0:
             raise ValueError(
                 "`optimise` needs a `guide`, or `noise` in the images: restorations agree with exact images already"
             )
@@ -176,10 +174,9 @@ class ResultConfig(Model):
             )
         return self
 
-    @property
-    def noise_taken(self) -> float | Literal["auto"]:
-        """Assumed noise of the images: `noise`, or the task's usual noise."""
-        return usual_noise(self.degradation) if self.noise is None else self.noise
+    def noise_taken(self, method: int) -> float | Literal["auto"]:
+        """Return the assumed noise of the images: `noise`, or the usual noise of the task in this method."""
+        return usual_noise(self.degradation, method=method) if self.noise is None else self.noise
 
     @property
     def upscaler_sha256(self) -> str | None:

@@ -173,15 +173,15 @@ class ShardWorker:
             picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
-            y, operator = observe(picture, self.undoing, mask, self.runtime)
+            seen = observe(picture, self.undoing, mask, self.runtime)
+            y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
             if self.undoing.is_auto:
                 return self._treated(ref, data, row, picture, y, operator)
-            noise, guide = self.undoing.noise_of(y), None
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
-            row = replace(row, noise=noise)
+            row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
             misfit = check_fit(y, operator, sigma_y=2 * noise)
         except ImageError as error:
             return failed(row, error)
@@ -191,8 +191,16 @@ class ShardWorker:
             reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         stage = Stage(operator=operator, sigma_y=sigma_of(noise, operator, y))
-        row = with_misfit(row, misfit)
-        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,), misfit=misfit, guide=guide)
+        return Prepared(
+            ref=ref,
+            row=with_misfit(row, misfit),
+            picture=picture,
+            y=y,
+            stages=(stage,),
+            misfit=misfit,
+            guide=guide,
+            tone=seen.tone,
+        )
 
     def _treated(
         self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, y: Tensor, operator: LinearOperator
