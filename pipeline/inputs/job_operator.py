@@ -117,6 +117,8 @@ class Undoing:
             UncertainError: The width of the blur was to be estimated, and cannot be told.
             ValueError: The operator does not fit the image.
         """
+        if self.is_auto:
+            return Observed(y=pixels.expand(3, -1, -1), operator=self.operator, noise=0.0)  # its treatment finds noise
         if self.degradation.task == "deblur" and self.method > 1:
             return self._blurred(pixels)
         tone = tone_of(pixels) if self._keeps_tone else None

@@ -22,14 +22,14 @@ from flows.flow.plots import by_round, convergence
 from flows.flow.restore_archive import waves
 from pipeline.errors import ConfigurationError
 from pipeline.reporting.before_after import Exhibit
-from pipeline.reporting.summary import Failure, JobSummary
+from pipeline.reporting.summary import Failure, JobSummary, SetAside
 from pipeline.shards import ShardReport
 from pipeline.status import Counts, Status
 
 SUMMARY = JobSummary(
     job_id="0123456789abcdef", destination="s3://archive/out", counts=Counts(restored=3),
-    to_do=0, not_images=0, endings={}, replaced=0,
-    restored_since=0,
+    to_do=0, unsupported=0, not_images=0, endings={}, replaced=0,
+    restored_since=0, accepted=0, aside=(), decisions={}, unchanged_for={},
     failures=(), fallbacks=0, suspects=0, rounds=9, nfe=60, seconds=3.0, psnr=None, psnr_given=None, psnr_start=None,
     ssim=None, measured=0, sampled=0,
     started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -54,6 +54,7 @@ def test_a_tally_adds_up_shards_and_names_what_failed_most() -> None:
         "images/min": 120.0,
         "NFE/image": 20.0,
         "not restored": "3 DecodeError, 1 EmptyFileError",
+        "set aside": 0,
     }
     assert Tally().row("all", seconds=0.0)["images/min"] is None
 
@@ -130,6 +131,19 @@ def test_a_page_says_how_many_of_its_failures_were_since_restored() -> None:
     assert "not restored" not in page
     assert headline(summary) == "3 restored, 3 failed, 0 skipped, 0 in conflict; 3 restored since"
     assert "restored since" not in markdown(SUMMARY, [], [], tolerance=0.005) + headline(SUMMARY)
+
+
+def test_a_page_says_what_was_decided_and_which_images_wait_for_acceptance() -> None:
+    aside = tuple(SetAside(f"{n:02d}.png", ("ringing: beside edges",)) for n in range(30))
+    counts = Counts(restored=3, unchanged=12, set_aside=32)
+    told = {"decisions": {"jpeg": 2, "denoise": 1}, "unchanged_for": {"nothing to restore": 12}}
+    summary = replace(SUMMARY, counts=counts, aside=aside, accepted=2, **told)
+    page = markdown(summary, (), (), tolerance=0.0)
+    assert "2 undone as JPEG, 1 denoised, 12 unchanged (nothing to restore), 30 set aside (ringing)." in page
+    assert "- 00.png: ringing: beside edges" in page
+    assert "... and 10 more" in page
+    assert "deqir accept s3://archive/out --job 0123456789abcdef KEY" in page
+    assert headline(summary).endswith("12 unchanged, set aside: 32, of which 2 accepted since")
 
 
 def test_a_page_says_what_a_psnr_is_compared_with() -> None:
