@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-METHOD_VERSION: Final = 1
-"""Number of the method. Raise it whenever the pixels of any restoration change: jobs then get other ids."""
+METHOD_VERSION: Final = 2
+"""Number of the method. Raise it whenever the pixels of any restoration change: new jobs then get other ids.
+
+Jobs begun with an earlier method go on with it, so each method stays available."""
 
 BUNDLED: Final = "bundled"
 BUNDLED_LARGE: Final = "bundled-large"
@@ -22,6 +24,7 @@ class Defaults:
 
     STEPS: Final = 20
     ETA: Final = 0.95
+    KAPPA: Final = (0.5, 0.9)
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
     MADE_NOISE: Final = 5 / 255

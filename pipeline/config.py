@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
 from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
@@ -26,6 +27,9 @@ UPSCALER: Final = REAL_ESRGAN
 RESTORED: Final = "How they are restored (decides the pixels)"
 WRITTEN: Final = "Output files"
 RUN: Final = "How the work is done (changes no pixel)"
+
+
+OnDoubt = Literal["aside", "write", "fail"]
 
 
 class OutputFormat(StrEnum):
@@ -141,6 +145,10 @@ class ResultConfig(Model):
         task = self.degradation.task
         if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
+        if task == "auto" and self.guide is not None:
+            raise ValueError("`guide` needs a told task: say which, such as `task` sr")
+        if task == "auto" and self.optimise:
+            raise ValueError("`optimise` needs a told task: say which, such as `task` denoise")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
@@ -218,6 +226,9 @@ class RuntimeConfig(Model):
     """Most pixels of an image, read or made; larger ones fail."""
     max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
     """Most bytes of an input file; larger ones fail."""
+    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
+    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
+    it is delivered. fail: it is not kept, and its row says why."""
     ray_address: Annotated[
         str | None,
         Option(advanced=True, metavar="HOST:PORT|auto", default="a new one for this job", needs=("executor", ("ray",))),
@@ -268,6 +279,8 @@ class RestoreJob(Model):
     retry: bool = False
     """Retry only: the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone."""
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    method: Annotated[SkipJsonSchema[int], Field(ge=1, le=METHOD_VERSION, exclude=True)] = METHOD_VERSION
+    """Number of the method. Jobs begun by an earlier version keep theirs, and their pixels."""
     key_list: Place | None = None
     """Restore only the keys of the source listed in this object, one JSON string a line. Empty: all. A path or an
     s3:// URL; deqir watch writes it for each batch of storage events."""
@@ -286,7 +299,7 @@ class RestoreJob(Model):
         }
         if self.result.upscaler_sha256 is not None:
             identity["upscaler"] = self.result.upscaler_sha256
-        if METHOD_VERSION != 1:  # jobs of the first method have ids without it
-            identity["method"] = METHOD_VERSION
+        if self.method != 1:  # jobs of the first method have ids without it
+            identity["method"] = self.method
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

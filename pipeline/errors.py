@@ -6,6 +6,7 @@
     - EmptyFileError, DecodeError, UnsupportedImageError, ImageTooLargeError: its content
     - OperatorMismatchError, MaskError, GuideError: it does not fit the job
     - NonFiniteError, OutOfMemoryError, ProcessDiedError: its restoration failed
+    - DoubtError: its restoration is not trusted
   + JobError: stops the run
     - ConfigurationError > StoreAccessError > ObjectAccessError
     - StoreUnavailableError, CommitStateUnknownError, ShardsAbandonedError, TimeLimitError
@@ -74,6 +75,10 @@ class OutOfMemoryError(ImageError):
 
 class ProcessDiedError(ImageError):
     """The process died in every attempt to restore the image."""
+
+
+class DoubtError(ImageError):
+    """The restoration is not trusted, and the job says to fail such images."""
 
 
 class ConflictError(ImageError):

@@ -14,6 +14,7 @@ from pipeline.fields import IsPlace, Model, Option, Tasks, default_text, mark_of
 
 NOT_OPTIONS: Final[Mapping[str, str]] = {
     "retry": "the command `deqir retry` sets it",
+    "method": "each version has its own; a job begun by an earlier version keeps that one",
     "key_list": "`deqir watch` sets it, for each of its runs",
 }
 """The fields of a job without an option, and why."""

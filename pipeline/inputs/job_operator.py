@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from deqir.estimation import estimate_noise
+from deqir.estimation import Estimate, NoiseEstimate, estimate_noise
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
@@ -40,6 +40,11 @@ class Undoing:
     masks: Companions | None = None
     max_pixels: int
     noise: float | Literal["auto"]
+
+    @property
+    def is_auto(self) -> bool:
+        """True if each image gets the treatment that it needs."""
+        return self.degradation.task == "auto"
 
     def mask_of(self, source_key: str) -> Companion | None:
         """Return an image's own mask; None where one operator is for all.
@@ -75,6 +80,10 @@ class Undoing:
             return operator.tapered(y[None])[0]
         return y
 
+    def noise_found(self, y: Tensor) -> NoiseEstimate | None:
+        """Return the noise of an observation as the job states it, or estimated; None if too little of it tells."""
+        return estimate_noise(y) if self.noise == "auto" else _told(self.noise, len(y))
+
     def noise_of(self, y: Tensor) -> float:
         """Return the noise of an observation, shape (c, h, w), as a standard deviation of images in [0, 1].
 
@@ -90,6 +99,11 @@ class Undoing:
                 "how much there is (noise, or --noise) instead of auto"
             )
         return found.sigma.value
+
+
+def _told(noise: float, channels: int) -> NoiseEstimate:
+    """Return a noise that the job states."""
+    return NoiseEstimate(sigma=Estimate(value=noise, low=noise, high=noise), channels=(noise,) * channels)
 
 
 def open_undoing(

@@ -67,11 +67,13 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             result=job.result,
             guidance=guidance_of(job.result, prior.device),
             upscaler=upscaler,
+            staged=undoing.is_auto,
         ),
         delivery=Delivery(
             destination=destination,
             layout=layout,
             result=job.result,
+            on_doubt=job.runtime.on_doubt,
             reference=open_reference(job),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqir.estimation import Misfit
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
 from pipeline.errors import (
@@ -18,6 +19,7 @@ from pipeline.errors import (
 from pipeline.images.codec import Picture
 from pipeline.inputs.job_operator import Undoing
 from pipeline.inputs.side_files import Companion
+from pipeline.inputs.treatment import Stage
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef
 from pipeline.store import Store
@@ -32,8 +34,8 @@ class Prepared:
         row: The image's row as far as it is known.
         picture: The decoded file; its metadata go into the output.
         y: The observation, shape (c, h, w), in [-1, 1].
-        operator: The degradation that made y.
-        sigma_y: Standard deviation of its noise, images in [-1, 1].
+        stages: Its restorations, one after the other; a told task has one.
+        misfit: Distance of y from pictures made by the degradation; None: not told.
         guide: Image for the restoration to start from or to be close to, shape (3, H, W), if any.
     """
 
@@ -41,8 +43,8 @@ class Prepared:
     row: ManifestRow
     picture: Picture
     y: Tensor
-    operator: LinearOperator
-    sigma_y: float
+    stages: tuple[Stage, ...]
+    misfit: Misfit | None = None
     guide: Tensor | None = None
 
 

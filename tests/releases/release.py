@@ -78,6 +78,17 @@ class Release:
     def _hidden(self, index: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
+    def command(self, name: str) -> list[str]:
+        """Return the command that goes on with a job, as today's command line says it.
+
+        sr is no default any more, and doubtful images are not delivered by default.
+        """
+        command: list[str] = self.jobs[name]["then"]["command"]
+        if command[0] != "restore":
+            return command
+        task = [] if "--task" in command else ["--task", "sr"]
+        return [*command, *task, "--on-doubt", "write"]
+
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""
         return {key: found for key, found in self.objects.items() if key.startswith(f"{name}/")}
