@@ -13,6 +13,8 @@ from pipeline.errors import UncertainError
 
 LEAST_WIDTH: Final = 0.5
 """Low end of a width, in pixels, below which a photograph may be as sharp as others."""
+UNTOLD_NOISE: Final = 5 / 255
+"""Noise of an image that tells of none, because it is small or clipped: as much as grainy photographs have."""
 NARROW: Final = 0.5
 """Place of the width taken between the low end of its interval, 0, and its value, 1."""
 
