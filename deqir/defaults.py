@@ -24,6 +24,7 @@ class Defaults:
 
     STEPS: Final = 20
     ETA: Final = 0.95
+    KAPPA: Final = (0.5, 0.9)
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
     MADE_NOISE: Final = 5 / 255

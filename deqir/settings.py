@@ -31,6 +31,9 @@ class Settings:
         eta: Share of fresh noise in each step, 0..1.
         start_noise: Noise of the start, as a standard deviation of images in [0, 1]; None: a value that fits the
             start, see `deqir.engine.chain_start.span_of`.
+        kappa: Most noise that the first and the last step take from noisy data, as shares of the level of the next
+            state, 0..1; linear in log sigma between them. None: the rule of method 1 (docs/algorithm.md).
+        within_range: The last step stays inside [-1, 1] without leaving y; not in mode paper.
         end_noise: Noise of the last step, in the same unit; `Defaults.MADE_END` if `Defaults.MADE_STEPS` are taken.
         mode: The window, the number of states of an image that are solved together. auto: 1 on one device; with several
             replicas as many states as keep each replica busy. throughput: 1, one step after another, batched over
@@ -56,6 +59,8 @@ class Settings:
     eta: float = Defaults.ETA
     start_noise: float | None = None
     end_noise: float = Defaults.END_NOISE
+    kappa: tuple[float, float] | None = Defaults.KAPPA
+    within_range: bool = True
     mode: Mode | int = "auto"
     surrogate: SurrogateName = "secant"
     tolerance: float = Defaults.TOLERANCE

@@ -29,6 +29,9 @@ WRITTEN: Final = "Output files"
 RUN: Final = "How the work is done (changes no pixel)"
 
 
+OnDoubt = Literal["aside", "write", "fail"]
+
+
 class OutputFormat(StrEnum):
     """File format of the restored images."""
 
@@ -140,6 +143,10 @@ class ResultConfig(Model):
         task = self.degradation.task
         if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
+        if task == "auto" and self.guide is not None:
+            raise ValueError("`guide` needs a told task: say which, such as `task` sr")
+        if task == "auto" and self.optimise:
+            raise ValueError("`optimise` needs a told task: say which, such as `task` denoise")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
@@ -216,6 +223,9 @@ class RuntimeConfig(Model):
     """Most pixels of an image, read or made; larger ones fail."""
     max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
     """Most bytes of an input file; larger ones fail."""
+    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
+    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
+    it is delivered. fail: it is not kept, and its row says why."""
     ray_address: Annotated[
         str | None,
         Option(advanced=True, metavar="HOST:PORT|auto", default="a new one for this job", needs=("executor", ("ray",))),

@@ -27,17 +27,23 @@ class Degradation(Model):
 
     section: ClassVar[str] = DEGRADED
 
-    task: Literal["sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"] = "sr"
-    """sr: enlarge images. deblur: sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise:
-    remove noise. old-photo: restore scans of old photographs, which are small, scratched, noisy, or several of these;
-    grey ones stay grey, sepia ones sepia, and coloured ones keep their colours.
+    task: Literal["auto", "sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"] = "auto"
+    """auto: find out for each image what it needs; an image that needs nothing is copied. sr: enlarge images. deblur:
+    sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise: remove noise. old-photo: restore
+    scans of old photographs, which are small, scratched, noisy, or several of these; grey ones stay grey, sepia ones
+    sepia, and coloured ones keep their colours.
 
     Each task has settings of its own, below; a setting of another task is refused."""
-    scale: Annotated[int, Tasks({"sr": 4, "old-photo": 1})] = Field(1, le=16, json_schema_extra={"minimum": 1})
-    """Enlarge each side by this factor, from 2 for sr, from 1 for old-photo."""
-    kernel: Annotated[Literal["average", "bicubic"], Tasks({"sr": "average"})] = "average"
-    """How the images were made smaller. average: each pixel is the mean of a block (box filter). bicubic: by the
-    antialiased cubic filter of most software."""
+    scale: Annotated[int, Tasks({"auto": 1, "sr": 4, "old-photo": 1}), Option(default="1; 4 for sr")] = Field(
+        1, le=16, json_schema_extra={"minimum": 1}
+    )
+    """Enlarge each side by this factor, from 2 for sr, else from 1. auto undoes all else before."""
+    kernel: Annotated[
+        Literal["average", "area", "bicubic", "lanczos", "nearest", "sharpened"], Tasks({"sr": "average"})
+    ] = "average"
+    """How the images were made smaller. average or area: each pixel is the mean of a block (box filter). bicubic,
+    lanczos: by these filters, as most software has them. nearest: every n-th pixel was kept, so edges have steps.
+    sharpened: bicubic, then sharpened (150 %, radius 1), so edges have bright rims."""
     mask: Annotated[Place | None, Tasks({"inpaint": None, "old-photo": None}), Option(metavar="FILE")] = None
     """One mask for all images: an image of their size, white where pixels are damaged, black elsewhere.
 
@@ -89,6 +95,12 @@ class Degradation(Model):
         if tasks is not None and task is not None and task not in tasks.defaults:
             raise ValueError(f"is for task {tasks}, not {task}: leave it out")
         return value
+
+    @field_validator("kernel")
+    @classmethod
+    def _one_name(cls, kernel: str) -> str:
+        """Return the name of a kernel in jobs; area is another name of average."""
+        return "average" if kernel == "area" else kernel
 
     @field_validator("scale")
     @classmethod
@@ -149,7 +161,7 @@ def usual_noise(degradation: Degradation, *, method: int) -> float | Literal["au
     Rounding to 8 bits is noise as well, and so is the loss by compression; both matter where the inverse of the
     degradation amplifies them. Since method 2, both are estimated for each image.
     """
-    if degradation.task == "denoise" or is_bare(degradation):
+    if degradation.task in ("auto", "denoise") or is_bare(degradation):
         return "auto"
     if degradation.task == "deblur":
         return "auto" if method > 1 else least_noise(degradation)
@@ -170,8 +182,12 @@ def is_bare(degradation: Degradation) -> bool:
 def meanings_before(degradation: Degradation) -> tuple[Degradation, ...]:
     """Return the degradations of version 0.1 to which the same settings may belong.
 
-    There, old photographs were taken for grey, or for coloured by an option that no longer exists.
+    There, old photographs were taken for grey, or for coloured by an option that no longer exists, and images of which
+    nothing was said were enlarged.
     """
+    if degradation.task == "auto":
+        scale = Degradation(task="sr").scale if degradation.scale == 1 else degradation.scale
+        return (Degradation(task="sr", scale=scale),)
     if degradation.task != "old-photo" or degradation.grey is not None:
         return (degradation,)
     meant = [True] if is_bare(degradation) else [True, False]

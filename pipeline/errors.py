@@ -7,6 +7,7 @@
     - OperatorMismatchError, MaskError, GuideError: it does not fit the job
     - InColourError, UncertainError: nothing to restore was found in it
     - NonFiniteError, OutOfMemoryError, ProcessDiedError: its restoration failed
+    - DoubtError: its restoration is not trusted
   + JobError: stops the run
     - ConfigurationError > StoreAccessError > ObjectAccessError
     - StoreUnavailableError, CommitStateUnknownError, ShardsAbandonedError, TimeLimitError
@@ -83,6 +84,10 @@ class OutOfMemoryError(ImageError):
 
 class ProcessDiedError(ImageError):
     """The process died in every attempt to restore the image."""
+
+
+class DoubtError(ImageError):
+    """The restoration is not trusted, and the job says to fail such images."""
 
 
 class ConflictError(ImageError):

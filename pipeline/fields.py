@@ -48,7 +48,8 @@ class Tasks:
     defaults: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return " or ".join(self.defaults)
+        *others, last = self.defaults
+        return f"{', '.join(others)} or {last}" if others else last
 
 
 @dataclass(frozen=True, slots=True)

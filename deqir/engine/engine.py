@@ -125,6 +125,7 @@ class Engine:
                 tolerance=settings.tolerance,
                 max_rounds=settings.max_rounds or here.chain.steps,
                 alone=batch.alone,
+                bounded=settings.within_range,
             )
             started.append(state)
         states = (*batch.running, *started)
@@ -195,7 +196,9 @@ class Engine:
                 self.prior.check_noise(span.noise)
             if len(self._chains) >= CHAINS:
                 del self._chains[next(iter(self._chains))]
-            self._chains[ends] = Chain.between(span.noise, span.end, steps=span.steps, eta=self.settings.eta)
+            self._chains[ends] = Chain.between(
+                span.noise, span.end, steps=span.steps, eta=self.settings.eta, kappa=self.settings.kappa
+            )
         return Planned(request=request, shape=request.shape, span=span, chain=self._chains[ends])
 
     def _placed(self, planned: Planned[Tag]) -> Planned[Tag]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deqir.defaults import METHOD_VERSION
-from deqir.estimation import Tone, estimate_noise, tone_of
+from deqir.estimation import Estimate, NoiseEstimate, Tone, estimate_noise, tone_of
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
@@ -31,7 +31,7 @@ class Observed:
     Attributes:
         y: The observation, shape (c, h, w), in [-1, 1].
         operator: The degradation that made y.
-        noise: Standard deviation of its noise, images in [0, 1].
+        noise: Standard deviation of its noise, images in [0, 1]; 0 for task auto, which looks for it afterwards.
         tone: The image's tone, if the result gets it back; None: the result has the colours it gets.
         found: Parameters of the operator estimated from this image.
     """
@@ -69,6 +69,11 @@ class Undoing:
     keep: Tensor | None = None
     file: bytes | None = None
     method: int
+
+    @property
+    def is_auto(self) -> bool:
+        """True if each image gets the treatment that it needs."""
+        return self.degradation.task == "auto"
 
     def mask_of(self, source_key: str) -> Companion | None:
         """Return an image's own mask; None where one operator is for all.
@@ -129,7 +134,11 @@ class Undoing:
             y = tone.to_grey(pixels).expand(3, -1, -1)
             return Observed(y=y, operator=operator, noise=self.noise_of(y), tone=tone)
         y = _tapered(pixels.expand(3, -1, -1), operator)
-        return Observed(y=y, operator=operator, noise=self.noise_of(y))
+        return Observed(y=y, operator=operator, noise=0.0 if self.is_auto else self.noise_of(y))
+
+    def noise_found(self, y: Tensor) -> NoiseEstimate | None:
+        """Return the noise of an observation as the job states it, or estimated; None if too little of it tells."""
+        return estimate_noise(y) if self.noise is None or self.noise == "auto" else _told(self.noise, len(y))
 
     def noise_of(self, y: Tensor) -> float:
         """Return the noise of an observation, shape (c, h, w), as a standard deviation of images in [0, 1].
@@ -185,6 +194,11 @@ def _tapered(y: Tensor, operator: LinearOperator) -> Tensor:
     if isinstance(operator, Deblurring) and operator.boundary == "circular":
         return operator.tapered(y[None])[0]
     return y
+
+
+def _told(noise: float, channels: int) -> NoiseEstimate:
+    """Return a noise that the job states."""
+    return NoiseEstimate(sigma=Estimate(value=noise, low=noise, high=noise), channels=(noise,) * channels)
 
 
 def open_undoing(

@@ -15,8 +15,10 @@ from deqir.operators import (
     FramedDeblurring,
     Inpainting,
     KernelSuperResolution,
+    NearestSuperResolution,
     SeparableDeblurring,
     SuperResolution,
+    UnsharpMask,
     kernels,
 )
 from deqir.protocols import LinearOperator, SpectralOperator
@@ -46,7 +48,7 @@ def make_operator(
     noise: float | Literal["auto"] = 0.0,
     in_colour: bool = False,
 ) -> LinearOperator:
-    """Return A.
+    """Return A; for auto the operator of its last stage, where an image needs one.
 
     Args:
         degradation: As the job says it.
@@ -60,9 +62,10 @@ def make_operator(
         ValueError: The mask keeps nothing.
     """
     match degradation.task:
+        case "auto":
+            return SuperResolution(scale=degradation.scale) if degradation.scale > 1 else Denoising()
         case "sr":
-            enlarging = SuperResolution if degradation.kernel == "average" else KernelSuperResolution
-            return enlarging(scale=degradation.scale)
+            return shrinking(degradation)
         case "deblur":
             return deblurring(degradation, file, noise=noise)
         case "colorize":
@@ -82,6 +85,20 @@ def make_operator(
             if not parts:
                 return denoising(noise)
             return Composition(parts=parts) if len(parts) > 1 else parts[0]
+
+
+def shrinking(degradation: Degradation) -> LinearOperator:
+    """Return the filter that made the images smaller."""
+    scale = degradation.scale
+    match degradation.kernel:
+        case "average" | "area":
+            return SuperResolution(scale=scale)
+        case "bicubic" | "lanczos":
+            return KernelSuperResolution(scale=scale, kernel=degradation.kernel)
+        case "nearest":
+            return NearestSuperResolution(scale=scale)
+        case "sharpened":
+            return KernelSuperResolution(scale=scale, sharpening=UnsharpMask())
 
 
 def denoising(noise: float | Literal["auto"]) -> Denoising:

@@ -93,7 +93,7 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
     )
     with model_errors():
         card = read_card(prior_directory(result.prior))
-        settings = settings_of(result, job.runtime, operator)
+        settings = settings_of(job, operator)
         span = span_of(settings, operator, card, given=result.guide is not None)
         card.check_noise(span.noise)
     if span.steps > 1 and span.noise <= span.end:

@@ -269,8 +269,8 @@ def no_such_job(store: Store, job_id: str) -> ConfigurationError:
 def log(job: Job, report: ShardReport) -> None:
     """Write the one line of a shard."""
     logger.info(
-        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d rounds=%d nfe=%d "
-        "seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
+        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d unchanged=%d set_aside=%d "
+        "rounds=%d nfe=%d seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
         "already committed" if report.already_committed else "committed",
         job.id,
         report.shard_id,
@@ -278,6 +278,8 @@ def log(job: Job, report: ShardReport) -> None:
         report.counts.failed,
         report.counts.skipped,
         report.counts.conflicts,
+        report.counts.unchanged,
+        report.counts.set_aside,
         report.rounds,
         report.nfe,
         report.seconds,

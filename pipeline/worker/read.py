@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deqir.estimation import Tone
-from deqir.protocols import LinearOperator
+from deqir.estimation import Misfit, Tone
 from pipeline.config import RuntimeConfig
 from pipeline.errors import (
     ImageTooLargeError,
@@ -19,6 +18,7 @@ from pipeline.errors import (
 from pipeline.images.codec import Picture
 from pipeline.inputs.job_operator import Observed, Undoing
 from pipeline.inputs.side_files import Companion
+from pipeline.inputs.treatment import Stage
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef
 from pipeline.store import Store
@@ -33,8 +33,8 @@ class Prepared:
         row: The image's row as far as it is known.
         picture: The decoded file; its metadata go into the output.
         y: The observation, shape (c, h, w), in [-1, 1].
-        operator: The degradation that made y.
-        sigma_y: Standard deviation of its noise, images in [-1, 1].
+        stages: Its restorations, one after the other; a told task has one.
+        misfit: Distance of y from pictures made by the degradation; None: not told.
         guide: Image for the restoration to start from or to be close to, shape (3, H, W), if any.
         tone: Tone to give back to the result, if any.
     """
@@ -43,8 +43,8 @@ class Prepared:
     row: ManifestRow
     picture: Picture
     y: Tensor
-    operator: LinearOperator
-    sigma_y: float
+    stages: tuple[Stage, ...]
+    misfit: Misfit | None = None
     guide: Tensor | None = None
     tone: Tone | None = None
 

@@ -48,6 +48,8 @@ def spot(path: Path) -> Path:
 
 TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "bicubic": ({"task": "sr", "scale": 2, "kernel": "bicubic"}, 0.0),
+    "nearest": ({"task": "sr", "scale": 2, "kernel": "nearest"}, 0.0),
+    "sharpened": ({"task": "sr", "scale": 2, "kernel": "sharpened"}, 0.0),
     "gaussian": ({"task": "deblur", "width": 1.2}, UNTOLD_NOISE),
     "uniform": ({"task": "deblur", "blur": "uniform", "width": 3}, UNTOLD_NOISE),
     "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, UNTOLD_NOISE),
@@ -83,6 +85,11 @@ def test_every_task_degrades_and_restores(opened, source, tmp_path, destination,
         assert row.psnr is not None
         restored = np.asarray(Image.open(destination / key))
         assert restored.shape == (*SIZE[::-1], 3)
+
+
+def test_area_is_another_name_of_average() -> None:
+    area, average = (degradation_of({"task": "sr", "scale": 4, "kernel": name}) for name in ("area", "average"))
+    assert area == average
 
 
 def test_each_image_may_have_a_mask_of_its_own(opened, source, tmp_path, destination) -> None:

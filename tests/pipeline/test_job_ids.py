@@ -152,8 +152,10 @@ RECORD: dict[str, Any] = {
 
 
 def job_of(result: dict[str, Any], model: type[RestoreJob] = RestoreJob, *, method: int = 1) -> RestoreJob:
+    """Return a job of before; where nothing was said of its task, the record has sr, which was the default."""
+    degradation = {"task": "sr"} | result.get("degradation", {})
     places = {"source": "/in", "destination": "s3://bucket/out"}
-    return model.model_validate({**places, "result": result, "method": method})
+    return model.model_validate({**places, "result": {**result, "degradation": degradation}, "method": method})
 
 
 def id_of(job: RestoreJob) -> str:
@@ -185,7 +187,7 @@ def test_a_record_of_before_is_read_and_written_again_as_it_was() -> None:
     job = RestoreJob.model_validate(RECORD)
     assert job.result.degradation == Degradation(task="old-photo", grey=False, mask="/m/dust.png")
     again = job.model_dump(mode="json", exclude={"key_list"})
-    assert again.pop("runtime") == RECORD["runtime"] | {"writers": None}
+    assert again.pop("runtime") == RECORD["runtime"] | {"writers": None, "on_doubt": "aside"}
     assert again["result"]["degradation"].pop("colour") == "keep"
     assert again == {name: value for name, value in RECORD.items() if name != "runtime"}
 
@@ -251,12 +253,15 @@ def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("degradation", "text"),
     [
-        ({"task": "colorize", "scale": 4}, "degradation.scale 4: is for task sr or old-photo, not colorize: leave it"),
+        (
+            {"task": "colorize", "scale": 4},
+            "scale 4: is for task auto, sr or old-photo, not colorize: leave it out",
+        ),
         ({"mask": "m.png"}, "result.degradation.mask m.png: is for task inpaint or old-photo, not sr: leave it out"),
         ({"scale": "1"}, "result.degradation.scale 1: must be at least 2"),
         ({"scale": -2}, "result.degradation.scale -2: must be at least 2"),
         ({"task": "old-photo", "scale": 0}, "result.degradation.scale 0: must be at least 1"),
-        ({"task": "rotate"}, "result.degradation.task rotate: must be 'sr', 'deblur'"),
+        ({"task": "rotate"}, "result.degradation.task rotate: must be 'auto', 'sr', 'deblur'"),
     ],
 )
 def test_a_setting_of_another_task_is_refused(degradation, text) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,9 @@ class Stage:
             bucket, then = self.put_back(release, name), release.jobs[name]["then"]
             bucket.delete(then["deleted"])
             before = bucket.objects(f"{name}/")
-            done = self.deqir(*of_today(then["command"]), "--json")
+            done = self.deqir(*release.command(name), "--json")
             self._ends[release.version, name] = End(done=done, before=before, after=bucket.objects(f"{name}/"))
         return self._ends[release.version, name]
-
-
-def of_today(command: Sequence[str]) -> list[str]:
-    """Return a recorded command without an option that images in colour no longer need."""
-    return [word for word in command if word != "--colour"]
 
 
 @pytest.fixture(scope="session")

@@ -52,4 +52,4 @@ def test_the_task_is_a_choice_and_its_settings_are_plain_fields_that_start_empty
         tasks = mark_of(Degradation.model_fields[name], Tasks)
         assert tasks is None or (f"For task {tasks}." in field["description"] and "default" not in field)
         assert not any("$ref" in choice for choice in field.get("anyOf", []))
-    assert "Empty: 4, or 1 for old-photo." in fields["scale"]["description"]
+    assert "Empty: 1; 4 for sr." in fields["scale"]["description"]

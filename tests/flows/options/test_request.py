@@ -47,9 +47,9 @@ def test_noise_is_a_number_or_estimated_or_the_tasks_own(said, meant) -> None:
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
     wanted = {"task": "old-photo", "masks": "m", "colour": "yes"}
     assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), colour="yes")
-    guided = job(optimise=3, guide="g", reference="r")
+    guided = job(task="sr", optimise=3, guide="g", reference="r")
     assert (guided.result.guide, guided.reference) == (str(Path("g").absolute()), str(Path("r").absolute()))
-    assert job(guide="real-esrgan").result.guide == "real-esrgan"
+    assert job(task="sr", guide="real-esrgan").result.guide == "real-esrgan"
     for prior in ("./mine", "networks/mine", ".."):
         assert job(prior=prior).result.prior == str(Path(prior).absolute())
     assert job(prior="ffdnet").result.prior == "ffdnet"
@@ -60,7 +60,7 @@ def test_every_place_becomes_one_that_holds_in_every_process() -> None:
 def test_degrading_and_restoring_name_the_same_degradation() -> None:
     for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
         assert checked(Degradation, wanted) == job(**wanted).result.degradation
-    assert checked(Degradation, {"task": "sr", "scale": 3, "mask": None}) == Degradation(scale=3)
+    assert checked(Degradation, {"task": "sr", "scale": 3, "mask": None}) == Degradation(task="sr", scale=3)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,13 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"shard_size": 0}, "--shard-size 0: "),
         ({"tile": 8}, "--tile 8: must be at least 16"),
         ({"tile": 64, "overlap": 40}, "--overlap 40: overlap must be 0 to 32, half of a tile"),
-        ({"scale": 1}, "--scale 1: must be at least 2"),
+        ({"task": "sr", "scale": 1}, "--scale 1: must be at least 2"),
+        ({"scale": 0}, "--scale 0: must be at least 1"),
         ({"output_format": "jpeg", "quality": 101}, "--quality 101: "),
-        ({"task": "colorize", "scale": 4}, "--scale needs --task sr or old-photo; leave --scale out or say --task"),
+        (
+            {"task": "colorize", "scale": 4},
+            "--scale needs --task auto or sr or old-photo; leave --scale out or say --task",
+        ),
         ({"mask": "m.png"}, "--mask needs --task inpaint"),
         ({"task": "inpaint"}, "--task inpaint needs --mask, an image with damaged pixels white"),
         ({"width": 2.0}, "--width needs --task deblur"),
@@ -105,7 +109,9 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "denoise", "noise": "0"}, "denoise needs noise in the images: leave --n"),
-        ({"optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
+        ({"guide": "g"}, "--guide needs a told task: say which, such as --task sr"),
+        ({"optimise": 3}, "--optimise needs a told task: say which"),
+        ({"task": "sr", "optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
         ({"device": "tpu"}, "--device tpu: must be auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:1"}, "--device cuda:1 needs --executor local, as Ray gives"),
         ({"executor": "local", "actors": 2}, "--actors needs --executor ray"),
@@ -125,7 +131,7 @@ def test_a_wrong_option_is_named_as_the_user_wrote_it(given, text) -> None:
     [
         ("--scale", "abc", "must be a whole number"),
         ("--eta", "much", "must be a number"),
-        ("--task", "nosuch", "'nosuch' is not one of 'sr', 'deblur'"),
+        ("--task", "nosuch", "'nosuch' is not one of 'auto', 'sr', 'deblur'"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_in_plain_words(command, option, value, text) -> None:
@@ -164,7 +170,7 @@ def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_anothe
 def test_options_have_names_of_their_own_and_defaults_in_words() -> None:
     shown = {name: (each.opts[0], each.show_default) for name, each in options_of("restore").items()}
     assert shown["output_format"] == ("--format", "png")
-    assert shown["scale"] == ("--scale", "4, or 1 for old-photo")
+    assert shown["scale"] == ("--scale", "1; 4 for sr")
     assert shown["actors"] == ("--actors", "one for each GPU, or one without GPUs")
     assert shown["max_pixels"] == ("--max-pixels", "64000000")
     assert shown["eta"] == ("--eta", "0.95")

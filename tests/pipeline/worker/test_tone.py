@@ -43,6 +43,8 @@ def test_old_photographs_keep_their_tone(opened, source, destination, settings) 
     _, worker, shards = opened(degradation={"task": "old-photo", **settings}, result=NETWORK)
     rows = run(worker, shards[0])
     assert [(row.status, row.error) for row in rows] == [("restored", None)] * 4
+    if "scale" in settings:  # the grey of a tint is what agrees with y; the rest is rounding to 8 bits and clipping
+        assert max(row.data_consistency for row in rows) < 0.02
     found = {name: pixels(destination / f"{name}.png") for name in ALL}
     side = SIDE * settings.get("scale", 1)
     assert found["grey"].shape == (side, side)
