@@ -13,6 +13,7 @@ from torch import Tensor
 from .engine.batch_size import BatchSize, device_of_chain
 from .engine.engine import Engine
 from .engine.requests import Failed, Request, Result
+from .given import check_range, checked, numbers_of, tensor_of
 from .priors.prior import Prior
 from .protocols import Denoiser, LinearOperator
 from .results import ConvergenceStats, Restoration
@@ -47,7 +48,8 @@ class Restorer(Settings):
         """Restore a batch of images of one size.
 
         Args:
-            y: Degraded images in [-1, 1]; a `Prior` computes in single precision, whatever the precision of y.
+            y: Degraded images in [-1, 1], or other measurements A x of such images; a `Prior` computes in single
+                precision, whatever the precision of y.
             seed: Seeds each image's noise together with the image's content; a result does not depend on its place in
                 a batch.
             sigma_y: Standard deviation of the noise in y, a number or one per image, images in [-1, 1].
@@ -56,20 +58,23 @@ class Restorer(Settings):
                 the nearer the results stay to them.
 
         Raises:
-            ValueError: y is no batch of finite images, its images do not fit the prior or the operator, a setting is
-                out of range, or y is noisy and the operator does not know its singular values.
+            TypeError: y or start is no tensor.
+            ValueError: y is no batch of finite images, holds larger values than images in [-1, 1] give, its images do
+                not fit the prior or the operator, a setting is out of range, or y is noisy and the operator does not
+                know its singular values.
             PriorError: The prior does not know noise as strong as the start's.
             MemoryError, RuntimeError: An image does not fit in memory.
             ConvergenceError: The iteration of a `MatrixFree` operator did not reach its tolerance for an image; the
                 `Engine` restores the others.
         """
+        y = tensor_of("y", y)
         if y.ndim != 4:
             raise ValueError(
                 f"y must be a batch of images, (images, channels, height, width), got {tuple(y.shape)}; a single "
                 "image is a batch of one: y[None]"
             )
         y = checked(y, operator, self.prior)
-        start = None if start is None else _numbers("start", start, self.prior)
+        start = None if start is None else numbers_of("start", tensor_of("start", start), self.prior)
         if len(seeds) and len(seeds) != len(y):
             raise ValueError(f"need one seed per image: got {len(seeds)} for {len(y)} images")
         told = torch.as_tensor(sigma_y, dtype=torch.float64)
@@ -78,6 +83,7 @@ class Restorer(Settings):
             raise ValueError(
                 f"sigma_y must be a number of at least 0, or one for each of {len(y)} images, got {sigma_y}"
             )
+        check_range(y, operator, max(noises))
         if start is not None and len(start) != len(y):
             raise ValueError(f"need one image to start from for each: got {len(start)} for {len(y)} images")
         seeds = [int(own) for own in seeds] if len(seeds) else [image_seed(seed, _digest(image)) for image in y]
@@ -105,35 +111,6 @@ class Restorer(Settings):
             start=torch.stack([result.start for result in results]).to(y.device),
             stats=tuple(result.stats for result in results),
         )
-
-
-def checked(y: Tensor, operator: LinearOperator, prior: Prior | Denoiser) -> Tensor:
-    """Return images in the prior's precision.
-
-    Raises:
-        ValueError: There is no image, or the prior does not restore such images.
-    """
-    if y.numel() == 0:
-        raise ValueError(f"y holds no image: its shape is {tuple(y.shape)}")
-    precise = _numbers("y", y, prior)
-    channels = operator.image_shape(tuple(y.shape))[0]
-    if isinstance(prior, Prior) and prior.channels not in (None, channels):
-        grey = "; a grey image is three channels alike: y.expand(-1, 3, -1, -1)" if channels == 1 else ""
-        raise ValueError(
-            f"prior {prior.name!r} restores images of {prior.channels} channels, these would have {channels}{grey}"
-        )
-    return precise
-
-
-def _numbers(name: str, x: Tensor, prior: Prior | Denoiser) -> Tensor:
-    """Return images in the prior's precision; raise ValueError if they are no finite numbers."""
-    if not x.is_floating_point():
-        raise ValueError(
-            f"{name} holds {x.dtype}, images are numbers in [-1, 1]; bytes become some by {name} / 127.5 - 1"
-        )
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"{name} holds nan or inf")
-    return x.float() if isinstance(prior, Prior) else x
 
 
 def _digest(image: Tensor) -> str:

@@ -64,8 +64,9 @@ class Restoration:
     """Restored images and the statistics of their solves.
 
     Attributes:
-        images: x_0 in [-1, 1] up to sampling error, on y's device, shape (B, C, H, W); nan or inf if the
-            outcome is `nonfinite`.
+        images: x_0 as it agrees with y, on y's device, shape (B, C, H, W); nan or inf if the outcome is `nonfinite`.
+            It is not clamped: where y itself asks for more, values lie slightly outside [-1, 1]. Before it is stored as
+            bytes, `images.clamp(-1, 1)`.
         start: The image each chain started from, before noise, shape (B, C, H, W).
         stats: One entry per image.
     """

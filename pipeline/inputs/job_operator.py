@@ -21,7 +21,7 @@ from pipeline.images.codec import decode_mask
 
 from .make_operator import deblurring, has_parts, is_grey, make_operator
 from .side_files import Companion, Companions
-from .unsharpness import blur_width, likely_noise
+from .unsharpness import UNTOLD_NOISE, blur_width, likely_noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Observed:
     Attributes:
         y: The observation, shape (c, h, w), in [-1, 1].
         operator: The degradation that made y.
-        noise: Standard deviation of its noise, images in [0, 1].
+        noise: Standard deviation of its noise, images in [0, 1]; 0 for task auto, which looks for it afterwards.
         tone: The image's tone, if the result gets it back; None: the result has the colours it gets.
         found: Parameters of the operator estimated from this image.
     """
@@ -136,7 +136,7 @@ class Undoing:
             y = tone.to_grey(pixels).expand(3, -1, -1)
             return Observed(y=y, operator=operator, noise=self.noise_of(y), tone=tone)
         y = _tapered(pixels.expand(3, -1, -1), operator)
-        return Observed(y=y, operator=operator, noise=self.noise_of(y))
+        return Observed(y=y, operator=operator, noise=0.0 if self.is_auto else self.noise_of(y))
 
     def noise_found(self, y: Tensor) -> NoiseEstimate | None:
         """Return the noise of an observation as the job states it, or estimated; None if too little of it tells."""
@@ -153,7 +153,7 @@ class Undoing:
             return noise
         found = estimate_noise(y)
         if found is None:
-            raise OperatorMismatchError(UNTOLD_NOISE)
+            raise OperatorMismatchError(NO_NOISE_FOUND)
         return found.sigma.value
 
     @property
@@ -172,8 +172,8 @@ class Undoing:
         if noise is None or noise == "auto":
             likely = likely_noise(pixels)
             if likely is None and noise == "auto":
-                raise OperatorMismatchError(UNTOLD_NOISE)
-            noise = max(likely or 0.0, least_noise(self.degradation))
+                raise OperatorMismatchError(NO_NOISE_FOUND)
+            noise = max(UNTOLD_NOISE if likely is None else likely, least_noise(self.degradation))
         blur = self.degradation
         if blur.width == "auto":
             width = blur_width(pixels)
@@ -186,7 +186,7 @@ class Undoing:
         return Observed(y=_tapered(pixels.expand(3, -1, -1), operator), operator=operator, noise=noise, found=found)
 
 
-UNTOLD_NOISE: Final = (
+NO_NOISE_FOUND: Final = (
     "its noise cannot be estimated: it is too small, or too much of it is clipped to black or white; say how much "
     "there is (noise, or --noise) instead of auto"
 )

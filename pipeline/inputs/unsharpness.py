@@ -13,8 +13,8 @@ from pipeline.errors import UncertainError
 
 LEAST_WIDTH: Final = 0.5
 """Low end of a width, in pixels, below which a photograph may be as sharp as others."""
-NARROW: Final = 0.5
-"""Place of the width taken between the low end of its interval, 0, and its value, 1."""
+UNTOLD_NOISE: Final = 5 / 255
+"""Noise of an image that tells of none, because it is small or clipped: as much as grainy photographs have."""
 
 
 def likely_noise(pixels: Tensor) -> float | None:
@@ -32,7 +32,11 @@ def likely_noise(pixels: Tensor) -> float | None:
 
 
 def blur_width(pixels: Tensor) -> float:
-    """Return the width in pixels by which an image, shape (c, h, w), is surely blurred, rather less than more.
+    """Return the width in pixels by which an image, shape (c, h, w), is blurred at least: the low end of its interval.
+
+    A width too large costs the image. On 56 crops of training photographs with a told blur (0.8 to 3 pixels, noise of 1
+    to 5 levels, as PNG or JPEG of quality 85 and 95) the low end gained 2.2 dB on average and lost 0.3 at worst; the
+    value itself gained as much and lost 8.2, the middle between both gained 2.6 and lost 4.3.
 
     Raises:
         UncertainError: The image may be sharp, or its blur cannot be told.
@@ -48,4 +52,4 @@ def blur_width(pixels: Tensor) -> float:
             f"its blur cannot be told from none: it is {found.low:.1f} to {found.high:.1f} pixels wide; give the width "
             "(--width), or leave the image as it is"
         )
-    return found.low + NARROW * (found.value - found.low)
+    return found.low

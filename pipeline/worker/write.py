@@ -223,7 +223,8 @@ class Delivery:
         """Return the row with measures of the written 8-bit values; some of them need an original."""
         output = _values(stored)
         prepared = restored.prepared
-        row = replace(row, data_consistency=agreement(output[0], restored.scene, prepared.y, prepared.stages))
+        written = output[0] if prepared.tone is None else prepared.tone.to_grey(output[0]).expand(3, -1, -1)
+        row = replace(row, data_consistency=agreement(written, restored.scene, prepared.y, prepared.stages))
         if self.reference is None:
             return row
         original = self.reference.original_of(restored.prepared.ref.key, tuple(restored.image.shape))

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 
 from deqir.operators import FramedDeblurring, kernels
-from pipeline.degradation import COMPRESSION, ROUNDING, Degradation
+from pipeline.degradation import COMPRESSION, Degradation
 from pipeline.errors import ConfigurationError
+from pipeline.inputs.unsharpness import UNTOLD_NOISE
 from pipeline.job.job import open_job, plan_job
 from pipeline.tools.degrade import degrade
 from tests.pipeline.archive import image_bytes, pixels, put, restore_job, write_archive
@@ -49,10 +50,10 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "bicubic": ({"task": "sr", "scale": 2, "kernel": "bicubic"}, 0.0),
     "nearest": ({"task": "sr", "scale": 2, "kernel": "nearest"}, 0.0),
     "sharpened": ({"task": "sr", "scale": 2, "kernel": "sharpened"}, 0.0),
-    "gaussian": ({"task": "deblur", "width": 1.2}, ROUNDING),
-    "uniform": ({"task": "deblur", "blur": "uniform", "width": 3}, ROUNDING),
-    "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, COMPRESSION),
-    "file": ({"task": "deblur", "blur": "file", "kernel_file": "{tmp}/spot.png"}, COMPRESSION),
+    "gaussian": ({"task": "deblur", "width": 1.2}, UNTOLD_NOISE),
+    "uniform": ({"task": "deblur", "blur": "uniform", "width": 3}, UNTOLD_NOISE),
+    "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, UNTOLD_NOISE),
+    "file": ({"task": "deblur", "blur": "file", "kernel_file": "{tmp}/spot.png"}, UNTOLD_NOISE),
     "noisy motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, 0.02),
     "inpaint": ({"task": "inpaint", "mask": "{tmp}/mask.png"}, 0.0),
     "denoise": ({"task": "denoise"}, 0.05),
@@ -70,11 +71,11 @@ def test_every_task_degrades_and_restores(opened, source, tmp_path, destination,
     spot(tmp_path / "spot.png")
     good = tmp_path / "good"
     keys = write_archive(good, 2, size=SIZE)
-    added = 0.0 if noise in (ROUNDING, COMPRESSION) else noise
+    added = 0.0 if noise == UNTOLD_NOISE else noise
     assert [image.error for image in degrade(str(good), str(source), degradation_of(settings), noise=added)] == [
         None
     ] * 2
-    told = {} if noise in (0.0, ROUNDING, COMPRESSION) else {"noise": noise}
+    told = {} if noise in (0.0, UNTOLD_NOISE) else {"noise": noise}
     _, worker, shards = opened(degradation=settings, result=told, reference=good)
     rows = run(worker, shards[0])
     assert [row.status for row in rows] == ["restored"] * 2, rows

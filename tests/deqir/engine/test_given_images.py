@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from deqir import Prior, PriorError, Restorer
+from deqir.given import checked
 from deqir.operators import Colorization, Denoising, Inpainting, SuperResolution, masks
-from deqir.restore import checked
 from deqir.sampling.noise import chain_noise
 from tests.deqir.priors.starters.starting import prior_with
 from tests.deqir.problems import rand, toy_denoiser
