@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import torch
 
@@ -12,6 +12,8 @@ from .fixed_point.surrogates import FrozenData, FrozenEps, Secant, Wiener
 from .protocols import Surrogate
 
 __all__ = ["SURROGATES", "Defaults", "Favour", "Mode", "Settings", "SurrogateName"]
+
+Chosen = TypeVar("Chosen", bound="Settings")
 
 SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
     "eps": FrozenEps(),
@@ -101,7 +103,7 @@ class Settings:
             raise ValueError(f"prior_error must be at least 0, got {self.prior_error}")
         check_overlap(self.tile, self.overlap)
 
-    def favouring(self, favour: Favour) -> Self:
+    def favouring(self: Chosen, favour: Favour) -> Chosen:
         """Return the settings for results nearer to the original (fidelity) or richer in detail; balance: the defaults.
 
         A setting that differs from its default stays as it is.
@@ -112,7 +114,5 @@ class Settings:
         if favour not in FAVOURS:
             raise ValueError(f"favour must be one of {', '.join(FAVOURS)}, got {favour!r}")
         default = Settings()
-        free = {
-            name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)
-        }
+        free = {name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)}
         return replace(self, **free)

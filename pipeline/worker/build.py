@@ -122,7 +122,7 @@ def settings_of(job: RestoreJob, operator: LinearOperator) -> deqir.Settings:
     result, first_method = job.result, job.method == 1
     # A guide for colours alone is far off in all else, as is what chains start from by themselves.
     far = result.guide is not None and result.guide_by == "colour" and result.start_noise is None
-    return deqir.Settings(
+    settings = deqir.Settings(
         steps=result.steps,
         eta=result.eta,
         start_noise=operator.start_noise if far else result.start_noise,
@@ -137,6 +137,7 @@ def settings_of(job: RestoreJob, operator: LinearOperator) -> deqir.Settings:
         overlap=result.overlap,
         denoiser_batch=job.runtime.batch_size,
     )
+    return settings.favouring(result.favour)
 
 
 @contextmanager
