@@ -23,9 +23,9 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 }
 
 FAVOURS: Final[dict[Favour, dict[str, Any]]] = {
-    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.8), "direct": True},
+    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.9), "direct": True},
     "balance": {},
-    "detail": {"eta": 0.85, "kappa": (0.5, 0.95), "prior_error": 1.0},
+    "detail": {"eta": 0.9, "prior_error": 1.0},
 }
 """Settings of each favour that differ from the defaults, measured in docs/algorithm.md, "Fidelity or detail"."""
 

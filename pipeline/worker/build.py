@@ -59,7 +59,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, span),
+        facts=facts_of(job, layout.job_id, prior, span, eta=settings.eta),
         runtime=job.runtime,
         undoing=undoing,
         guides=open_guides(job),
@@ -187,7 +187,7 @@ def open_reference(job: RestoreJob) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> ManifestRow:
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span, *, eta: float) -> ManifestRow:
     """Return the template of the job's rows: facts common to all rows, and no image."""
     result, now = job.result, datetime.now(UTC)
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
@@ -206,7 +206,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> Ma
         prior=prior.name,
         prior_digest=prior.digest,
         steps=span.steps,
-        eta=result.eta,
+        eta=eta,
         start_noise=span.noise,
         seed=result.seed,
         mode=result.mode,
