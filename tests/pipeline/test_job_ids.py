@@ -189,6 +189,7 @@ def test_a_record_of_before_is_read_and_written_again_as_it_was() -> None:
     again = job.model_dump(mode="json", exclude={"key_list"})
     assert again.pop("runtime") == RECORD["runtime"] | {"writers": None, "on_doubt": "aside"}
     assert again["result"]["degradation"].pop("colour") == "keep"
+    assert again["result"].pop("favour") == "balance"
     assert again == {name: value for name, value in RECORD.items() if name != "runtime"}
 
 
