@@ -23,7 +23,7 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 }
 
 FAVOURS: Final[dict[Favour, dict[str, Any]]] = {
-    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.9), "direct": True},
+    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.9), "faithful": True},
     "balance": {},
     "detail": {"eta": 0.9, "prior_error": 1.0},
 }
@@ -44,8 +44,8 @@ class Settings:
             state, 0..1; linear in log sigma between them. None: the rule of method 1 (docs/algorithm.md).
         prior_error: Assumed error of the last data prediction, as a share of the noise in its state; the more, the more
             of noisy data is in the result.
-        direct: Noise alone (`Denoising`) is removed by one evaluation of the network, without a chain, unless
-            `start_noise` is set.
+        faithful: In noisy images fidelity goes before detail, unless `start_noise` is set: noise alone (`Denoising`) is
+            removed by one evaluation of the network, without a chain, and a start from the prior takes all steps.
         within_range: The last step stays inside [-1, 1] without leaving y; not in mode paper.
         end_noise: Noise of the last step, in the same unit; `Defaults.MADE_END` if `Defaults.MADE_STEPS` are taken.
         mode: The window, the number of states of an image that are solved together. auto: 1 on one device; with several
@@ -74,7 +74,7 @@ class Settings:
     end_noise: float = Defaults.END_NOISE
     kappa: tuple[float, float] | None = Defaults.KAPPA
     prior_error: float = Defaults.PRIOR_ERROR
-    direct: bool = False
+    faithful: bool = False
     within_range: bool = True
     mode: Mode | int = "auto"
     surrogate: SurrogateName = "secant"
