@@ -180,8 +180,7 @@ class Undoing:
         if not found and self.noise not in (None, "auto"):
             operator = self.operator
         else:
-            framed_up_to = "auto" if self.noise == "auto" else noise
-            operator = deblurring(blur, self.file, noise=framed_up_to, cut=cut_of(noise))
+            operator = deblurring(blur, self.file, noise="auto" if self.noise == "auto" else noise, cut=cut_of(noise))
         return Observed(y=_tapered(pixels.expand(3, -1, -1), operator), operator=operator, noise=noise, found=found)
 
 
