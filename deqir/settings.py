@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import torch
 
@@ -13,6 +13,8 @@ from .protocols import Surrogate
 
 __all__ = ["SURROGATES", "Defaults", "Favour", "Mode", "Settings", "SurrogateName"]
 
+Chosen = TypeVar("Chosen", bound="Settings")
+
 SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
     "eps": FrozenEps(),
     "data": FrozenData(),
@@ -21,9 +23,9 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
 }
 
 FAVOURS: Final[dict[Favour, dict[str, Any]]] = {
-    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.8), "direct": True},
+    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.9), "faithful": True},
     "balance": {},
-    "detail": {"eta": 0.85, "kappa": (0.5, 0.95), "prior_error": 1.0},
+    "detail": {"eta": 0.9, "prior_error": 1.0},
 }
 """Settings of each favour that differ from the defaults, measured in docs/algorithm.md, "Fidelity or detail"."""
 
@@ -42,8 +44,8 @@ class Settings:
             state, 0..1; linear in log sigma between them. None: the rule of method 1 (docs/algorithm.md).
         prior_error: Assumed error of the last data prediction, as a share of the noise in its state; the more, the more
             of noisy data is in the result.
-        direct: Noise alone (`Denoising`) is removed by one evaluation of the network, without a chain, unless
-            `start_noise` is set.
+        faithful: In noisy images fidelity goes before detail, unless `start_noise` is set: noise alone (`Denoising`) is
+            removed by one evaluation of the network, without a chain, and a start from the prior takes all steps.
         within_range: The last step stays inside [-1, 1] without leaving y; not in mode paper.
         end_noise: Noise of the last step, in the same unit; `Defaults.MADE_END` if `Defaults.MADE_STEPS` are taken.
         mode: The window, the number of states of an image that are solved together. auto: 1 on one device; with several
@@ -72,7 +74,7 @@ class Settings:
     end_noise: float = Defaults.END_NOISE
     kappa: tuple[float, float] | None = Defaults.KAPPA
     prior_error: float = Defaults.PRIOR_ERROR
-    direct: bool = False
+    faithful: bool = False
     within_range: bool = True
     mode: Mode | int = "auto"
     surrogate: SurrogateName = "secant"
@@ -101,7 +103,7 @@ class Settings:
             raise ValueError(f"prior_error must be at least 0, got {self.prior_error}")
         check_overlap(self.tile, self.overlap)
 
-    def favouring(self, favour: Favour) -> Settings:
+    def favouring(self: Chosen, favour: Favour) -> Chosen:
         """Return the settings for results nearer to the original (fidelity) or richer in detail; balance: the defaults.
 
         A setting that differs from its default stays as it is.
@@ -112,7 +114,5 @@ class Settings:
         if favour not in FAVOURS:
             raise ValueError(f"favour must be one of {', '.join(FAVOURS)}, got {favour!r}")
         default = Settings()
-        free = {
-            name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)
-        }
+        free = {name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)}
         return replace(self, **free)

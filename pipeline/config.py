@@ -63,8 +63,8 @@ class ResultConfig(Model):
     favour: Annotated[Favour, Before("balance")] = "balance"
     """Nearness to the originals (fidelity), richness of detail (detail), or a balance of both.
 
-    Fidelity is smoother, and measures better in PSNR; detail looks sharper. Advanced options that are set to other values
-    than their defaults stay as they are."""
+    Fidelity is smoother, and measures better in PSNR; detail looks sharper. Advanced options with other values than
+    their defaults stay as they are."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or `start_noise` is
     set.

@@ -78,8 +78,8 @@ def span_of(
     """Return the noise and the steps of the settings, or fitting ones for the start.
 
     A start from the prior takes little noise and few steps. The exception is a mask with wide gaps, in which many
-    steps lose the least detail; in vast gaps they would smooth the start (training/README.md). The published algorithm
-    uses no start from the prior.
+    steps lose the least detail; in vast gaps they would smooth the start (training/README.md). With `faithful` settings
+    noisy images take them, too. The published algorithm uses no start from the prior.
 
     Args:
         A: The degradation; knows the error of its own start.
@@ -94,10 +94,11 @@ def span_of(
         return Span(settings.start_noise, settings.end_noise, settings.steps, kind)
     if kind is StartKind.OWN:
         noise = min(sigma_y / 2, known.max_noise if known else math.inf) if isinstance(A, Denoising) else 0.0
-        if settings.direct and noise:
+        if settings.faithful and noise:
             return Span(noise, settings.end_noise, 1, kind, direct=True)
         return Span(max(A.start_noise, noise), settings.end_noise, settings.steps, kind)
-    if kind is StartKind.GIVEN or any(mask.wide for mask in masks_in(A)):
+    long = settings.faithful and sigma_y > 0
+    if kind is StartKind.GIVEN or long or any(mask.wide for mask in masks_in(A)):
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps, kind)
     return Span(Defaults.MADE_NOISE, Defaults.MADE_END, min(settings.steps, Defaults.MADE_STEPS), kind)
 

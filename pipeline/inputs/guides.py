@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from deqir.engine.requests import Request, Tally
 from deqir.gradients.losses import GuideName, Loss, Misfit, guided
 from deqir.gradients.optimise import Optimisation, Optimised, optimise
 from deqir.pretrained.lpips import SMALLEST, Lpips
+from deqir.sampling.last_step import within_range
 from pipeline.errors import GuideError, ImageError
 from pipeline.images.codec import decode
 
@@ -84,6 +85,9 @@ class Guidance:
         sampler = engine.sampler(request)
         loss = self._loss(request, guide, sampler.start.device)
         found = optimise(sampler, loss, settings=self.settings)
+        if engine.settings.within_range:
+            images = within_range(sampler.A, found.images, sampler.pinv_y, exact=sampler.sigma_y is None)
+            found = replace(found, images=images)
         for _ in range(found.stats[0].evaluations):  # one step after another, whatever a call has room for
             tally.count(1, batch=sampler.denoiser_batch)
         return found

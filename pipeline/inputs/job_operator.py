@@ -19,7 +19,7 @@ from pipeline.degradation import Degradation, least_noise, usual_noise
 from pipeline.errors import ImageError, InColourError, MaskError, OperatorMismatchError
 from pipeline.images.codec import decode_mask
 
-from .make_operator import deblurring, has_parts, is_grey, make_operator
+from .make_operator import cut_of, deblurring, has_parts, is_grey, make_operator
 from .side_files import Companion, Companions
 from .unsharpness import UNTOLD_NOISE, blur_width, likely_noise
 
@@ -182,7 +182,7 @@ class Undoing:
         if not found and self.noise not in (None, "auto"):
             operator = self.operator
         else:
-            operator = deblurring(blur, self.file, noise="auto" if self.noise == "auto" else noise)
+            operator = deblurring(blur, self.file, noise="auto" if self.noise == "auto" else noise, cut=cut_of(noise))
         return Observed(y=_tapered(pixels.expand(3, -1, -1), operator), operator=operator, noise=noise, found=found)
 
 
@@ -229,7 +229,7 @@ def open_undoing(
         keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
         return Undoing(
             degradation=degradation,
-            operator=make_operator(degradation, keep=keep, file=file, noise=taken),
+            operator=make_operator(degradation, keep=keep, file=file, noise=taken, method=method),
             mask_sha256=None if mask is None else hashlib.sha256(mask).hexdigest(),
             max_pixels=max_pixels,
             noise=noise,

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from deqir.defaults import METHOD_VERSION
 from deqir.operators import (
     Colorization,
     Composition,
@@ -31,6 +32,12 @@ from pipeline.store import read_object_at
 
 TILED: Final = 0.05
 """Least share of the largest singular value in the inverse of a blur, if a scene is taken for tiles of y."""
+CUTS: Final = (1e-3, 0.02)
+"""Least and largest of these shares if the mirror at the borders is about true; the largest is safe without noise."""
+CUT_PER_NOISE: Final = 2 / 3
+"""The share for a unit of noise, images in [0, 1]: A^+ leaves out components whose noise is above 1.5.
+
+More of them are sharper and cost up to 1 dB; fewer are smoother and gain 0.2 dB (docs/algorithm.md)."""
 FINEST: Final = 1e-3
 """Least tolerance of the inverse of a framed blur."""
 KNOWN: Final = 75 / 255
@@ -47,6 +54,7 @@ def make_operator(
     file: bytes | None = None,
     noise: float | Literal["auto"] = 0.0,
     in_colour: bool = False,
+    method: int = METHOD_VERSION,
 ) -> LinearOperator:
     """Return A; for auto the operator of its last stage, where an image needs one.
 
@@ -56,6 +64,7 @@ def make_operator(
         file: The image of a blur, where there is one.
         noise: Of the images, as a standard deviation of images in [0, 1].
         in_colour: The image has kept its colour, where the degradation takes it away.
+        method: Number of the job's method.
 
     Raises:
         ConfigurationError: The file is no kernel.
@@ -67,7 +76,8 @@ def make_operator(
         case "sr":
             return shrinking(degradation)
         case "deblur":
-            return deblurring(degradation, file, noise=noise)
+            cut = CUTS[1] if method == 1 or noise == "auto" else cut_of(noise)
+            return deblurring(degradation, file, noise=noise, cut=cut)
         case "colorize":
             return Colorization()
         case "denoise":
@@ -107,14 +117,25 @@ def denoising(noise: float | Literal["auto"]) -> Denoising:
     return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
 
 
-def deblurring(degradation: Degradation, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
-    """Return the blur; a width to be estimated is taken for a usual one."""
+def cut_of(noise: float) -> float:
+    """Return the share of the largest singular value up to which a blur's components are left out, for this noise."""
+    return min(max(CUT_PER_NOISE * noise, CUTS[0]), CUTS[1]) if noise else CUTS[1]
+
+
+def deblurring(
+    degradation: Degradation, file: bytes | None, *, noise: float | Literal["auto"], cut: float = CUTS[1]
+) -> LinearOperator:
+    """Return the blur; a width to be estimated is taken for a usual one.
+
+    Args:
+        cut: Share of the largest singular value up to which components are left out, where the image is mirrored.
+    """
     width = USUAL_WIDTH if degradation.width is None or degradation.width == "auto" else degradation.width
     match degradation.blur:
         case "gaussian":
-            return SeparableDeblurring(kernel=kernels.gaussian(width))
+            return SeparableDeblurring(kernel=kernels.gaussian(width), threshold=cut)
         case "uniform":
-            return SeparableDeblurring(kernel=kernels.uniform(max(1, round(width))))
+            return SeparableDeblurring(kernel=kernels.uniform(max(1, round(width))), threshold=cut)
         case "motion":
             kernel = kernels.motion(width, degradation.angle)
         case "file":

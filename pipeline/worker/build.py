@@ -59,7 +59,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
         source=source,
         destination=destination,
         layout=layout,
-        facts=facts_of(job, layout.job_id, prior, span),
+        facts=facts_of(job, layout.job_id, prior, span, eta=settings.eta),
         runtime=job.runtime,
         undoing=undoing,
         guides=open_guides(job),
@@ -122,7 +122,7 @@ def settings_of(job: RestoreJob, operator: LinearOperator) -> deqir.Settings:
     result, first_method = job.result, job.method == 1
     # A guide for colours alone is far off in all else, as is what chains start from by themselves.
     far = result.guide is not None and result.guide_by == "colour" and result.start_noise is None
-    return deqir.Settings(
+    settings = deqir.Settings(
         steps=result.steps,
         eta=result.eta,
         start_noise=operator.start_noise if far else result.start_noise,
@@ -137,6 +137,7 @@ def settings_of(job: RestoreJob, operator: LinearOperator) -> deqir.Settings:
         overlap=result.overlap,
         denoiser_batch=job.runtime.batch_size,
     )
+    return settings.favouring(result.favour)
 
 
 @contextmanager
@@ -186,7 +187,7 @@ def open_reference(job: RestoreJob) -> Reference | None:
     )
 
 
-def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> ManifestRow:
+def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span, *, eta: float) -> ManifestRow:
     """Return the template of the job's rows: facts common to all rows, and no image."""
     result, now = job.result, datetime.now(UTC)
     parameters = result.degradation.model_dump(mode="json", exclude={"task"})
@@ -205,7 +206,7 @@ def facts_of(job: RestoreJob, job_id: str, prior: deqir.Prior, span: Span) -> Ma
         prior=prior.name,
         prior_digest=prior.digest,
         steps=span.steps,
-        eta=result.eta,
+        eta=eta,
         start_noise=span.noise,
         seed=result.seed,
         mode=result.mode,

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 SPECTRAL: Final = {name: A for name, A in OPERATORS.items() if isinstance(A, SpectralOperator)}
 SIZE: Final = 3 * HEIGHT * WIDTH
 ETAS: Final = (0.0, 0.85, 1.0)
+RULES: Final = (None, Defaults.KAPPA)
 
 
 @pytest.fixture(params=SPECTRAL)
@@ -51,18 +52,23 @@ def decompositions() -> dict[str, tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("sigma_y", [0.01, 0.3, 2.0])
 @pytest.mark.parametrize("eta", ETAS)
-def test_each_component_follows_its_scalar_recurrence(decompositions, A, eta, sigma_y) -> None:
+@pytest.mark.parametrize("kappa", RULES)
+def test_each_component_follows_its_scalar_recurrence(decompositions, A, eta, sigma_y, kappa) -> None:
     """DDNM+ for one singular value at a time, in Python numbers."""
     s, V = decompositions[next(name for name, operator in OPERATORS.items() if operator is A)]
-    sampler = make_sampler(A, eta=eta, sigma_y=sigma_y)
+    sampler = make_sampler(A, eta=eta, sigma_y=sigma_y, kappa=kappa)
     x = sampler.initial()
+    share = None
     for i in range(sampler.chain.steps):
         x0_hat = sampler.x0_hat(x[:, None], i)
         found = sampler.step(x[:, None], x0_hat, i)[:, 0]
         a, b = float(sampler.chain.alpha_bar[i]), float(sampler.chain.alpha_bar[i + 1])
         eps = (x - math.sqrt(a) * x0_hat[:, 0]) / math.sqrt(1 - a)
         parts = [v.flatten(1) @ V for v in (x0_hat[:, 0], eps, sampler.noise[:, i + 1], sampler.pinv_y)]
-        weights = [scalar_weights(float(value), a, b, eta, sigma_y) for value in s]
+        if kappa is not None:
+            place = math.log(0.3 / math.sqrt(1 / a - 1) * 2) / math.log(0.3 * 255 / 6)  # 0 at the start, 1 at the end
+            share = kappa[0] + (kappa[1] - kappa[0]) * place
+        weights = [scalar_weights(float(value), a, b, eta, sigma_y, share) for value in s]
         take, c1, c2 = (torch.tensor(column, dtype=torch.float64) for column in zip(*weights, strict=True))
         mean = parts[0] + take * (parts[3] - parts[0])
         wanted = (math.sqrt(b) * mean + c2 * parts[1] + c1 * parts[2]) @ V.mT
@@ -70,7 +76,9 @@ def test_each_component_follows_its_scalar_recurrence(decompositions, A, eta, si
         x = found
 
 
-def scalar_weights(s: float, a: float, b: float, eta: float, sigma_y: float) -> tuple[float, float, float]:
+def scalar_weights(
+    s: float, a: float, b: float, eta: float, sigma_y: float, kappa: float | None
+) -> tuple[float, float, float]:
     """Share of the data, weight of fresh noise and of predicted noise for one singular value."""
     level = math.sqrt(1 - b)
     c1, c2 = eta * level, math.sqrt(1 - eta**2) * level
@@ -84,7 +92,9 @@ def scalar_weights(s: float, a: float, b: float, eta: float, sigma_y: float) -> 
         return 1.0, math.sqrt(c1**2 - data**2), c2
     if data <= level:
         return 1.0, 0.0, min(c2, math.sqrt(level**2 - data**2))
-    return level / data, 0.0, 0.0
+    if kappa is None:
+        return level / data, 0.0, 0.0
+    return kappa * level / data, math.sqrt(1 - kappa**2) * level, 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,16 +122,40 @@ class Diagonal:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.floats(1e-4, 3), st.sampled_from(ETAS), st.integers(0, 4))
-def test_what_the_data_bring_the_fresh_and_the_predicted_noise_make_up_the_level(sigma_y, eta, i) -> None:
+@given(st.floats(1e-4, 3), st.sampled_from(ETAS), st.integers(0, 4), st.sampled_from(RULES))
+def test_what_the_data_bring_the_fresh_and_the_predicted_noise_make_up_the_level(sigma_y, eta, i, kappa) -> None:
     s = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64).view(1, 1, 1, 3)
-    chain = Chain.between(0.3, 6 / 255, steps=6, eta=eta)
+    chain = Chain.between(0.3, 6 / 255, steps=6, eta=eta, kappa=kappa)
     step = Step.at(chain, [i], A=Diagonal(s=s), sigma_y=torch.tensor([sigma_y]), like=s)
     zero, one = torch.zeros_like(s), torch.ones_like(s)
     brought = step(zero, zero, pinv_y=sigma_y / s, z=zero)  # of data that are one standard deviation of noise
     fresh, predicted = step(zero, zero, pinv_y=zero, z=one), step(zero, one, pinv_y=zero, z=zero)
     total = brought.square() + fresh.square() + predicted.square()
     torch.testing.assert_close(total, step.next_noise.square().expand_as(total))
+
+
+@pytest.mark.parametrize("kappa", RULES)
+@pytest.mark.parametrize("sigma_y", [0.05, 0.2, 1.0])
+def test_with_a_prior_that_knows_the_image_each_state_has_the_noise_of_its_level(sigma_y, kappa) -> None:
+    """A Gaussian prior of no variance: the chain is affine, so variances are sums of squared weights of all noises.
+
+    The last noise is that of y, the same in every step.
+    """
+    s = torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64).view(1, 1, 1, 3)
+    chain = Chain.between(0.3, 6 / 255, steps=6, eta=1.0, kappa=kappa)
+    noise = torch.eye(8, dtype=torch.float64)[:, :, None, None, None].expand(-1, -1, 1, 1, 3)
+    sampler = Sampler(
+        denoiser=lambda x, a: x / (1 - a).sqrt()[:, None, None, None],  # the image is 0, and all else noise
+        A=Diagonal(s=s),
+        chain=chain,
+        pinv_y=noise[:, 7] * sigma_y / s,
+        start=torch.zeros_like(noise[:, 0]),
+        noise=noise[:, :7],
+        sigma_y=torch.full((8,), sigma_y, dtype=torch.float64),
+    )
+    states = list(sampler.sequential(sampler.initial()))
+    for state, level in zip(states[:-1], 1 - chain.alpha_bar[1:-1], strict=True):
+        torch.testing.assert_close(state.square().sum(0), level.expand(1, 1, 3))
 
 
 @pytest.mark.parametrize("eta", ETAS)
@@ -140,8 +174,9 @@ def test_exact_data_are_the_limit_of_ever_less_noise(A, eta) -> None:
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("eta", ETAS)
-def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(A, surrogate, eta) -> None:
-    sampler = make_sampler(A, eta=eta, sigma_y=0.1)
+@pytest.mark.parametrize("kappa", RULES)
+def test_the_parallel_solve_of_noisy_data_is_the_sequential_chain(A, surrogate, eta, kappa) -> None:
+    sampler = make_sampler(A, eta=eta, sigma_y=0.1, kappa=kappa)
     exact = torch.stack(list(sampler.sequential(sampler.initial())), 1)
     found = Picard(tol=1e-11)(JointMap(sampler, SURROGATES[surrogate]), sampler.frozen())
     torch.testing.assert_close(found.value, exact, rtol=1e-8, atol=1e-8)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from deqir import Chain, operators
+from deqir.defaults import Defaults
 from deqir.protocols import Denoiser, LinearOperator
 from deqir.sampling.sampler import Sampler
 
@@ -49,6 +50,7 @@ def make_sampler(
     denoiser: Denoiser = toy_denoiser,
     start_noise: float = 0.3,
     sigma_y: float = 0.0,
+    kappa: tuple[float, float] | None = Defaults.KAPPA,
     shape: tuple[int, int, int] = (3, HEIGHT, WIDTH),
 ) -> Sampler:
     """A chain over `images` random images."""
@@ -57,7 +59,7 @@ def make_sampler(
     return Sampler(
         denoiser=denoiser,
         A=A,
-        chain=Chain.between(start_noise, 6 / 255, steps=steps, eta=eta),
+        chain=Chain.between(start_noise, 6 / 255, steps=steps, eta=eta, kappa=kappa),
         pinv_y=A.pinv(y),
         start=start,
         guess=A.guess(y),

@@ -319,7 +319,7 @@ def test_an_image_is_not_lost_when_it_can_no_longer_be_compared_with_y(mode, ima
 
     A = MatrixFree(forward=forward, transpose=pool.adjoint, shape=(3, 8, 12))
     requests = [Request(y=rand(3, 4, 6, seed=n), operator=A, seed=n, tag=n) for n in range(images)]
-    settings, tally = replace(STEPS, mode=mode), Tally()
+    settings, tally = replace(STEPS, mode=mode, within_range=False), Tally()
     whole = run(requests, settings)
     calls, most = 0, calls - images
     cut = run(requests, settings, tally=tally)
@@ -389,7 +389,8 @@ def image_of(sampler: Sampler, *, tolerance: float, surrogate: str = "secant") -
     span = Span(noise=0.3, end=6 / 255, steps=sampler.chain.steps, kind=StartKind.OWN)
     planned = Planned(request=request, shape=request.shape, span=span, chain=sampler.chain)
     chosen = SURROGATES[surrogate]  # type: ignore[index]
-    return ImageState(planned, sampler, chosen, tolerance=tolerance, max_rounds=sampler.chain.steps)
+    most = sampler.chain.steps
+    return ImageState(planned, sampler, chosen, tolerance=tolerance, max_rounds=most, bounded=False)
 
 
 def test_no_requests_no_results() -> None:

@@ -53,7 +53,9 @@ def test_the_restored_image_is_that_of_the_affine_chain_in_numpy(name, how, eta)
     """An independent computation: dense matrices, numpy, one step after another."""
     A, prior, steps = OPERATORS[name], GaussianPrior(0.3 * rand(*SHAPE), covariance()), 7
     y = A(0.5 * rand(1, *SHAPE, seed=7))
-    restorer = Restorer(prior, steps=steps, eta=eta, start_noise=0.3, tolerance=1e-12, mode="throughput")
+    restorer = Restorer(
+        prior, steps=steps, eta=eta, start_noise=0.3, tolerance=1e-12, mode="throughput", within_range=False
+    )
     if how != "step by step":
         restorer = replace(restorer, mode="latency", surrogate=how)
     found = restorer(y, A, seeds=[11])

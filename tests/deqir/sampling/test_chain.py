@@ -94,3 +94,15 @@ def test_the_weights_of_some_steps_are_those_of_each(positions) -> None:
     chain = Chain.between(0.3, 6 / 255, steps=6, eta=0.9)
     found = chain.weights_of(positions, torch.zeros((), dtype=torch.float32))
     torch.testing.assert_close(found, chain.weights[:, positions].float(), rtol=0, atol=0)
+
+
+def test_the_share_of_noisy_data_rises_evenly_in_the_logarithm_of_the_noise() -> None:
+    chain = Chain.between(0.2, 0.02, steps=5, eta=1, kappa=(0.5, 0.9), spacing="linear")
+    assert chain.kappa is not None
+    sigma = chain.sigma[:-1]
+    torch.testing.assert_close(chain.kappa, 0.9 - 0.4 * (sigma / sigma[-1]).log() / (sigma[0] / sigma[-1]).log())
+    torch.testing.assert_close(chain.weights[6], chain.kappa)
+    alone = Chain.between(0.2, 0.02, steps=1, eta=1, kappa=(0.5, 0.9))
+    assert alone.weights[6].tolist() == [0.5]
+    with pytest.raises(ValueError, match="as many kappa above 0"):
+        Chain.between(0.2, 0.02, steps=5, eta=1, kappa=(0.5, 1.9))

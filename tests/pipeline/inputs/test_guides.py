@@ -17,7 +17,6 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
-from deqir import Result, Tally
 from deqir.gradients.losses import GuideName, guided
 from deqir.metrics import psnr
 from deqir.operators import Colorization, SuperResolution
@@ -316,10 +315,11 @@ def test_the_search_goes_on_from_the_guide(opened, source, tmp_path) -> None:
     assert isinstance(prepared, Prepared)
     assert prepared.guide is not None
     work = Work(prepared=prepared, row=prepared.row, y=prepared.y)
-    ((request,), tally) = worker.solver._requests(work), Tally()
-    (plain,) = worker.solver.engine.run([request], tally=tally)
-    assert isinstance(plain, Result)
-    distance = float(guided("colour", prepared.guide[None])(plain.image[None], torch.zeros(1, dtype=torch.long)))
+    (request,) = worker.solver._requests(work)
+    sampler = worker.solver.engine.sampler(request)  # its end is not clamped yet
+    with torch.inference_mode():
+        plain = sampler.end(sampler.initial())
+    distance = float(guided("colour", prepared.guide[None])(plain, torch.zeros(1, dtype=torch.long)))
     _, worker, shards = opened(degradation={"task": "colorize"}, result=result | {"optimise": 2})
     (row,) = run(worker, shards[0])
     assert row.loss_first == pytest.approx(distance, rel=1e-4)

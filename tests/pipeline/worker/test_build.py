@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.config import ResultConfig, RuntimeConfig
+from deqir import Settings
+from deqir.operators import SeparableDeblurring, SuperResolution
+from pipeline.config import RestoreJob, ResultConfig, RuntimeConfig
 from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
-from pipeline.worker.build import devices_of, guidance_of, load_prior
+from pipeline.inputs.make_operator import make_operator
+from pipeline.worker.build import devices_of, guidance_of, load_prior, settings_of
 from tests.pipeline.archive import pixels, write_archive
 from tests.pipeline.faults import with_denoiser
 from tests.pipeline.shard_runs import assert_same_image, run
@@ -64,3 +67,24 @@ def test_lpips_that_was_not_fetched_is_said_to_be_missing(tmp_path, monkeypatch)
             ResultConfig(degradation=Degradation(task="sr"), optimise=1, guide="guides", guide_by="lpips"),
             torch.device("cpu"),
         )
+
+
+def test_a_favour_decides_what_the_other_options_leave_at_their_defaults() -> None:
+    def settings(**result: object) -> Settings:
+        job = RestoreJob(source="a", destination="b", result=ResultConfig.model_validate(result))
+        return settings_of(job, SuperResolution(scale=2))
+
+    assert settings() == Settings(denoiser_batch=None)
+    assert settings(favour="fidelity") == Settings().favouring("fidelity")
+    assert settings(favour="detail", eta=0.3) == Settings(eta=0.3).favouring("detail")
+
+
+@pytest.mark.parametrize(
+    ("noise", "method", "cut"),
+    [(0.0, 2, 0.02), (1 / 255 / 12**0.5, 2, 1e-3), (0.01, 2, 0.02 / 3), (0.1, 2, 0.02), (0.01, 1, 0.02)],
+)
+def test_the_cut_of_a_blur_sinks_with_the_noise_since_method_2(noise, method, cut) -> None:
+    degradation = Degradation.model_validate({"task": "deblur", "width": 1.6})
+    A = make_operator(degradation, noise=noise, method=method)
+    assert isinstance(A, SeparableDeblurring)
+    assert A.threshold == pytest.approx(cut)
