@@ -30,6 +30,10 @@ class Defaults:
     MADE_NOISE: Final = 5 / 255
     MADE_END: Final = 1 / 255
     MADE_STEPS: Final = 3
+    JPEG_STEPS: Final = 8
+    JPEG_END: Final = 5 / 255
+    JPEG_ETA: Final = 0.95
+    JPEG_KAPPA: Final = (0.9, 0.9)
     TOLERANCE: Final = 5e-3
 
 

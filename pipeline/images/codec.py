@@ -56,12 +56,14 @@ class Picture:
         mode: "L" for grey or "RGB".
         bit_depth: Bits a channel in the file.
         metadata: Metadata to copy into the restored image.
+        orientation: EXIF's, 1 to 8, of the pixels in the file.
     """
 
     pixels: Tensor
     mode: str
     bit_depth: int
     metadata: Metadata
+    orientation: int = 1
 
 
 def decode(data: bytes, *, max_pixels: int) -> Picture:
@@ -172,7 +174,9 @@ def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
         image = image.transpose(TURNS[order])
     values = np.array(image).reshape(image.height, image.width, -1)
     pixels = torch.from_numpy(values).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
-    return Picture(pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata)
+    return Picture(
+        pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata, orientation=order if order in TURNS else 1
+    )
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -71,6 +71,8 @@ def make_operator(
         case "denoise":
             covered = Denoising().start_noise
             return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
+        case "jpeg":
+            return Denoising()  # each image has its own operator (pipeline/inputs/jpeg.py)
         case "inpaint":
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case "old-photo":

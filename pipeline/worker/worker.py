@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from pipeline.images.codec import Picture, decode
 from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
+from pipeline.inputs.jpeg import jpeg_stage
 from pipeline.inputs.noise import sigma_of
 from pipeline.inputs.treatment import Stage, treatment_of
 from pipeline.keys import Layout
@@ -173,6 +174,8 @@ class ShardWorker:
             picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
+            if self.undoing.is_jpeg:
+                return _decompressed(ref, data, row, picture, noise=self.undoing.noise)
             y, operator = observe(picture, self.undoing, mask, self.runtime)
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
@@ -214,6 +217,20 @@ class ShardWorker:
             return self.delivery(restored)
         except ImageError as error:
             return failed(restored.row, error)
+
+
+def _decompressed(
+    ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, *, noise: float | Literal["auto"]
+) -> Prepared:
+    """Return an image whose JPEG compression is to be undone.
+
+    Raises:
+        UnsupportedImageError: Its file does not tell its compression, or lost nothing by it.
+    """
+    y, stage = jpeg_stage(data, picture, noise=0.0 if noise == "auto" else noise)
+    height, width = picture.pixels.shape[-2:]
+    row = replace(row, height=height, width=width, noise=stage.sigma_y / 2)
+    return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,))
 
 
 def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:

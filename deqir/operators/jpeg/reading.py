@@ -73,8 +73,7 @@ def _multiples(
 
 def _samples(plane: Float[Tensor, "H W"], smaller: tuple[int, int]) -> Float[Tensor, "h w"]:
     """Return the samples of a component that libjpeg enlarged by these factors."""
-    down, across = smaller
-    width = -(-plane.shape[1] // across)
+    width = -(-plane.shape[1] // smaller[1])
     triangular = smaller == (2, 1) or (smaller in ((1, 2), (2, 2)) and width > FEWEST)
     for axis, factor in enumerate(smaller):
         if factor > 1:
