@@ -17,6 +17,7 @@ SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]
+Favour = Literal["fidelity", "balance", "detail"]
 
 
 class Defaults:
@@ -25,14 +26,15 @@ class Defaults:
     STEPS: Final = 20
     ETA: Final = 0.95
     KAPPA: Final = (0.5, 0.9)
+    PRIOR_ERROR: Final = 0.5
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
     MADE_NOISE: Final = 5 / 255
     MADE_END: Final = 1 / 255
     MADE_STEPS: Final = 3
-    JPEG_STEPS: Final = 8
+    JPEG_STEPS: Final = 5
     JPEG_END: Final = 5 / 255
-    JPEG_ETA: Final = 0.95
+    JPEG_ETA: Final = 1.0
     JPEG_KAPPA: Final = (0.9, 0.9)
     TOLERANCE: Final = 5e-3
 

@@ -16,11 +16,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
+from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Favour, Mode, SurrogateName, check_overlap
 from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
 
 from .degradation import DEGRADED, Degradation, is_framed, usual_noise
-from .fields import Model, Option, Place, identity_of_settings
+from .fields import Before, Model, Option, Place, identity_of_settings
 
 UPSCALER: Final = REAL_ESRGAN
 """The guide that is made, not read."""
@@ -50,18 +50,21 @@ class ResultConfig(Model):
     """How the images were degraded."""
     noise: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None,
-        Option(
-            metavar="NUMBER|auto", default="none; auto for denoise; rounding to 8 bits for deblur", section=DEGRADED
-        ),
+        Option(metavar="NUMBER|auto", default="none; auto for denoise and deblur", section=DEGRADED),
     ] = None
     """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image.
 
-    Without a value, some loss by compression is allowed for where the blur is of kind motion or file. Up to a noise of
-    0.01 these blurs are undone without an assumption about the scene beyond an image's frame."""
+    For deblur, the most that is likely, with the error of JPEG, is estimated. Up to a noise of 0.01, told or without a
+    value, blurs of kind motion or file are undone without an assumption about the scene beyond an image's frame."""
     prior: Annotated[str, Option(metavar="NAME|DIR")] = BUNDLED
     """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
 
     Both of these come with deqir; `deqir models list` shows others."""
+    favour: Annotated[Favour, Before("balance")] = "balance"
+    """Nearness to the originals (fidelity), richness of detail (detail), or a balance of both.
+
+    Fidelity is smoother, and measures better in PSNR; detail looks sharper. Advanced options that are set to other values
+    than their defaults stay as they are."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or `start_noise` is
     set.
@@ -162,7 +165,7 @@ class ResultConfig(Model):
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
                 "`optimise` out, or set `noise` to auto or above 0.01"
             )
-        if self.optimise and self.guide is None and self.noise_taken == 0:
+        if self.optimise and self.guide is None and self.noise_taken(METHOD_VERSION) == 0:
             raise ValueError(
                 "`optimise` needs a `guide`, or `noise` in the images: restorations agree with exact images already"
             )
@@ -178,10 +181,9 @@ class ResultConfig(Model):
             )
         return self
 
-    @property
-    def noise_taken(self) -> float | Literal["auto"]:
-        """Assumed noise of the images: `noise`, or the task's usual noise."""
-        return usual_noise(self.degradation) if self.noise is None else self.noise
+    def noise_taken(self, method: int) -> float | Literal["auto"]:
+        """Return the assumed noise of the images: `noise`, or the usual noise of the task in this method."""
+        return usual_noise(self.degradation, method=method) if self.noise is None else self.noise
 
     @property
     def upscaler_sha256(self) -> str | None:

@@ -5,6 +5,7 @@
     - UnsafeKeyError, UnreadableError, SourceChangedError, ConflictError: the object or its output
     - EmptyFileError, DecodeError, UnsupportedImageError, ImageTooLargeError: its content
     - OperatorMismatchError, MaskError, GuideError: it does not fit the job
+    - InColourError, UncertainError: nothing to restore was found in it
     - NonFiniteError, OutOfMemoryError, ProcessDiedError: its restoration failed
     - DoubtError: its restoration is not trusted
   + JobError: stops the run
@@ -63,6 +64,14 @@ class MaskError(ImageError):
 
 class GuideError(ImageError):
     """The image has no guide of its own, or an unusable guide."""
+
+
+class InColourError(ImageError):
+    """The image would be given colour, but has it already."""
+
+
+class UncertainError(ImageError):
+    """The degradation of the image was to be estimated, and cannot be told."""
 
 
 class NonFiniteError(ImageError):

@@ -21,7 +21,7 @@ class Option:
     """The option of a field on the command line, beyond the field's name, type, default and text.
 
     Attributes:
-        name: The option, such as "--format" or "--grey/--colour", or the argument, such as "SRC"; None: the field's
+        name: The option, such as "--format", or the argument, such as "SRC"; None: the field's
             name with dashes.
         metavar: Stands for the value in the help; None: the value's type.
         default: The default in words, such as "one for each GPU"; None: the default's value.

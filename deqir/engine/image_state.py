@@ -145,7 +145,7 @@ class ImageState(Generic[Tag]):
         return self.planned.result(image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)
 
     def _last(self) -> Float[Tensor, "1 C H W"]:
-        """Return the state at the frontier, inside [-1, 1] and within the bounds of y; clamped only if memory or the operator fails."""
+        """Return the state at the frontier, inside [-1, 1] and y's bounds; else clamped, if the operator fails."""
         x, sampler = self._states[0], self.sampler
         if not self._bounded or self.broken:
             return x

@@ -174,9 +174,8 @@ def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
         image = image.transpose(TURNS[order])
     values = np.array(image).reshape(image.height, image.width, -1)
     pixels = torch.from_numpy(values).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
-    return Picture(
-        pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata, orientation=order if order in TURNS else 1
-    )
+    turn = order if order in TURNS else 1
+    return Picture(pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata, orientation=turn)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from deqir.defaults import Defaults
 from deqir.operators import JpegCompression
 from deqir.sampling.noise import GREY
+from deqir.settings import Settings
 from pipeline.errors import UnsupportedImageError
 from pipeline.images.codec import Picture
 from pipeline.images.jpeg_file import read_jpeg
@@ -22,11 +23,12 @@ SETTINGS: Final[Mapping[str, Any]] = {"eta": Defaults.JPEG_ETA, "kappa": Default
 """Settings of the chain that undoes JPEG; steps and noise come with the operator."""
 
 
-def jpeg_stage(data: bytes, picture: Picture, *, noise: float = 0.0) -> tuple[Tensor, Stage]:
+def jpeg_stage(data: bytes, picture: Picture, *, settings: Settings, noise: float = 0.0) -> tuple[Tensor, Stage]:
     """Return y of an image, shape (3, H, W), made up to whole units, and the stage that undoes its compression.
 
     Args:
         data, picture: The file, and its picture as `decode` gives it.
+        settings: The job's; the chain takes JPEG's own in place of defaults.
         noise: Noise that was in the image before its compression, as a standard deviation of images in [0, 1].
 
     Raises:
@@ -43,7 +45,9 @@ def jpeg_stage(data: bytes, picture: Picture, *, noise: float = 0.0) -> tuple[Te
             "the file is a JPEG of the finest quality: it lost no more than pixels lose by rounding, and there is "
             "nothing to restore"
         )
+    default = Settings()
+    own = {name: value for name, value in SETTINGS.items() if getattr(settings, name) == getattr(default, name)}
     operator = JpegCompression.of(found, noise=2 * noise)
     is_grey = len(found.steps) == 1
     sigma = operator.sigma * (GREY if is_grey else 1.0)
-    return operator.observation(found), Stage(operator=operator, sigma_y=sigma, settings=SETTINGS)
+    return operator.observation(found), Stage(operator=operator, sigma_y=sigma, settings=own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from pipeline.config import RestoreJob
+from pipeline.degradation import meanings_before
 from pipeline.errors import ConfigurationError
 from pipeline.fields import as_before
 from pipeline.keys import Layout
@@ -20,24 +21,28 @@ def begun_earlier(job: RestoreJob, *, prior_digest: str, file_digest: str | None
         job: The settings, with absolute places.
         prior_digest, file_digest: As for `RestoreJob.job_id`.
     """
-    former = of_first_method(job)
-    if former is None:
+    formers = of_first_method(job)
+    if not formers:
         return None
     try:
         destination = open_store(job.destination, writable=False)
     except ConfigurationError:  # nothing is there yet
         return None
-    ids = [each.job_id(prior_digest=prior_digest, file_digest=file_digest) for each in (job, former)]
-    of_today, of_before = (destination.head(Layout(id).job()) is not None for id in ids)
-    if of_today or not of_before:
+    id = job.job_id(prior_digest=prior_digest, file_digest=file_digest)
+    if destination.head(Layout(id).job()) is not None:
         return None
-    logger.info("job %s in %s was begun by an earlier version: it goes on with its method", ids[1], destination.url)
-    return former
+    for former in formers:
+        id = former.job_id(prior_digest=prior_digest, file_digest=file_digest)
+        if destination.head(Layout(id).job()) is not None:
+            logger.info("job %s in %s was begun by an earlier version: it goes on with its method", id, destination.url)
+            return former
+    return None
 
 
-def of_first_method(job: RestoreJob) -> RestoreJob | None:
-    """Return the job as version 0.1 took these settings; None if it did not know them."""
-    if job.method == 1:
-        return None
-    result = as_before(job.result)
-    return None if result is None else job.model_copy(update={"method": 1, "result": result})
+def of_first_method(job: RestoreJob) -> list[RestoreJob]:
+    """Return the jobs of version 0.1 that these settings may belong to; none if it did not know them."""
+    result = None if job.method == 1 else as_before(job.result)
+    if result is None:
+        return []
+    results = [result.model_copy(update={"degradation": each}) for each in meanings_before(result.degradation)]
+    return [job.model_copy(update={"method": 1, "result": each}) for each in results]

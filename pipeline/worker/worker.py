@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from torch import Tensor
 
@@ -175,16 +175,16 @@ class ShardWorker:
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
             if self.undoing.is_jpeg:
-                return _decompressed(ref, data, row, picture, noise=self.undoing.noise)
-            y, operator = observe(picture, self.undoing, mask, self.runtime)
+                return self._decompressed(ref, data, row, picture)
+            seen = observe(picture, self.undoing, mask, self.runtime)
+            y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
             if self.undoing.is_auto:
                 return self._treated(ref, data, row, picture, y, operator)
-            noise, guide = self.undoing.noise_of(y), None
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
-            row = replace(row, noise=noise)
+            row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
             misfit = check_fit(y, operator, sigma_y=2 * noise)
         except ImageError as error:
             return failed(row, error)
@@ -194,8 +194,16 @@ class ShardWorker:
             reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
         stage = Stage(operator=operator, sigma_y=sigma_of(noise, operator, y))
-        row = with_misfit(row, misfit)
-        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,), misfit=misfit, guide=guide)
+        return Prepared(
+            ref=ref,
+            row=with_misfit(row, misfit),
+            picture=picture,
+            y=y,
+            stages=(stage,),
+            misfit=misfit,
+            guide=guide,
+            tone=seen.tone,
+        )
 
     def _treated(
         self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, y: Tensor, operator: LinearOperator
@@ -211,26 +219,25 @@ class ShardWorker:
         row = with_misfit(row, misfit)
         return Prepared(ref=ref, row=row, picture=picture, y=y, stages=treatment.stages, misfit=misfit)
 
+    def _decompressed(self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture) -> Prepared:
+        """Return an image whose JPEG compression is to be undone.
+
+        Raises:
+            UnsupportedImageError: Its file does not tell its compression, or lost nothing by it.
+        """
+        told = self.undoing.noise
+        noise = 0.0 if told is None or told == "auto" else told
+        y, stage = jpeg_stage(data, picture, settings=self.solver.engine.settings, noise=noise)
+        height, width = picture.pixels.shape[-2:]
+        row = replace(row, height=height, width=width, noise=stage.sigma_y / 2)
+        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,))
+
     def _deliver(self, restored: Restored) -> ManifestRow:
         """Write a restored image and return its row."""
         try:
             return self.delivery(restored)
         except ImageError as error:
             return failed(restored.row, error)
-
-
-def _decompressed(
-    ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, *, noise: float | Literal["auto"]
-) -> Prepared:
-    """Return an image whose JPEG compression is to be undone.
-
-    Raises:
-        UnsupportedImageError: Its file does not tell its compression, or lost nothing by it.
-    """
-    y, stage = jpeg_stage(data, picture, noise=0.0 if noise == "auto" else noise)
-    height, width = picture.pixels.shape[-2:]
-    row = replace(row, height=height, width=width, noise=stage.sigma_y / 2)
-    return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,))
 
 
 def _prepared(inputs: Iterable[Prepared | ManifestRow], settle: Settle) -> Iterator[Prepared]:

@@ -176,12 +176,14 @@ class Delivery:
                     raise
 
     def _encoded(self, restored: Restored, image: Tensor) -> bytes:
-        """Return the file of a result; a grey source, three equal channels for the network, is grey again."""
+        """Return the file of a result; a grey source, three equal channels for the network, is grey or tinted again."""
         prepared = restored.prepared
         if len(prepared.y) == 1:
             image = in_range(image)
         elif len(prepared.picture.pixels) == 1:
             image = image.mean(0, keepdim=True)
+        elif prepared.tone is not None:
+            image = prepared.tone.from_grey(image.mean(0, keepdim=True))
         return encode(
             image,
             like=prepared.picture,

@@ -21,11 +21,11 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     ("da992618724ecf50", {"degradation": {"task": "sr", "scale": 2}}),
     ("0f8b4f58ae3071d9", {"degradation": {"task": "sr", "scale": 4, "kernel": "average"}}),
     ("42c021936cb80154", {"degradation": {"task": "sr", "scale": 16, "kernel": "bicubic"}}),
-    ("8e3b84ce888e9337", {"degradation": {"task": "deblur"}}),
+    ("8e3b84ce888e9337", {"degradation": {"task": "deblur", "width": 1.6}}),
     ("028d2c3db64c997a", {"degradation": {"task": "deblur", "blur": "uniform", "width": 9}}),
     ("e3b27fbdb7f6dc65", {"degradation": {"task": "deblur", "width": 2.5}}),
     ("762eef525e07290b", {"degradation": {"task": "deblur", "blur": "motion", "width": 12, "angle": -30}}),
-    ("d82f61cd8b44a1ad", {"degradation": {"task": "deblur", "angle": 45.5}}),
+    ("d82f61cd8b44a1ad", {"degradation": {"task": "deblur", "width": 1.6, "angle": 45.5}}),
     ("48bfdb37478d0713", {"degradation": {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket2/k.png"}}),
     (
         "c5261d99a72a4934",
@@ -36,8 +36,8 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     ("fd69e454ce912525", {"degradation": {"task": "colorize"}}),
     ("84da39d99eeaaa66", {"degradation": {"task": "denoise"}}),
     ("6a2f966fb13ecd92", {"degradation": {"task": "denoise"}, "noise": 0.1}),
-    ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo"}}),
-    ("7a490046aafbe368", {"degradation": {"task": "old-photo", "scale": 4}}),
+    ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo", "grey": True}}),
+    ("7a490046aafbe368", {"degradation": {"task": "old-photo", "scale": 4, "grey": True}}),
     ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo", "scale": 1, "grey": True}}),
     ("97128903cee2b1dc", {"degradation": {"task": "old-photo", "grey": False, "scale": 2}}),
     ("8d46ca5dd871a337", {"degradation": {"task": "old-photo", "grey": False, "mask": "/m/dust.png"}}),
@@ -80,7 +80,7 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     (
         "6085eeed57e2f5f5",
         {
-            "degradation": {"task": "old-photo", "scale": 2, "masks": "/m"},
+            "degradation": {"task": "old-photo", "scale": 2, "masks": "/m", "grey": True},
             "noise": "auto",
             "prior": "bundled-large",
             "steps": 3,
@@ -188,6 +188,7 @@ def test_a_record_of_before_is_read_and_written_again_as_it_was() -> None:
     assert job.result.degradation == Degradation(task="old-photo", grey=False, mask="/m/dust.png")
     again = job.model_dump(mode="json", exclude={"key_list"})
     assert again.pop("runtime") == RECORD["runtime"] | {"writers": None, "on_doubt": "aside"}
+    assert again["result"]["degradation"].pop("colour") == "keep"
     assert again == {name: value for name, value in RECORD.items() if name != "runtime"}
 
 
@@ -219,10 +220,27 @@ def test_another_method_makes_other_jobs() -> None:
 def test_a_job_of_the_first_method_has_the_values_of_before() -> None:
     model = later(sharpness=(Annotated[float, Before(0.0)], Field(0.5)))
     known, result = IDS[-1]
-    former = of_first_method(job_of(result, model, method=2))
-    assert former is not None
+    (former,) = of_first_method(job_of(result, model, method=2))
     assert id_of(former) == known
-    assert of_first_method(job_of({**result, "sharpness": 1.0}, model, method=2)) is None
+    assert not of_first_method(job_of({**result, "sharpness": 1.0}, model, method=2))
+
+
+@pytest.mark.parametrize(
+    ("degradation", "known"),
+    [
+        ({}, ["54f57e0c8eabf61e"]),
+        ({"scale": 4}, ["7a490046aafbe368", None]),
+        ({"scale": 2}, [None, "97128903cee2b1dc"]),
+        ({"colour": "yes"}, []),
+    ],
+)
+def test_settings_of_old_photographs_may_belong_to_a_job_for_grey_ones_or_for_coloured_ones(degradation, known) -> None:
+    """Version 0.1 had an option for it; the jobs of today with these settings are others."""
+    job = job_of({"degradation": {"task": "old-photo", **degradation}}, method=2)
+    formers = of_first_method(job)
+    assert [each.result.degradation.grey for each in formers] == [True, False][: len(known)]
+    assert all(id_of(former) == id for former, id in zip(formers, known, strict=True) if id)
+    assert len({id_of(each) for each in (*formers, job)}) == len(known) + 1
 
 
 def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
@@ -256,7 +274,7 @@ def test_an_empty_field_of_a_form_means_the_tasks_default() -> None:
     empty = dict.fromkeys(Degradation.model_fields)
     assert Degradation.model_validate(empty) == Degradation()
     assert Degradation.model_validate({**empty, "task": "old-photo"}) == Degradation(
-        task="old-photo", scale=1, grey=True
+        task="old-photo", scale=1, colour="keep"
     )
 
 

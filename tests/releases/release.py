@@ -79,15 +79,8 @@ class Release:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
     def command(self, name: str) -> list[str]:
-        """Return the command that goes on with a job, as today's command line says it.
-
-        sr is no default any more, and doubtful images are not delivered by default.
-        """
-        command: list[str] = self.jobs[name]["then"]["command"]
-        if command[0] != "restore":
-            return command
-        task = [] if "--task" in command else ["--task", "sr"]
-        return [*command, *task, "--on-doubt", "write"]
+        """Return the command that goes on with a job, without an option that images in colour no longer need."""
+        return [word for word in self.jobs[name]["then"]["command"] if word != "--colour"]
 
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""

@@ -92,9 +92,10 @@ class JpegCompression:
         channels, height, width = y_shape[-3:]
         rows, columns = self.layout.unit
         if height % rows or width % columns or (len(self.layout.factors) == 3 and channels != 3):
+            wanted = 3 if len(self.layout.factors) == 3 else "any"
             raise ValueError(
-                f"this JPEG restores images of {3 if len(self.layout.factors) == 3 else 'any'} channels whose sides are "
-                f"multiples of {rows} (height) and {columns} (width), got {tuple(y_shape[-3:])}; make y with `observation`"
+                f"this JPEG restores images of {wanted} channels whose sides are multiples of {rows} (height) and "
+                f"{columns} (width), got {tuple(y_shape[-3:])}; make y with `observation`"
             )
         return channels, height, width
 

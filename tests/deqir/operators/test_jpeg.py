@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 from torch import Tensor
 
+import deqir
 from deqir.linalg.whitening import whitened
+from deqir.metrics import psnr
 from deqir.operators import JpegCompression
 from deqir.operators.checking import check_operator
 from deqir.operators.jpeg.layout import Factors, Layout, blocks_of, plane_of, transformed
@@ -87,12 +90,12 @@ def test_blocks_and_planes_are_inverse() -> None:
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_the_start_is_the_decoded_file(subsampling: int) -> None:
     image = photo(45, 50)
-    data = file_of(image, 60, subsampling)
-    found = read_jpeg(data)
+    file = file_of(image, 60, subsampling)
+    found = read_jpeg(file)
     assert found is not None
     A = JpegCompression.of(found)
     start = A.framed(A.start(A.observation(found)[None]))[0]
-    decoded = pixels_of(Image.open(io.BytesIO(data)))
+    decoded = pixels_of(Image.open(io.BytesIO(file)))
     assert float((start - decoded).abs().mean()) < 1.5 / 127.5  # rounding to 8 bits
 
 
@@ -124,6 +127,18 @@ def test_an_image_brought_near_its_file_gives_the_file_again(quality: int, sides
     assert again is not None
     same = [float((a == b).double().mean()) for a, b in zip(found.values, again.values, strict=True)]
     assert min(same) > (0.995 if sides == (64, 64) else 0.95)  # samples beyond the image are not in the file's pixels
+
+
+def test_a_restored_jpeg_is_nearer_to_its_original() -> None:
+    image = Image.fromarray(data.astronaut()[40:104, 190:254])
+    found = read_jpeg(file_of(image, 20))
+    assert found is not None
+    A = JpegCompression.of(found)
+    y, original = A.observation(found)[None], pixels_of(image)[None].float()
+    restored = deqir.Restorer(deqir.load_prior("bundled"), eta=1.0, kappa=(0.9, 0.9))(y, A, sigma_y=A.sigma)
+    assert restored.stats[0].nfe == 5
+    assert float(psnr(restored.images, original)) > float(psnr(restored.start, original)) + 0.3
+    torch.testing.assert_close(A.nearest(restored.images, y), restored.images, atol=0.02, rtol=0)
 
 
 def test_noise_below_the_compression_counts_and_leaves_no_cells() -> None:

@@ -45,8 +45,8 @@ def test_noise_is_a_number_or_estimated_or_the_tasks_own(said, meant) -> None:
 
 
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
-    wanted = {"task": "old-photo", "masks": "m", "grey": False}
-    assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), grey=False)
+    wanted = {"task": "old-photo", "masks": "m", "colour": "yes"}
+    assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), colour="yes")
     guided = job(task="sr", optimise=3, guide="g", reference="r")
     assert (guided.result.guide, guided.reference) == (str(Path("g").absolute()), str(Path("r").absolute()))
     assert job(task="sr", guide="real-esrgan").result.guide == "real-esrgan"
@@ -92,10 +92,14 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"mask": "m.png"}, "--mask needs --task inpaint"),
         ({"task": "inpaint"}, "--task inpaint needs --mask, an image with damaged pixels white"),
         ({"width": 2.0}, "--width needs --task deblur"),
+        ({"task": "deblur"}, "--task deblur needs --width: say how wide the blur is in pixels, such as 1.6, or auto"),
+        ({"task": "deblur", "width": "wide"}, "--width wide: must be a number or must be 'auto'"),
+        ({"task": "deblur", "width": "100"}, "--width 100: must be at most 64 or must be 'auto'"),
+        ({"task": "deblur", "width": "auto", "blur": "uniform"}, "--width auto is for --blur gaussian"),
         ({"task": "deblur", "angle": 30.0}, "--angle needs --blur motion"),
         ({"task": "deblur", "blur": "file"}, "--blur file and --kernel-file need each other"),
-        ({"task": "deblur", "kernel_file": "k.png"}, "--blur file and --kernel-file need"),
-        ({"task": "deblur", "grey": True}, "--grey needs --task old-photo"),
+        ({"task": "deblur", "width": 2.0, "kernel_file": "k.png"}, "--blur file and --kernel-file need"),
+        ({"task": "deblur", "colour": "yes"}, "--colour needs --task old-photo"),
         ({"noise": "some"}, "--noise some: must be a number or must be 'auto'"),
         ({"noise": "2"}, "--noise 2: must be below 1 or must be 'auto'"),
         ({"guide_by": "colour"}, "--guide-by needs --guide DIR; leave --guide-by out or say --guide DIR"),
@@ -104,7 +108,6 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"quality": 90}, "--quality needs --format jpeg or webp"),
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
-        ({"task": "old-photo", "grey": False}, "an old photograph that is neither grey nor small nor"),
         ({"task": "denoise", "noise": "0"}, "denoise needs noise in the images: leave --n"),
         ({"guide": "g"}, "--guide needs a told task: say which, such as --task sr"),
         ({"optimise": 3}, "--optimise needs a told task: say which"),
@@ -158,9 +161,10 @@ def leaves(model: type[BaseModel]) -> set[str]:
 
 @pytest.mark.parametrize("command", ["restore", "deploy"])
 def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_another_command_sets(command) -> None:
-    assert leaves(RestoreJob) - options_of(command).keys() == {"retry", "key_list"} == NOT_OPTIONS.keys()
+    hidden = leaves(RestoreJob) - options_of(command).keys()
+    assert hidden == {"retry", "method", "grey", "key_list"} == NOT_OPTIONS.keys()
     assert leaves(RuntimeConfig) <= options_of("retry").keys()
-    assert leaves(Degradation) <= options_of("degrade").keys()
+    assert leaves(Degradation) - {"grey"} <= options_of("degrade").keys()
 
 
 def test_options_have_names_of_their_own_and_defaults_in_words() -> None:
