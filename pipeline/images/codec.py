@@ -1,4 +1,4 @@
-"""Decode image files to pixels and metadata, and encode them again. Only this file uses Pillow.
+"""Decode image files to pixels and metadata, and encode them again. Only this file and jpeg_file.py use Pillow.
 
 Read and written: JPEG, PNG and WebP of 8 bits, grey or RGB, turned upright by EXIF's orientation. The metadata
 of an input goes into its output: ICC profile, EXIF, XMP, and, except in WebP, which has no place for them, IPTC,

@@ -44,6 +44,10 @@ class JpegCompression:
     Attributes:
         layout: The JPEG's components and their sampling.
         deviations: Standard deviation of each coefficient's error, images in [-1, 1], shape (components, 8, 8).
+        steps: Quantisation steps in levels, for results that agree with the file (`nearest`); None: no such bounds.
+        frame: Top, left, height and width of the image within x; None: all of x.
+        sigma: sigma_y of a restoration.
+        start_noise: Noise of the start, from the error of the whole image.
 
     Raises:
         ValueError: A deviation is not above 0, or there are not as many as components.
@@ -176,5 +180,6 @@ class JpegCompression:
         """Return the image of these units, of the height and width at the end of `shape`."""
         rows, columns = self.layout.unit
         down, across = shape[-2] // rows, shape[-1] // columns
-        pixels = units.unflatten(3, (-1, rows, columns)).unflatten(2, (down, across))
-        return pixels.permute(0, 1, 4, 2, 5, 3, 6).flatten(1, 2).flatten(2, 3).flatten(3, 4)
+        pixels = units.reshape(*units.shape[:2], down, across, -1, rows, columns)
+        image: Tensor = pixels.permute(0, 1, 4, 2, 5, 3, 6).flatten(1, 2).flatten(2, 3).flatten(3, 4)
+        return image

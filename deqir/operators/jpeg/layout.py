@@ -92,7 +92,8 @@ class Layout:
         """Return the coefficients of each unit in the order of `matrix`."""
         parts = list[Tensor]()
         for amount, (v, h) in zip(amounts, self.blocks, strict=True):
-            units = amount.unflatten(1, (-1, h)).unflatten(0, (-1, v)).transpose(1, 2)
+            rows, columns = amount.shape[0] // v, amount.shape[1] // h
+            units = amount.reshape(rows, v, columns, h, BLOCK, BLOCK).transpose(1, 2)
             parts.append(units.flatten(0, 1).flatten(1))
         return torch.cat(parts, 1)
 

@@ -84,7 +84,7 @@ def _samples(plane: Float[Tensor, "H W"], smaller: tuple[int, int]) -> Float[Ten
 
 def _averaged(x: Float[Tensor, "N ..."], factor: int) -> Float[Tensor, "n ..."]:
     """Return the mean of each `factor` neighbours; the last group may be smaller."""
-    return torch.stack([part.mean(0) for part in x.split(factor)])
+    return torch.stack([part.mean(0) for part in torch.split(x, factor)])
 
 
 def _halved(x: Float[Tensor, "N W"]) -> Float[Tensor, "n W"]:
