@@ -47,6 +47,7 @@ class JpegCompression:
         steps: Quantisation steps in levels, for results that agree with the file (`nearest`); None: no such bounds.
         frame: Top, left, height and width of the image within x; None: all of x.
         sigma: sigma_y of a restoration.
+        error: Standard deviation of the error of A^+ y, images in [-1, 1]; a sigma_y for other tasks on such files.
         start_noise: Noise of the start, from the error of the whole image.
 
     Raises:
@@ -58,6 +59,7 @@ class JpegCompression:
     steps: Float[Tensor, "components 8 8"] | None = None
     frame: tuple[int, int, int, int] | None = None
     sigma: float = field(init=False)
+    error: float = field(init=False)
     start_noise: float = field(init=False)
     _basis: Constant = field(init=False, repr=False)
     _inverse: Constant = field(init=False, repr=False)
@@ -67,6 +69,7 @@ class JpegCompression:
         found = whitened(self.layout.matrix(), self.layout.of_unit(self.deviations))
         error = math.sqrt(float((found.sigma / found.s).square().sum()) / len(found.basis))
         object.__setattr__(self, "sigma", found.sigma)
+        object.__setattr__(self, "error", error)
         object.__setattr__(self, "start_noise", max(NOISE_OF_ERROR * error / 2, LEAST_NOISE))
         object.__setattr__(self, "_basis", Constant(found.basis))
         object.__setattr__(self, "_inverse", Constant(found.inverse))
