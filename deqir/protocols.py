@@ -105,6 +105,15 @@ class NoisyStart(Protocol):
         ...
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """An operator whose y bounds each measurement of x, as rounding does; the result of a restoration keeps to it."""
+
+    def nearest(self, x: Float[Tensor, "B C H W"], y: Float[Tensor, "B c h w"], /) -> Float[Tensor, "B C H W"]:
+        """Return an image in [-1, 1] near x whose measurements lie within the bounds that y gives."""
+        ...
+
+
 class Outcome(StrEnum):
     """The reason for the end of a solve. Never an exception: a batch of images must not share one fate."""
 

@@ -152,6 +152,8 @@ class ResultConfig(Model):
             raise ValueError("`guide` needs a told task: say which, such as `task` sr")
         if task == "auto" and self.optimise:
             raise ValueError("`optimise` needs a told task: say which, such as `task` denoise")
+        if task == "jpeg" and (self.guide is not None or self.optimise):
+            raise ValueError("task jpeg takes no `guide` and no `optimise`: each file tells all that is needed")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":

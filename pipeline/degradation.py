@@ -27,11 +27,11 @@ class Degradation(Model):
 
     section: ClassVar[str] = DEGRADED
 
-    task: Literal["auto", "sr", "deblur", "inpaint", "colorize", "denoise", "old-photo"] = "auto"
+    task: Literal["auto", "sr", "deblur", "inpaint", "colorize", "denoise", "jpeg", "old-photo"] = "auto"
     """auto: find out for each image what it needs; an image that needs nothing is copied. sr: enlarge images. deblur:
-    sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise: remove noise. old-photo: restore
-    scans of old photographs, which are small, scratched, noisy, or several of these; grey ones stay grey, sepia ones
-    sepia, and coloured ones keep their colours.
+    sharpen. inpaint: fill damaged pixels. colorize: give grey images colour. denoise: remove noise. jpeg: undo the
+    losses of JPEG compression, as each file tells them. old-photo: restore scans of old photographs, which are small,
+    scratched, noisy, or several of these; grey ones stay grey, sepia ones sepia, and coloured ones keep their colours.
 
     Each task has settings of its own, below; a setting of another task is refused."""
     scale: Annotated[int, Tasks({"auto": 1, "sr": 4, "old-photo": 1}), Option(default="1; 4 for sr")] = Field(

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 from torch import Tensor
 
 from deqir.hardware.devices import sent
-from deqir.operators import Denoising
+from deqir.operators import Denoising, JpegCompression
 from deqir.operators.composition import masks_in
 from deqir.priors.directory import PriorCard
 from deqir.priors.prior import Prior
@@ -93,6 +93,10 @@ def span_of(
     if settings.start_noise is not None:
         return Span(settings.start_noise, settings.end_noise, settings.steps, kind)
     if kind is StartKind.OWN:
+        if isinstance(A, JpegCompression):
+            most = known.max_noise if known else math.inf
+            steps = min(settings.steps, Defaults.JPEG_STEPS)
+            return Span(min(A.start_noise, most), Defaults.JPEG_END, steps, kind)
         noise = min(sigma_y / 2, known.max_noise if known else math.inf) if isinstance(A, Denoising) else 0.0
         if settings.faithful and noise:
             return Span(noise, settings.end_noise, 1, kind, direct=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deqir.fixed_point.joint_map import scan
 from deqir.fixed_point.solvers import block_residual
-from deqir.protocols import Linearization, Outcome, Surrogate
+from deqir.protocols import Bounded, Linearization, Outcome, Surrogate
 from deqir.results import ConvergenceStats, concerns_images, misfit_or_nan
 from deqir.sampling.last_step import within_range
 from deqir.sampling.sampler import Sampler
@@ -145,11 +145,13 @@ class ImageState(Generic[Tag]):
         return self.planned.result(image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)
 
     def _last(self) -> Float[Tensor, "1 C H W"]:
-        """Return the state at the frontier, inside [-1, 1]; clamped only if memory or the operator fails."""
+        """Return the state at the frontier, inside [-1, 1] and y's bounds; else clamped, if the operator fails."""
         x, sampler = self._states[0], self.sampler
         if not self._bounded or self.broken:
             return x
         try:
+            if isinstance(sampler.A, Bounded):
+                return sampler.A.nearest(x, self.planned.request.y[None])
             return within_range(sampler.A, x, sampler.pinv_y, exact=sampler.sigma_y is None)
         except Exception as error:
             if not concerns_images(error):

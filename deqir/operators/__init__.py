@@ -15,6 +15,8 @@ from .composition import Composition
 from .compressed_sensing import BlockSensing, WalshHadamardSensing
 from .denoising import Denoising
 from .inpainting import Inpainting
+from .jpeg.coefficients import JpegCoefficients
+from .jpeg.compression import JpegCompression
 from .matrix_free import ConvergenceError, MatrixFree
 from .super_resolution import NearestSuperResolution, SuperResolution
 
@@ -27,6 +29,8 @@ __all__ = [
     "Denoising",
     "FramedDeblurring",
     "Inpainting",
+    "JpegCoefficients",
+    "JpegCompression",
     "KernelSuperResolution",
     "MatrixFree",
     "NearestSuperResolution",

@@ -42,6 +42,8 @@ def degrade(
     degradation = checked(Degradation, given)
     if degradation.task == "auto":
         raise ConfigurationError("say what to do to the images, such as --task sr --scale 4")
+    if degradation.task == "jpeg":
+        raise ConfigurationError("degrade writes PNG files; compress images to JPEG with any program that writes it")
     from pipeline.tools.degrade import degrade as degraded_images
 
     console, done, failed = Console(), 0, 0

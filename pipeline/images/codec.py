@@ -1,4 +1,4 @@
-"""Decode image files to pixels and metadata, and encode them again. Only this file uses Pillow.
+"""Decode image files to pixels and metadata, and encode them again. Only this file and jpeg_file.py use Pillow.
 
 Read and written: JPEG, PNG and WebP of 8 bits, grey or RGB, turned upright by EXIF's orientation. The metadata
 of an input goes into its output: ICC profile, EXIF, XMP, and, except in WebP, which has no place for them, IPTC,
@@ -56,12 +56,14 @@ class Picture:
         mode: "L" for grey or "RGB".
         bit_depth: Bits a channel in the file.
         metadata: Metadata to copy into the restored image.
+        orientation: EXIF's, 1 to 8, of the pixels in the file.
     """
 
     pixels: Tensor
     mode: str
     bit_depth: int
     metadata: Metadata
+    orientation: int = 1
 
 
 def decode(data: bytes, *, max_pixels: int) -> Picture:
@@ -172,7 +174,8 @@ def _decoded(data: bytes, form: containers.Format, max_pixels: int) -> Picture:
         image = image.transpose(TURNS[order])
     values = np.array(image).reshape(image.height, image.width, -1)
     pixels = torch.from_numpy(values).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
-    return Picture(pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata)
+    turn = order if order in TURNS else 1
+    return Picture(pixels=pixels, mode=image.mode, bit_depth=depth, metadata=metadata, orientation=turn)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -44,7 +44,7 @@ def read_jpeg(data: bytes, *, orientation: int = 1) -> JpegCoefficients | None:
         if file.mode == "RGB":
             file.draft("YCbCr", file.size)
         pixels = np.array(file)
-    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
+    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1).float()
     return turned(coefficients_of(planes, steps.view(-1, 8, 8), layout), orientation)
 
 

@@ -75,6 +75,11 @@ class Undoing:
         """True if each image gets the treatment that it needs."""
         return self.degradation.task == "auto"
 
+    @property
+    def is_jpeg(self) -> bool:
+        """True if each image's own file tells its operator."""
+        return self.degradation.task == "jpeg"
+
     def mask_of(self, source_key: str) -> Companion | None:
         """Return an image's own mask; None where one operator is for all.
 

@@ -82,6 +82,8 @@ def make_operator(
             return Colorization()
         case "denoise":
             return denoising(noise)
+        case "jpeg":
+            return Denoising()  # each image has its own operator (pipeline/inputs/jpeg.py)
         case "inpaint":
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case "old-photo":

@@ -68,7 +68,7 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             result=job.result,
             guidance=guidance_of(job.result, prior.device),
             upscaler=upscaler,
-            staged=undoing.is_auto,
+            staged=undoing.is_auto or undoing.is_jpeg,
         ),
         delivery=Delivery(
             destination=destination,

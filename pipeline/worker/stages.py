@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from deqir import Result
-from deqir.operators import FramedDeblurring
 from deqir.results import concerns_images, misfit_or_nan
+from pipeline.inputs.frame import Framing, scene_of
 from pipeline.inputs.treatment import Stage
 from pipeline.manifest.schema import ManifestRow
 
@@ -56,7 +56,7 @@ def agreement(written: Tensor, scene: Tensor, given: Tensor, stages: Sequence[St
         stages: The stages, the first undone first.
     """
     last = stages[-1].operator
-    x = _in_frame(written, scene, last) if isinstance(last, FramedDeblurring) else written
+    x = _in_frame(written, scene, last) if isinstance(last, Framing) else written
     try:
         for stage in stages[:0:-1]:
             x = stage.operator(x[None])[0]
@@ -64,10 +64,11 @@ def agreement(written: Tensor, scene: Tensor, given: Tensor, stages: Sequence[St
         if not concerns_images(error):
             raise
         return math.nan
-    return misfit_or_nan(stages[0].operator, x, given)
+    first = stages[0].operator
+    return misfit_or_nan(first, scene_of(x, first) if len(stages) > 1 else x, given)
 
 
-def _in_frame(image: Tensor, scene: Tensor, operator: FramedDeblurring) -> Tensor:
+def _in_frame(image: Tensor, scene: Tensor, operator: Framing) -> Tensor:
     """Return a scene with an image in place of its part inside the frame."""
     height, width = scene.shape[-2:]
     places = operator.framed(torch.arange(height * width, dtype=torch.float64).view(height, width)).flatten().long()

@@ -25,6 +25,7 @@ from pipeline.images.codec import Picture, decode
 from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
+from pipeline.inputs.jpeg import jpeg_stage
 from pipeline.inputs.noise import sigma_of
 from pipeline.inputs.treatment import Stage, treatment_of
 from pipeline.keys import Layout
@@ -173,6 +174,8 @@ class ShardWorker:
             picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
+            if self.undoing.is_jpeg:
+                return self._decompressed(ref, data, row, picture)
             seen = observe(picture, self.undoing, mask, self.runtime)
             y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
@@ -215,6 +218,19 @@ class ShardWorker:
         misfit = check_fit(y, operator, sigma_y=2 * (level or 0.0))
         row = with_misfit(row, misfit)
         return Prepared(ref=ref, row=row, picture=picture, y=y, stages=treatment.stages, misfit=misfit)
+
+    def _decompressed(self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture) -> Prepared:
+        """Return an image whose JPEG compression is to be undone.
+
+        Raises:
+            UnsupportedImageError: Its file does not tell its compression, or lost nothing by it.
+        """
+        told = self.undoing.noise
+        noise = 0.0 if told is None or told == "auto" else told
+        y, stage = jpeg_stage(data, picture, settings=self.solver.engine.settings, noise=noise)
+        height, width = picture.pixels.shape[-2:]
+        row = replace(row, height=height, width=width, noise=stage.sigma_y / 2)
+        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=(stage,))
 
     def _deliver(self, restored: Restored) -> ManifestRow:
         """Write a restored image and return its row."""

@@ -14,6 +14,7 @@ from deqir.operators import (
     Denoising,
     FramedDeblurring,
     Inpainting,
+    JpegCompression,
     KernelSuperResolution,
     MatrixFree,
     NearestSuperResolution,
@@ -24,6 +25,7 @@ from deqir.operators import (
     kernels,
     masks,
 )
+from deqir.operators.jpeg.layout import Layout
 from deqir.protocols import LinearOperator
 from tests.conformance.dense import Shape
 
@@ -31,6 +33,7 @@ SEEN: Final = masks.random(8, 12, lost=0.4)
 EACH: Final = torch.stack([masks.random(8, 12, lost=lost, seed=9) for lost in (0.2, 0.5, 0.8)])
 NARROW: Final = kernels.gaussian(0.6)
 ONE_SIDED: Final = torch.tensor([[0.0, 0.1, 0.2, 0.0], [0.3, 1.0, 0.1, 0.1], [0.1, 0.2, 0.0, 0.0]])
+ERRORS: Final = 0.05 + 0.2 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(2))
 UNCUT: Final = 1e-3  # below the singular values of that kernel
 
 EXAMPLES: Final[dict[str, tuple[LinearOperator, Shape]]] = {
@@ -47,6 +50,7 @@ EXAMPLES: Final[dict[str, tuple[LinearOperator, Shape]]] = {
     "inpaint-channels": (Inpainting(keep=EACH), (3, 8, 12)),
     "colorize": (Colorization(), (3, 5, 7)),
     "denoise": (Denoising(), (2, 5, 7)),
+    "jpeg": (JpegCompression(layout=Layout(factors=((2, 2), (1, 1), (1, 1))), deviations=ERRORS), (3, 16, 16)),
     "walsh-hadamard": (WalshHadamardSensing(share=0.3), (3, 5, 7)),
     "blocks": (BlockSensing(share=0.3, block=4), (2, 9, 10)),
     "old-photograph": (

@@ -11,7 +11,7 @@ from torch import Tensor
 from deqir.linalg.dct import BLOCK, cosines
 from deqir.shapes import Float, Int
 
-from .layout import Factors, Layout, plane_of, transformed
+from .layout import Factors, Layout, plane_of
 
 LEVEL: Final = 127.5
 """Levels of 8 bits in a unit of images in [-1, 1]."""
@@ -32,7 +32,7 @@ class JpegCoefficients:
 
     layout: Layout
     steps: Float[Tensor, "components 8 8"]
-    values: tuple[Int[Tensor, "h w 8 8"], ...]
+    values: tuple[Int[Tensor, "_h _w 8 8"], ...]
     height: int
     width: int
     top: int = 0
@@ -43,12 +43,12 @@ class JpegCoefficients:
         """Height and width of the whole units."""
         return self.layout.padded(self.top + self.height, self.left + self.width)
 
-    def amounts(self) -> tuple[Float[Tensor, "h w 8 8"], ...]:
+    def amounts(self) -> tuple[Float[Tensor, "_h _w 8 8"], ...]:
         """Return the coefficients of the components of an image in [-1, 1]."""
         parts = zip(self.values, self.steps.double(), zeros_of(len(self.steps)), strict=True)
         return tuple(k * q / LEVEL + zero for k, q, zero in parts)
 
-    def planes(self) -> tuple[Float[Tensor, "h w"], ...]:
+    def planes(self) -> tuple[Float[Tensor, "_h _w"], ...]:
         """Return the components, images in [-1, 1], as they are before any rounding to 8 bits."""
         basis = cosines()
         return tuple(plane_of(basis.mT @ amount @ basis) for amount in self.amounts())
@@ -85,5 +85,3 @@ def zeros_of(components: int) -> Float[Tensor, "components 8 8"]:
     zeros = torch.zeros(components, BLOCK, BLOCK, dtype=torch.float64)
     zeros[0, 0, 0] = BLOCK * 0.5 / LEVEL
     return zeros
-
-

@@ -68,7 +68,7 @@ class Layout:
         rows, columns = self.unit
         return -(-height // rows) * rows, -(-width // columns) * columns
 
-    def planes(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B h w"], ...]:
+    def planes(self, image: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B _h _w"], ...]:
         """Return the components of an image in [-1, 1] at their own resolutions; of grey (B, 1, H, W) itself."""
         if len(self.factors) == 1:
             return (image[:, 0],)
@@ -88,11 +88,12 @@ class Layout:
             raise ValueError(f"need numbers of shape {(len(self.blocks), BLOCK, BLOCK)}, got {tuple(each.shape)}")
         return torch.cat([own.flatten().repeat(v * h) for own, (v, h) in zip(each, self.blocks, strict=True)])
 
-    def joined(self, amounts: tuple[Float[Tensor, "h w 8 8"], ...]) -> Float[Tensor, "units m"]:
+    def joined(self, amounts: tuple[Float[Tensor, "_h _w 8 8"], ...]) -> Float[Tensor, "units m"]:
         """Return the coefficients of each unit in the order of `matrix`."""
         parts = list[Tensor]()
         for amount, (v, h) in zip(amounts, self.blocks, strict=True):
-            units = amount.unflatten(1, (-1, h)).unflatten(0, (-1, v)).transpose(1, 2)
+            rows, columns = amount.shape[0] // v, amount.shape[1] // h
+            units = amount.reshape(rows, v, columns, h, BLOCK, BLOCK).transpose(1, 2)
             parts.append(units.flatten(0, 1).flatten(1))
         return torch.cat(parts, 1)
 

@@ -73,8 +73,7 @@ def _multiples(
 
 def _samples(plane: Float[Tensor, "H W"], smaller: tuple[int, int]) -> Float[Tensor, "h w"]:
     """Return the samples of a component that libjpeg enlarged by these factors."""
-    down, across = smaller
-    width = -(-plane.shape[1] // across)
+    width = -(-plane.shape[1] // smaller[1])
     triangular = smaller == (2, 1) or (smaller in ((1, 2), (2, 2)) and width > FEWEST)
     for axis, factor in enumerate(smaller):
         if factor > 1:
@@ -85,7 +84,7 @@ def _samples(plane: Float[Tensor, "H W"], smaller: tuple[int, int]) -> Float[Ten
 
 def _averaged(x: Float[Tensor, "N ..."], factor: int) -> Float[Tensor, "n ..."]:
     """Return the mean of each `factor` neighbours; the last group may be smaller."""
-    return torch.stack([part.mean(0) for part in x.split(factor)])
+    return torch.stack([part.mean(0) for part in torch.split(x, factor)])
 
 
 def _halved(x: Float[Tensor, "N W"]) -> Float[Tensor, "n W"]:
