@@ -8,6 +8,7 @@ from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
+from .shrinking import estimate_kernel
 from .upscaling import UpscalingEstimate, estimate_upscaling
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "check_fit",
     "estimate_blur",
     "estimate_jpeg",
+    "estimate_kernel",
     "estimate_noise",
     "estimate_upscaling",
     "propose_damage",
