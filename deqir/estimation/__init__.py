@@ -9,6 +9,7 @@ from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
 from .shrinking import estimate_kernel
+from .tone import Tone, tone_of
 from .upscaling import UpscalingEstimate, estimate_upscaling
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "JpegEstimate",
     "Misfit",
     "NoiseEstimate",
+    "Tone",
     "UpscalingEstimate",
     "check_fit",
     "estimate_blur",
@@ -25,4 +27,5 @@ __all__ = [
     "estimate_noise",
     "estimate_upscaling",
     "propose_damage",
+    "tone_of",
 ]
