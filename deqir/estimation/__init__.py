@@ -11,6 +11,7 @@ from .results import Estimate
 from .shrinking import estimate_kernel
 from .tone import Tone, tone_of
 from .upscaling import UpscalingEstimate, estimate_upscaling
+from .verdict import Verdict, judge
 
 __all__ = [
     "DamageProposal",
@@ -20,12 +21,14 @@ __all__ = [
     "NoiseEstimate",
     "Tone",
     "UpscalingEstimate",
+    "Verdict",
     "check_fit",
     "estimate_blur",
     "estimate_jpeg",
     "estimate_kernel",
     "estimate_noise",
     "estimate_upscaling",
+    "judge",
     "propose_damage",
     "tone_of",
 ]
