@@ -27,7 +27,7 @@ QUIET: Final = 0.25
 """Share of the given image taken for its smoothest."""
 ROUGHER: Final = 1.4
 """Roughness of the smoothest places, per roughness of the given image there. Medians on the same photographs: 0.4 with
-the right blur and noise, 2.5 with a width 1.5 times too large, 4.8 with a fifth of the noise told, 3.2 with JPEG untold.
+the right blur and noise, 2.5 with a width 1.5 times too large, 4.8 with a fifth of the noise, 3.2 with JPEG untold.
 A perfect result may have 2 to 8: a prior that restores fine texture in full needs another threshold."""
 ROUNDED: Final = 0.3
 """Roughness of a flat image after rounding, in levels."""
