@@ -8,8 +8,10 @@ from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
+from .shrinking import estimate_kernel
 from .tone import Tone, tone_of
 from .upscaling import UpscalingEstimate, estimate_upscaling
+from .verdict import Verdict, judge
 
 __all__ = [
     "DamageProposal",
@@ -19,11 +21,14 @@ __all__ = [
     "NoiseEstimate",
     "Tone",
     "UpscalingEstimate",
+    "Verdict",
     "check_fit",
     "estimate_blur",
     "estimate_jpeg",
+    "estimate_kernel",
     "estimate_noise",
     "estimate_upscaling",
+    "judge",
     "propose_damage",
     "tone_of",
 ]

@@ -8,11 +8,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from deqir.operators import KernelSuperResolution, SuperResolution
 from deqir.protocols import LinearOperator
 from deqir.shapes import Bool, Float
 
 from .noise import median, plane_noises
 from .results import LEVELS, ROUNDING, clipped, in_levels
+from .shrinking import aliasing
 from .softness import fit_softness
 from .spectrum import block_powers, natural_levels, pooled, quiet_floor, sharpest
 
@@ -34,6 +36,13 @@ SMALLEST_SIDE: Final = 32
 TELLING: Final = 3.0
 SMALLEST_JUDGED_FOR_NOISE: Final = 64
 """Fewest pixels a side for a check of the noise; smaller images may have no smooth place."""
+FLAT: Final = 3.0
+"""Least power of the sharpest blocks at low frequencies, per power of noise, for a judgement."""
+STRAIGHT: Final = 0.99
+BEND: Final = 2.1
+"""Second difference of ramps, in levels: three standard deviations of the second difference of rounding."""
+AVERAGE_ALIASES: Final = 2.0
+"""Evidence for aliasing without fault in averages of blocks, which let some of it through."""
 NO_FLOOR: Final = 1e-9
 
 
@@ -45,16 +54,19 @@ class Misfit:
         softer, sharper: y has less, or more, power at high frequencies than A leaves of a photograph.
         unlike: y's spectrum has another shape than the spectrum of A's picture of any photograph.
         noisier: y has more noise than declared.
+        aliased: y shows aliasing, which the operator's filter would have taken away.
     """
 
     softer: float
     sharper: float
     unlike: float
     noisier: float
+    aliased: float = 0.0
 
     @property
     def score(self) -> float:
-        return max(self.softer, self.sharper, self.unlike, self.noisier)
+        """The largest of the numbers."""
+        return max(self.softer, self.sharper, self.unlike, self.noisier, self.aliased)
 
     @property
     def suspect(self) -> bool:
@@ -63,8 +75,12 @@ class Misfit:
 
 
 @torch.no_grad()
-def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: float = 0.0) -> Misfit | None:
-    """Return the misfit of y and its operator; None if the image, or the visible part of it, is too small.
+def check_fit(
+    y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: float = 0.0, jpeg_noise: float = 0.0
+) -> Misfit | None:
+    """Return the misfit of y and its operator; None if there is nothing to judge by.
+
+    The visible part of the image may be too small, or flat: its sharpest blocks hold little beside noise and rounding.
 
     A x = y can be solved exactly for almost any y, so the restored image cannot show a wrong A. The statistics of y
     can: A is applied to a random field with the power spectrum of photographs, and its spectrum is compared with y's
@@ -73,6 +89,8 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
     Args:
         y: The degraded image in [-1, 1].
         sigma_y: The assumed noise of y, in [-1, 1].
+        jpeg_noise: Standard deviation of the error of y's JPEG compression, in [-1, 1]. It is no fault of the operator,
+            and takes high frequencies away: a y softer than the operator's is not suspected.
 
     Raises:
         ValueError: The operator does not fit this image's shape, or y holds nan or inf.
@@ -93,7 +111,10 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
     factor, seen = views.telling(own, blur**0.5)
     passed = own.passed
     variance = ROUNDING + (sigma_y * LEVELS) ** 2
-    allowed = SLACK * variance + (TEXTURE_ALLOWED * passed) ** 2
+    busy = float(seen.y[len(seen.y) // 4 : len(seen.y) // 2].mean())
+    if busy < FLAT * variance / len(y) / factor**2 or _is_ramp(pooled(views.y, factor), factor):
+        return None
+    allowed = SLACK * (variance + (jpeg_noise * LEVELS) ** 2) + (TEXTURE_ALLOWED * passed) ** 2
     found = fit_softness(
         seen.y, seen.made, floor=variance / len(y) / factor**2, quiet=min(seen.quiet, allowed / factor**2)
     )
@@ -102,11 +123,26 @@ def check_fit(y: Float[Tensor, "c h w"], operator: LinearOperator, *, sigma_y: f
     seen_levels = torch.where(views.hidden, 0.0, levels)  # black counts as clipped, so it is left out
     noise = _noise(seen_levels, passed) if min(y.shape[-2:]) >= SMALLEST_JUDGED_FOR_NOISE else 0.0
     return Misfit(
-        softer=loss if found.extra > 0 else 0.0,
+        softer=loss if found.extra > 0 and not jpeg_noise else 0.0,
         sharper=loss if found.extra < 0 else 0.0,
         unlike=found.residual / UNLIKE,
         noisier=noise / allowed**0.5,
+        aliased=_aliased(y, operator),
     )
+
+
+def _is_ramp(plane: Float[Tensor, "H W"], factor: int) -> bool:
+    """Return True if the pixels bend hardly more than rounding bends them."""
+    bends = torch.cat([plane.diff(n=2, dim=0).flatten(), plane.diff(n=2, dim=1).flatten()]).abs()
+    return float(bends.sort().values[int(STRAIGHT * (len(bends) - 1))]) <= BEND / factor
+
+
+def _aliased(y: Float[Tensor, "c h w"], operator: LinearOperator) -> float:
+    """Return the evidence for aliasing that a smooth filter would have taken away, in units of its threshold."""
+    if not isinstance(operator, SuperResolution | KernelSuperResolution):
+        return 0.0
+    own = AVERAGE_ALIASES if isinstance(operator, SuperResolution) else 1.0
+    return max(0.0, aliasing(y) or 0.0) / own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
