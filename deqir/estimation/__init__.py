@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .blur import estimate_blur
 from .damage import DamageProposal, propose_damage
+from .diagnosis import Diagnosis, diagnose
 from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
@@ -12,12 +13,14 @@ from .upscaling import UpscalingEstimate, estimate_upscaling
 
 __all__ = [
     "DamageProposal",
+    "Diagnosis",
     "Estimate",
     "JpegEstimate",
     "Misfit",
     "NoiseEstimate",
     "UpscalingEstimate",
     "check_fit",
+    "diagnose",
     "estimate_blur",
     "estimate_jpeg",
     "estimate_noise",
