@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-METHOD_VERSION: Final = 1
-"""Number of the method. Raise it whenever the pixels of any restoration change: jobs then get other ids."""
+METHOD_VERSION: Final = 2
+"""Number of the method. Raise it whenever the pixels of any restoration change: new jobs then get other ids.
+
+Jobs begun with an earlier method go on with it, so each method stays available."""
 
 BUNDLED: Final = "bundled"
 BUNDLED_LARGE: Final = "bundled-large"
@@ -15,6 +17,7 @@ SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]
+Favour = Literal["fidelity", "balance", "detail"]
 
 
 class Defaults:
@@ -22,6 +25,8 @@ class Defaults:
 
     STEPS: Final = 20
     ETA: Final = 0.95
+    KAPPA: Final = (0.5, 0.9)
+    PRIOR_ERROR: Final = 0.5
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
     MADE_NOISE: Final = 5 / 255

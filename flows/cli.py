@@ -1,4 +1,4 @@
-"""The command line: `deqir restore`, `retry`, `degrade`, `estimate`, `status`, `deploy`, `doctor`, `watch`, `models`.
+"""The command line `deqir`, with all its commands.
 
 Nothing heavy is imported before a command runs: help comes at once.
 """
@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from pipeline.fault_text import in_words
 
+from .commands.accept import accept
 from .commands.degrade import degrade
 from .commands.estimate import estimate
 from .commands.models import models
@@ -44,10 +45,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 all restored, 3 some images failed (the list is printed), 2 bad usage or configuration, "
-    "1 the job failed, 130 or 143 interrupted.",
+    epilog="Exit status: 0 all restored or unchanged, 3 some images failed, were set aside or are of a kind that cannot"
+    " be restored (they are listed), 2 bad usage or configuration, 1 the job failed, 130 or 143 interrupted.",
 )
-for command in (deploy, doctor, restore, retry, degrade, estimate, status, watch):
+for command in (deploy, doctor, restore, retry, accept, degrade, estimate, status, watch):
     app.command()(command)
 app.add_typer(models, name="models")
 

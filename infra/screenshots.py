@@ -33,7 +33,7 @@ NAME: Final = "nightly"
 SOURCE: Final = f"s3://{BUCKET}/scans"
 DESTINATION: Final = f"s3://{BUCKET}/restored"
 JOB: Final = (
-    *("--scale", "4", "--steps", "10", "--start-noise", "0.19"),
+    *("--task", "sr", "--scale", "4", "--steps", "10", "--start-noise", "0.19"),
     *("--mode", "latency", "--shard-size", "1", "--actors", "1"),
     *("--reference", f"s3://{BUCKET}/originals", "--cron", "0 3 * * *", "--timezone", "Europe/Vienna"),
 )

@@ -14,18 +14,22 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
-from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
+from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Favour, Mode, SurrogateName, check_overlap
 from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
 
 from .degradation import DEGRADED, Degradation, is_framed, usual_noise
-from .fields import Model, Option, Place, identity_of_settings
+from .fields import Before, Model, Option, Place, identity_of_settings
 
 UPSCALER: Final = REAL_ESRGAN
 """The guide that is made, not read."""
 RESTORED: Final = "How they are restored (decides the pixels)"
 WRITTEN: Final = "Output files"
 RUN: Final = "How the work is done (changes no pixel)"
+
+
+OnDoubt = Literal["aside", "write", "fail"]
 
 
 class OutputFormat(StrEnum):
@@ -46,18 +50,21 @@ class ResultConfig(Model):
     """How the images were degraded."""
     noise: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None,
-        Option(
-            metavar="NUMBER|auto", default="none; auto for denoise; rounding to 8 bits for deblur", section=DEGRADED
-        ),
+        Option(metavar="NUMBER|auto", default="none; auto for denoise and deblur", section=DEGRADED),
     ] = None
     """Noise in the images, as a standard deviation of images in [0, 1]; auto: estimated for each image.
 
-    Without a value, some loss by compression is allowed for where the blur is of kind motion or file. Up to a noise of
-    0.01 these blurs are undone without an assumption about the scene beyond an image's frame."""
+    For deblur, the most that is likely, with the error of JPEG, is estimated. Up to a noise of 0.01, told or without a
+    value, blurs of kind motion or file are undone without an assumption about the scene beyond an image's frame."""
     prior: Annotated[str, Option(metavar="NAME|DIR")] = BUNDLED
     """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
 
     Both of these come with deqir; `deqir models list` shows others."""
+    favour: Annotated[Favour, Before("balance")] = "balance"
+    """Nearness to the originals (fidelity), richness of detail (detail), or a balance of both.
+
+    Fidelity is smoother, and measures better in PSNR; detail looks sharper. Advanced options that are set to other values
+    than their defaults stay as they are."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or `start_noise` is
     set.
@@ -141,6 +148,10 @@ class ResultConfig(Model):
         task = self.degradation.task
         if task == "denoise" and self.noise == 0:
             raise ValueError("denoise needs noise in the images: leave `noise` out to have it estimated")
+        if task == "auto" and self.guide is not None:
+            raise ValueError("`guide` needs a told task: say which, such as `task` sr")
+        if task == "auto" and self.optimise:
+            raise ValueError("`optimise` needs a told task: say which, such as `task` denoise")
         if self.guide == UPSCALER and task != "sr":
             raise ValueError(f"`guide` {UPSCALER} is for task sr; a folder of that name is ./{UPSCALER}")
         if self.guide == UPSCALER and self.guide_by == "colour":
@@ -152,7 +163,7 @@ class ResultConfig(Model):
                 "a restoration from a blur of kind motion or file is optimised only where the images are noisy: leave "
                 "`optimise` out, or set `noise` to auto or above 0.01"
             )
-        if self.optimise and self.guide is None and self.noise_taken == 0:
+        if self.optimise and self.guide is None and self.noise_taken(METHOD_VERSION) == 0:
             raise ValueError(
                 "`optimise` needs a `guide`, or `noise` in the images: restorations agree with exact images already"
             )
@@ -168,10 +179,9 @@ class ResultConfig(Model):
             )
         return self
 
-    @property
-    def noise_taken(self) -> float | Literal["auto"]:
-        """Assumed noise of the images: `noise`, or the task's usual noise."""
-        return usual_noise(self.degradation) if self.noise is None else self.noise
+    def noise_taken(self, method: int) -> float | Literal["auto"]:
+        """Return the assumed noise of the images: `noise`, or the usual noise of the task in this method."""
+        return usual_noise(self.degradation, method=method) if self.noise is None else self.noise
 
     @property
     def upscaler_sha256(self) -> str | None:
@@ -218,6 +228,9 @@ class RuntimeConfig(Model):
     """Most pixels of an image, read or made; larger ones fail."""
     max_bytes: Annotated[int, Option(default="268435456, which is 256 MiB")] = Field(256 * 2**20, ge=1)
     """Most bytes of an input file; larger ones fail."""
+    on_doubt: Annotated[OnDoubt, Option(section=WRITTEN)] = "aside"
+    """Where a restored image goes that is not trusted. aside: it is kept apart, and `deqir accept` delivers it. write:
+    it is delivered. fail: it is not kept, and its row says why."""
     ray_address: Annotated[
         str | None,
         Option(advanced=True, metavar="HOST:PORT|auto", default="a new one for this job", needs=("executor", ("ray",))),
@@ -268,6 +281,8 @@ class RestoreJob(Model):
     retry: bool = False
     """Retry only: the images that failed or were in conflict in earlier runs of this job, or whose outputs are gone."""
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    method: Annotated[SkipJsonSchema[int], Field(ge=1, le=METHOD_VERSION, exclude=True)] = METHOD_VERSION
+    """Number of the method. Jobs begun by an earlier version keep theirs, and their pixels."""
     key_list: Place | None = None
     """Restore only the keys of the source listed in this object, one JSON string a line. Empty: all. A path or an
     s3:// URL; deqir watch writes it for each batch of storage events."""
@@ -286,7 +301,7 @@ class RestoreJob(Model):
         }
         if self.result.upscaler_sha256 is not None:
             identity["upscaler"] = self.result.upscaler_sha256
-        if METHOD_VERSION != 1:  # jobs of the first method have ids without it
-            identity["method"] = METHOD_VERSION
+        if self.method != 1:  # jobs of the first method have ids without it
+            identity["method"] = self.method
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,7 +5,9 @@
     - UnsafeKeyError, UnreadableError, SourceChangedError, ConflictError: the object or its output
     - EmptyFileError, DecodeError, UnsupportedImageError, ImageTooLargeError: its content
     - OperatorMismatchError, MaskError, GuideError: it does not fit the job
+    - InColourError, UncertainError: nothing to restore was found in it
     - NonFiniteError, OutOfMemoryError, ProcessDiedError: its restoration failed
+    - DoubtError: its restoration is not trusted
   + JobError: stops the run
     - ConfigurationError > StoreAccessError > ObjectAccessError
     - StoreUnavailableError, CommitStateUnknownError, ShardsAbandonedError, TimeLimitError
@@ -64,6 +66,14 @@ class GuideError(ImageError):
     """The image has no guide of its own, or an unusable guide."""
 
 
+class InColourError(ImageError):
+    """The image would be given colour, but has it already."""
+
+
+class UncertainError(ImageError):
+    """The degradation of the image was to be estimated, and cannot be told."""
+
+
 class NonFiniteError(ImageError):
     """The restoration produced nan or inf."""
 
@@ -74,6 +84,10 @@ class OutOfMemoryError(ImageError):
 
 class ProcessDiedError(ImageError):
     """The process died in every attempt to restore the image."""
+
+
+class DoubtError(ImageError):
+    """The restoration is not trusted, and the job says to fail such images."""
 
 
 class ConflictError(ImageError):

@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 from .store import PLACE, check_place
 
 Mark = TypeVar("Mark")
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Option:
     """The option of a field on the command line, beyond the field's name, type, default and text.
 
     Attributes:
-        name: The option, such as "--format" or "--grey/--colour", or the argument, such as "SRC"; None: the field's
+        name: The option, such as "--format", or the argument, such as "SRC"; None: the field's
             name with dashes.
         metavar: Stands for the value in the help; None: the value's type.
         default: The default in words, such as "one for each GPU"; None: the default's value.
@@ -47,7 +48,8 @@ class Tasks:
     defaults: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return " or ".join(self.defaults)
+        *others, last = self.defaults
+        return f"{', '.join(others)} or {last}" if others else last
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,25 @@ def identity_of_settings(settings: BaseModel) -> dict[str, Any]:
         elif (before := mark_of(field, Before)) is not None and value == before.value:
             dump.pop(key, None)
     return dump
+
+
+def as_before(settings: Settings) -> Settings | None:
+    """Return settings with the value of before for each field with a `Before` mark.
+
+    None if such a field has a value of its own, neither its default nor the value of before.
+    """
+    changes = dict[str, Any]()
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            changes[name] = as_before(value)
+            if changes[name] is None:
+                return None
+        elif (before := mark_of(field, Before)) is not None:
+            if value not in (before.value, field.default):
+                return None
+            changes[name] = before.value
+    return settings.model_copy(update=changes)
 
 
 class Model(BaseModel):

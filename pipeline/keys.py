@@ -5,6 +5,8 @@ every job of this destination:
 
     .deqir/<job id>/job.json                    the settings
     .deqir/<job id>/samples/<output key>/<name>  further samples of an image, their mean and their spread
+    .deqir/<job id>/aside/<output key>          a restored image that is not trusted, kept apart
+    .deqir/<job id>/accepted/<name>.parquet     which of these were accepted, by whom and when
     .deqir/<job id>/file                        the copy of a mask or of the image of a blur
     .deqir/<job id>/plan/000000.parquet         the inputs to restore; 000001 and on: inputs found later
     .deqir/<job id>/manifest/<shard id>.parquet the rows of a shard's inputs: a part of the manifest
@@ -35,6 +37,12 @@ WRITE_PROBE: Final = f"{INTERNAL}doctor"  # `deqir doctor` writes it to test whe
 MAX_KEY_BYTES: Final = 1024
 MAX_PART_BYTES: Final = 255
 IMAGE_EXTENSIONS: Final = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"))
+OTHER_IMAGES: Final = frozenset(
+    (
+        *(".tif", ".tiff", ".gif", ".bmp", ".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif", ".psd", ".tga"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw", ".raw"),
+    )
+)  # of images that cannot be restored
 EXTENSIONS: Final = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # of each `OutputFormat`
 ESCAPED: Final = "bytes://"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -65,6 +73,19 @@ class Layout:
         """Return the keys of the files beside an output, the first of `count` samples: others, their mean, spread."""
         names = (*(f"sample-{number}" for number in range(2, count + 1)), "mean", "spread")
         return tuple(f"{self.samples}{output_key}/{name}{extension}" for name in names)
+
+    def aside(self, output_key: str) -> str:
+        """Key of a restored image that is not trusted; `output_key` is where it goes once it is accepted."""
+        return f"{INTERNAL}{self.job_id}/aside/{output_key}"
+
+    @property
+    def acceptances(self) -> str:
+        """Prefix of the keys of the records of accepted images."""
+        return f"{INTERNAL}{self.job_id}/accepted/"
+
+    def acceptance(self, name: str) -> str:
+        """Key of a record of accepted images."""
+        return f"{self.acceptances}{name}.parquet"
 
     @property
     def plans(self) -> str:
@@ -142,6 +163,11 @@ def has_image_name(key: str) -> bool:
     return posixpath.splitext(key)[1].lower() in IMAGE_EXTENSIONS and not is_resource_fork(key)
 
 
+def has_other_image_name(key: str) -> bool:
+    """True if the name of an object is that of an image of a kind that cannot be restored."""
+    return posixpath.splitext(key)[1].lower() in OTHER_IMAGES and not is_resource_fork(key)
+
+
 def is_resource_fork(key: str) -> bool:
     """True for a file such as ._photo.jpg: a Mac writes it beside each file on a foreign file system."""
     return posixpath.basename(key).startswith("._")
@@ -170,6 +196,20 @@ def output_keys(keys: Iterable[str], *, extension: str, taken: Container[str]) -
         if names[key] in settled:
             moving.append(settled.pop(names[key]))
     return names
+
+
+def copy_keys(key: str, output_key: str) -> tuple[str, ...]:
+    """Return the keys at which the unchanged file of an input may be stored, the best first.
+
+    The first is the input's own name wherever the plan keeps it free of outputs. Every output ends in the extension of
+    the job's format. So a name with another extension is no output; and a file with that extension goes to its own
+    output key, which no other input has. The own name may hold the copy of an older version of the input; then
+    the second key is used, which differs between versions.
+    """
+    extension, own = posixpath.splitext(output_key)[1], posixpath.splitext(key)[1]
+    if own == extension:
+        return (output_key,)
+    return (key,) if output_key == posixpath.splitext(key)[0] + extension else (key, output_key + own)
 
 
 def _full_names(key: str, extension: str) -> Iterator[str]:

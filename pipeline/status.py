@@ -10,9 +10,15 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """The end of an input, as its manifest row records it."""
+    """The end of an input, as its manifest row records it.
+
+    `unchanged`: nothing to restore was found, and the source's bytes are copied. `set_aside`: restored, but not
+    trusted; it is kept apart until somebody accepts it.
+    """
 
     RESTORED = "restored"
+    UNCHANGED = "unchanged"
+    SET_ASIDE = "set_aside"
     FAILED = "failed"
     SKIPPED = "skipped"
     CONFLICT = "conflict"
@@ -20,6 +26,8 @@ class Status(StrEnum):
 
 NOT_RESTORED: Final = frozenset((Status.FAILED, Status.CONFLICT))
 """Statuses of inputs that should have been restored and were not."""
+DELIVERED: Final = frozenset((Status.RESTORED, Status.UNCHANGED))
+"""Statuses of inputs with an object at their output key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,8 @@ class Counts:
     """Numbers of images by status."""
 
     restored: int = 0
+    unchanged: int = 0
+    set_aside: int = 0
     failed: int = 0
     skipped: int = 0
     conflicts: int = 0
@@ -37,6 +47,8 @@ class Counts:
         count = Counter(statuses)
         return cls(
             restored=count[Status.RESTORED],
+            unchanged=count[Status.UNCHANGED],
+            set_aside=count[Status.SET_ASIDE],
             failed=count[Status.FAILED],
             skipped=count[Status.SKIPPED],
             conflicts=count[Status.CONFLICT],
@@ -45,11 +57,18 @@ class Counts:
     @property
     def total(self) -> int:
         """Images of any status."""
-        return self.restored + self.failed + self.skipped + self.conflicts
+        return self.solved + self.unchanged + self.failed + self.skipped + self.conflicts
+
+    @property
+    def solved(self) -> int:
+        """Images that the network restored, delivered or set aside."""
+        return self.restored + self.set_aside
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             restored=self.restored + other.restored,
+            unchanged=self.unchanged + other.unchanged,
+            set_aside=self.set_aside + other.set_aside,
             failed=self.failed + other.failed,
             skipped=self.skipped + other.skipped,
             conflicts=self.conflicts + other.conflicts,

@@ -11,7 +11,8 @@ from torch import Tensor
 from deqir.fixed_point.joint_map import scan
 from deqir.fixed_point.solvers import block_residual
 from deqir.protocols import Linearization, Outcome, Surrogate
-from deqir.results import ConvergenceStats, misfit_or_nan
+from deqir.results import ConvergenceStats, concerns_images, misfit_or_nan
+from deqir.sampling.last_step import within_range
 from deqir.sampling.sampler import Sampler
 from deqir.shapes import Float
 
@@ -34,6 +35,7 @@ class ImageState(Generic[Tag]):
         tolerance: Residual at which a guess counts as found.
         max_rounds: Rounds before the image is finished step by step.
         alone: The image is restored step by step with nothing beside it, as memory ran out once.
+        bounded: The last step stays inside [-1, 1].
 
     Attributes:
         frontier: Position of the last known state; T at the end.
@@ -52,8 +54,9 @@ class ImageState(Generic[Tag]):
         tolerance: float,
         max_rounds: int,
         alone: bool = False,
+        bounded: bool = True,
     ) -> None:
-        self.planned, self.sampler, self.alone = planned, sampler, alone
+        self.planned, self.sampler, self.alone, self._bounded = planned, sampler, alone, bounded
         self.frontier, self.fallback, self.broken, self.seconds = 0, False, False, 0.0
         self._tolerance, self._max_rounds = tolerance, max_rounds
         self._jacobian: Linearization = surrogate.linearize(sampler.chain.sigma.tolist(), 1)
@@ -126,7 +129,7 @@ class ImageState(Generic[Tag]):
 
     def result(self) -> Result[Tag]:
         """Return the state at the frontier and the statistics of the solve."""
-        x_0, sampler = self._states[0][0], self.sampler
+        sampler, x_0 = self.sampler, self._last()[0]
         outcome = Outcome.MAX_ROUNDS if self.fallback else Outcome.CONVERGED
         stats = ConvergenceStats(
             outcome=Outcome.NONFINITE if self.broken else outcome,
@@ -140,3 +143,15 @@ class ImageState(Generic[Tag]):
             data_consistency=misfit_or_nan(sampler.A, x_0, self.planned.request.y),
         )
         return self.planned.result(image=x_0, start=sampler.start[0], stats=stats, seconds=self.seconds)
+
+    def _last(self) -> Float[Tensor, "1 C H W"]:
+        """Return the state at the frontier, inside [-1, 1]; clamped only if memory or the operator fails."""
+        x, sampler = self._states[0], self.sampler
+        if not self._bounded or self.broken:
+            return x
+        try:
+            return within_range(sampler.A, x, sampler.pinv_y, exact=sampler.sigma_y is None)
+        except Exception as error:
+            if not concerns_images(error):
+                raise
+            return x.clamp(-1, 1)

@@ -9,6 +9,7 @@ from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
+from .tone import Tone, tone_of
 from .upscaling import UpscalingEstimate, estimate_upscaling
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "JpegEstimate",
     "Misfit",
     "NoiseEstimate",
+    "Tone",
     "UpscalingEstimate",
     "check_fit",
     "diagnose",
@@ -26,4 +28,5 @@ __all__ = [
     "estimate_noise",
     "estimate_upscaling",
     "propose_damage",
+    "tone_of",
 ]

@@ -16,6 +16,7 @@ from deqir.protocols import Gain
 from deqir.shapes import Float
 
 from . import kernels
+from .sharpening import UnsharpMask
 
 T = TypeVar("T")
 Taps = tuple[float, ...]
@@ -61,14 +62,24 @@ class Separable:
         taps: The kernel of columns, then of rows.
         strides: Distance of the values kept along columns and rows, in pixels.
         threshold: Singular values up to this share of the largest are cut.
+        mask: A sharpening of y after the filters. It needs symmetric kernels: their left singular vectors are the
+            cosines that a mask only multiplies.
     """
 
     taps: tuple[Taps, Taps]
     strides: tuple[int, int]
     threshold: float
+    mask: UnsharpMask | None = None
 
     @classmethod
-    def of(cls, pair: tuple[Tensor, Tensor], strides: tuple[int, int], threshold: float) -> Separable:
+    def of(
+        cls,
+        pair: tuple[Tensor, Tensor],
+        strides: tuple[int, int],
+        threshold: float,
+        *,
+        mask: UnsharpMask | None = None,
+    ) -> Separable:
         """Return the algebra of two kernels of any dtype after checking them."""
         check_threshold(threshold)
         for kernel in pair:
@@ -78,7 +89,9 @@ class Separable:
                     "Deblurring takes kernels of two dimensions"
                 )
         first, second = (tuple(kernels.from_array(kernel.detach().cpu()).tolist()) for kernel in pair)
-        return cls((first, second), strides, threshold)
+        if mask is not None and not all(map(_symmetric, (first, second), strides)):
+            raise ValueError("sharpening needs kernels that are symmetric about the middle of their block")
+        return cls((first, second), strides, threshold, mask)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Return the shape (C, H, W) of the image for a y of this shape."""
@@ -88,12 +101,20 @@ class Separable:
     def apply(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Return A x."""
         down, across = self._matrices(x, x.shape[-2:])
-        return down @ x @ across.mT
+        return self.sharpened(down @ x @ across.mT)
 
     def adjoint(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         """Return A^T y."""
         down, across = self._matrices(y, self.image_shape(tuple(y.shape))[1:])
-        return down.mT @ y @ across
+        return down.mT @ self.sharpened(y) @ across  # the mask is its own transpose
+
+    def sharpened(self, y: Float[Tensor, "B C h w"], power: int = 1) -> Float[Tensor, "B C h w"]:
+        """Return y sharpened by the mask, or with the mask undone if `power` is -1."""
+        if self.mask is None:
+            return y
+        down, across = self._factors(y, self.image_shape(tuple(y.shape))[1:])
+        coefficients = self.mask.gains(y) ** power * (down.U.mT @ y @ across.U)
+        return down.U @ coefficients @ across.U.mT
 
     def pinv(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         """Return A^+ y without the cut singular values."""
@@ -103,15 +124,21 @@ class Separable:
         """Return V gain(s) U^T y over all singular values, the cut ones included."""
         down, across = self._factors(y, self.image_shape(tuple(y.shape))[1:])
         coefficients = down.U.mT @ y @ across.U
-        return down.V @ (gain(_products(down, across)) * coefficients) @ across.V.mT
+        return down.V @ (gain(self._values(y, down, across)) * coefficients) @ across.V.mT
 
     def filter(self, v: Float[Tensor, "B C H W"], gain: Gain) -> Float[Tensor, "B C H W"]:
         """Return V gain(s) V^T v, with s = 0 for the cut singular values."""
         down, across = self._factors(v, v.shape[-2:])
-        s = _products(down, across)
+        coarse = v[..., :: self.strides[0], :: self.strides[1]]
+        s = self._values(coarse, down, across)
         unseen = gain(v.new_zeros(1, 1, 1, 1))
         seen = gain(torch.where(self._kept(s), s, 0.0))
         return unseen * v + down.V @ ((seen - unseen) * (down.V.mT @ v @ across.V)) @ across.V.mT
+
+    def _values(self, y: Tensor, down: _Factors, across: _Factors) -> Float[Tensor, "1 1 h w"]:
+        """Return the singular values of A; only the shape, place and precision of y are used."""
+        products = (down.s[:, None] * across.s)[None, None]
+        return products if self.mask is None else products * self.mask.gains(y)
 
     def _kept(self, s: Tensor) -> Tensor:
         return s > self.threshold * s.max()
@@ -138,8 +165,9 @@ class _Factors(NamedTuple):
     V: Float[Tensor, "H h"]
 
 
-def _products(down: _Factors, across: _Factors) -> Float[Tensor, "1 1 h w"]:
-    return (down.s[:, None] * across.s)[None, None]
+def _symmetric(taps: Taps, stride: int) -> bool:
+    """Return True if a kernel is symmetric about the middle of its block."""
+    return taps == taps[::-1] and (len(taps) - stride) % 2 == 0
 
 
 @lru_cache(maxsize=8)
@@ -156,7 +184,7 @@ def _factors(taps: Taps, stride: int, length: int, dtype: torch.dtype, device: t
 
 def _decomposed(taps: Taps, stride: int, length: int) -> _Factors:
     """Return the factors of an axis of `length` pixels in float64; symmetric kernels need no decomposition."""
-    if taps == taps[::-1] and (len(taps) - stride) % 2 == 0 and length % stride == 0:
+    if _symmetric(taps, stride) and length % stride == 0:
         return _of_cosines(taps, stride, length)
     U, s, Vh = torch.linalg.svd(axis_matrix(taps, stride, length), full_matrices=False)
     return _Factors(U, s, Vh.mT)

@@ -53,6 +53,23 @@ def bicubic(scale: int) -> Float[Tensor, " n"]:
     return _normalised(torch.where(x <= 1, inner, outer))
 
 
+def lanczos(scale: int) -> Float[Tensor, " n"]:
+    """Return the antialiased Lanczos kernel of three lobes for downsampling by `scale`: 6 * scale taps, or one less.
+
+    As for `bicubic`, the outermost two of 6 * scale + 1 taps of an odd scale would be 0.
+
+    References:
+        Duchon (1979), Lanczos filtering in one and two dimensions,
+        https://doi.org/10.1175/1520-0450(1979)018<1016:LFIOAT>2.0.CO;2
+    """
+    if scale < 1:
+        raise ValueError(f"a Lanczos kernel needs a scale of at least 1, got {scale}")
+    taps = 6 * scale - scale % 2
+    x = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / scale
+    weights = torch.sinc(x) * torch.sinc(x / 3)
+    return _normalised((weights + weights.flip(0)) / 2)  # symmetric to the last bit
+
+
 def gaussian_2d(along: float, across: float, angle: float = 0.0) -> Float[Tensor, "n n"]:
     """Return a Gaussian of standard deviation `along` pixels in the direction `angle` and `across` at right angles.
 

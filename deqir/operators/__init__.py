@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deqir.linalg import kernels as kernels
+from deqir.linalg.sharpening import UnsharpMask
 
 from . import masks as masks
 from .adapters import from_deepinv
@@ -15,7 +16,7 @@ from .compressed_sensing import BlockSensing, WalshHadamardSensing
 from .denoising import Denoising
 from .inpainting import Inpainting
 from .matrix_free import ConvergenceError, MatrixFree
-from .super_resolution import SuperResolution
+from .super_resolution import NearestSuperResolution, SuperResolution
 
 __all__ = [
     "BlockSensing",
@@ -28,8 +29,10 @@ __all__ = [
     "Inpainting",
     "KernelSuperResolution",
     "MatrixFree",
+    "NearestSuperResolution",
     "SeparableDeblurring",
     "SuperResolution",
+    "UnsharpMask",
     "WalshHadamardSensing",
     "from_deepinv",
 ]

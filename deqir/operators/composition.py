@@ -19,7 +19,7 @@ from .compressed_sensing import BlockSensing, WalshHadamardSensing
 from .denoising import Denoising
 from .inpainting import Inpainting, diffused_fill
 from .matrix_free import applied, transposed
-from .super_resolution import SuperResolution
+from .super_resolution import NearestSuperResolution, SuperResolution
 
 DISJOINT: Final = (Colorization, Inpainting, SuperResolution)
 """Operators whose measurements share no pixels; the measurements of a chain of them share none either."""
@@ -27,6 +27,7 @@ CHANNELWISE: Final = (
     BlockSensing,
     Deblurring,
     KernelSuperResolution,
+    NearestSuperResolution,
     SeparableDeblurring,
     SuperResolution,
     WalshHadamardSensing,

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
+from deqir.defaults import Defaults
 from deqir.protocols import LinearOperator, SpectralOperator
 from deqir.shapes import Float
 
 from .chain import Chain
-
-PRIOR_ERROR: Final = 0.5
-"""Error of the last data prediction, as a share of the noise in its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +29,9 @@ class Step:
         next_signal, next_noise: The same of position i + 1.
         c1, c2: Weight of the fresh and of the predicted noise.
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; None: y is exact.
+        kappa: Most noise from data whose noise is above the level of the next state, as a share of this level; fresh
+            noise makes up the rest. None: such data bring all the noise of the next state.
+        prior_error: Error of the last data prediction, as a share of the noise in its state.
 
     Raises:
         ValueError: y is noisy, and A does not know its singular values.
@@ -48,6 +48,8 @@ class Step:
     c1: Tensor
     c2: Tensor
     sigma_y: Tensor | None = None
+    kappa: Tensor | None = None
+    prior_error: float = Defaults.PRIOR_ERROR
 
     @classmethod
     def at(
@@ -57,9 +59,10 @@ class Step:
 
         `sigma_y` is the noise of each row, shape (N,), or None.
         """
-        names = ("signal", "noise", "next_signal", "next_noise", "c1", "c2")
+        names = ("signal", "noise", "next_signal", "next_noise", "c1", "c2", "kappa")[: len(chain.weights)]
         weights = zip(names, chain.weights_of(positions, like)[..., None, None, None], strict=True)
-        return cls(A=A, sigma_y=None if sigma_y is None else sigma_y.to(like)[:, None, None, None], **dict(weights))
+        told = None if sigma_y is None else sigma_y.to(like)[:, None, None, None]
+        return cls(A=A, sigma_y=told, prior_error=chain.prior_error, **dict(weights))
 
     def x0_hat(self, x: Float[Tensor, "N C H W"], eps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return the data prediction (4)."""
@@ -98,18 +101,25 @@ class Step:
         """Return lambda(s), the share of A^+ y in the next state (20); in the last step (21)."""
         data_noise = self._data_noise(s)
         due = self.next_noise / (self.next_signal * data_noise)  # noise due in the next state anyway does no harm
-        prior = (PRIOR_ERROR * self.noise / self.signal).square()
-        share = torch.where(self.next_noise > 0, due.clamp(max=1), prior / (prior + data_noise.square()))
+        taken = due.clamp(max=1) if self.kappa is None else torch.where(due < 1, self.kappa * due, 1.0)
+        prior = (self.prior_error * self.noise / self.signal).square()
+        share = torch.where(self.next_noise > 0, taken, prior / (prior + data_noise.square()))
         return torch.where(s > 0, share, 0.0)
 
     def _fresh(self, s: Tensor) -> Tensor:
         """Return c1(s): the data's noise takes the place of fresh noise (22)."""
-        return (self.c1.square() - self._brought(s).square()).clamp(min=0).sqrt()
+        level = self.c1 if self.kappa is None else torch.where(self._noisy(s), self.next_noise, self.c1)
+        return (level.square() - self._brought(s).square()).clamp(min=0).sqrt()
 
     def _predicted(self, s: Tensor) -> Tensor:
         """Return c2(s): noise of the data beyond the fresh noise takes the place of predicted noise (23)."""
         room = self.next_noise.square() - self._brought(s).square()
-        return torch.minimum(self.c2, room.clamp(min=0).sqrt())
+        predicted = torch.minimum(self.c2, room.clamp(min=0).sqrt())
+        return predicted if self.kappa is None else torch.where(self._noisy(s), 0.0, predicted)
+
+    def _noisy(self, s: Tensor) -> Tensor:
+        """Return True where the data have more noise than is due in the next state."""
+        return (s > 0) & (self.next_noise < self.next_signal * self._data_noise(s))
 
     def _data_noise(self, s: Tensor) -> Tensor:
         """Return the noise of A^+ y; any positive number where s is 0."""

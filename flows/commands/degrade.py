@@ -15,6 +15,7 @@ from flows.options.options import MaxPixels
 from flows.options.request import checked, location
 from flows.options.signature import Given, takes
 from pipeline.degradation import DEGRADED, Degradation
+from pipeline.errors import ConfigurationError
 
 
 @takes(Degradation)
@@ -39,6 +40,8 @@ def degrade(
 ) -> None:
     """Make a test archive: degrade every image below SRC into DST, as PNG, never overwriting."""
     degradation = checked(Degradation, given)
+    if degradation.task == "auto":
+        raise ConfigurationError("say what to do to the images, such as --task sr --scale 4")
     from pipeline.tools.degrade import degrade as degraded_images
 
     console, done, failed = Console(), 0, 0

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from flows.credentials import take_credentials
 from flows.display.exit_status import Exit
+from flows.display.preview import print_preview
 from flows.display.progress import Standing, display, watching
 from flows.display.summary import as_data, print_summary
 from flows.environment import prepare_prefect
@@ -21,7 +22,6 @@ from flows.options.request import checked
 from flows.options.signature import Given, takes
 from pipeline.config import RestoreJob
 
-from .dry_run import print_preview
 from .empty_source import no_image_in, nothing_in, refuse_empty
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def prepared(*, verbose: bool) -> Console:
 def run_checked(job: RestoreJob, known: CheckedJob, messages: Console, *, as_json: bool) -> None:
     """Run the flow, with a display on `messages` and the summary on standard output.
 
-    Ends the process with status 3 if an image failed, no retry restored it, and no newer version of it was restored.
+    Ends the process with status 3 if an image failed or was set aside and neither it nor a newer version of it was
+    delivered since, or if an image is of a kind that cannot be restored.
     """
     output, standings = Console(), deque[Standing](maxlen=1)
     with watching(standings.append):
@@ -93,7 +94,7 @@ def run_checked(job: RestoreJob, known: CheckedJob, messages: Console, *, as_jso
         print_summary(output, summary)
     if 0 < summary.images == summary.not_images and not job.retry:  # begun by a deployed run, which skips them all
         raise no_image_in(job.source, summary.endings)
-    if summary.failures:
+    if not summary.is_complete:
         sys.exit(Exit.SOME_FAILED)
 
 

@@ -48,16 +48,11 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
         ConfigurationError: There is no such job, or there are several; the job was recorded for another destination, or
             has another id by now; a value is out of its range.
     """
-    from pipeline.job.job import check_job, find_jobs, recorded_job
+    from pipeline.job.job import check_job, recorded_job
     from pipeline.places import canonical_place
-    from pipeline.planning.retry import base_of
 
     archive = location(destination, name="DST")
-    jobs = sorted({base_of(each) for each in find_jobs(archive)})
-    if job_id is None and len(jobs) != 1:
-        known = f"several jobs, name one with --job: {', '.join(jobs)}" if jobs else "no job"
-        raise ConfigurationError(f"{archive} holds {known}")
-    asked = base_of(job_id) if job_id is not None else jobs[0]
+    asked = asked_job(archive, job_id)
     recorded = recorded_job(archive, asked)
     if (here := canonical_place(archive)) != recorded.destination:
         raise ConfigurationError(
@@ -75,3 +70,19 @@ def retry_job(destination: str, *, job_id: str | None, runtime: Mapping[str, Any
             "restore into another destination"
         )
     return checked
+
+
+def asked_job(archive: str, job_id: str | None) -> str:
+    """Return the id of the job that is meant, without the number of a retry; None: the only job there.
+
+    Raises:
+        ConfigurationError: There is no such job, or there are several.
+    """
+    from pipeline.job.job import find_jobs
+    from pipeline.planning.retry import base_of
+
+    jobs = sorted({base_of(each) for each in find_jobs(archive)})
+    if job_id is None and len(jobs) != 1:
+        known = f"several jobs, name one with --job: {', '.join(jobs)}" if jobs else "no job"
+        raise ConfigurationError(f"{archive} holds {known}")
+    return base_of(job_id) if job_id is not None else jobs[0]

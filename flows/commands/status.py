@@ -19,10 +19,13 @@ from pipeline.errors import ConfigurationError
 if TYPE_CHECKING:
     from pipeline.reporting.summary import JobSummary
 
-HEADINGS: Final = ("job", "last row (UTC)", "images", "to do", "restored", "failed", "skipped", "conflict", "PSNR")
+HEADINGS: Final = (
+    *("job", "last row (UTC)", "images", "to do", "restored", "unchanged", "aside", "failed", "skipped", "conflict"),
+    "PSNR",
+)
 NAMES: Final = (0, 1)
 """Columns without numbers."""
-WHERE_ANY: Final = ("to do", "conflict")
+WHERE_ANY: Final = ("to do", "unchanged", "aside", "conflict")
 """Columns shown only if some job has a number there."""
 
 
@@ -60,7 +63,8 @@ def status(
 def overview(summaries: list[JobSummary]) -> list[Text]:
     """Return a heading and a line for each job, in columns; PSNR in dB.
 
-    They are 80 characters wide for up to 999,999 images, and 6 more where there are both conflicts and images to do.
+    They are 80 characters wide for up to 999,999 images, and more where images are unchanged or set aside, or where
+    there are both conflicts and images to do.
     """
     rows = [HEADINGS, *map(cells, summaries)]
     shown = [n for n, name in enumerate(HEADINGS) if name not in WHERE_ANY or any(row[n] != "0" for row in rows[1:])]
@@ -70,7 +74,8 @@ def overview(summaries: list[JobSummary]) -> list[Text]:
 def cells(summary: JobSummary) -> tuple[str, ...]:
     """Return the columns of a job."""
     found = summary.counts
-    counts = (summary.images, summary.to_do, found.restored, found.failed, found.skipped, found.conflicts)
+    delivered = (found.restored, found.unchanged, found.set_aside)
+    counts = (summary.images, summary.to_do, *delivered, found.failed, found.skipped, found.conflicts)
     return (
         summary.job_id,
         f"{summary.finished_at:%Y-%m-%d %H:%M}" if summary.finished_at else "",

@@ -20,14 +20,14 @@ class Exit(IntEnum):
     """Exit status of the command line."""
 
     DONE = 0
-    """Everything restored."""
+    """Every image is restored, or unchanged as it needs nothing."""
     JOB_FAILED = 1
     """The job stopped; running it again resumes."""
     USAGE = 2
     """The user has to correct something first."""
     SOME_FAILED = 3
-    """The job is finished, but some images failed or were in conflict, and neither they nor their newer versions were
-    restored since."""
+    """The job is finished, but some images failed, were in conflict or were set aside, and neither they nor their newer
+    versions were delivered since; or some are of a kind that cannot be restored."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 

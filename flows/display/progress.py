@@ -64,6 +64,8 @@ class Standing:
         parts = [f"{counts.failed:,} failed"]
         if counts.conflicts:
             parts.append(f"{counts.conflicts:,} in conflict")
+        if counts.set_aside:
+            parts.append(f"{counts.set_aside:,} set aside")
         if self.before:
             parts[-1] += " in this run"
         if self.seconds_left:

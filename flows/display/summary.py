@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
     from pipeline.reporting.summary import JobSummary
 
 FAILURES_SHOWN: Final = 20
+MOST: Final = 5
+"""Reasons told in a sentence."""
+DECIDED: Final = {
+    "jpeg": "undone as JPEG",
+    "denoise": "denoised",
+    "deblur": "deblurred",
+    "enlarge": "enlarged",
+    "colorize": "coloured",
+}
+"""Words for the beginnings of decisions."""
 
 
 def facts(summary: JobSummary) -> list[tuple[str, str]]:
@@ -24,6 +36,8 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
         ("images", f"{summary.images:,}"),
         *([("to do", f"{summary.to_do:,}")] if summary.to_do else []),
         ("restored", f"{summary.counts.restored:,}"),
+        *([("unchanged", f"{summary.counts.unchanged:,}")] if summary.counts.unchanged else []),
+        *([("set aside", aside_in_words(summary))] if summary.counts.set_aside else []),
         ("failed", f"{summary.counts.failed:,}"),
         ("skipped", f"{summary.counts.skipped:,}"),
         ("in conflict", f"{summary.counts.conflicts:,}"),
@@ -58,6 +72,12 @@ def facts(summary: JobSummary) -> list[tuple[str, str]]:
     return rows
 
 
+def aside_in_words(summary: JobSummary) -> str:
+    """Return how many images were set aside: "3", or "3, of which 2 were accepted since"."""
+    told = f"{summary.counts.set_aside:,}"
+    return f"{told}, of which {summary.accepted:,} accepted since" if summary.accepted else told
+
+
 def places(summary: JobSummary) -> list[tuple[str, str]]:
     """Return the places of further results, as pairs of a name and a place."""
     from pipeline.keys import Layout
@@ -70,10 +90,12 @@ def places(summary: JobSummary) -> list[tuple[str, str]]:
 
 
 def notes(summary: JobSummary) -> list[str]:
-    """Return a sentence on inputs skipped for their names, and a sentence on inputs still to do, if any."""
+    """Return sentences on decisions, on inputs skipped for their names and on inputs still to do, as far as any are."""
     from pipeline.planning.retry import number_of
 
     found = list[str]()
+    if decided := decided_in_words(summary):
+        found.append(decided)
     if summary.not_images:
         endings = endings_in_words(summary.endings)
         found.append(f"{summary.not_images:,} skipped: their names are not of JPEG, PNG or WebP files ({endings})")
@@ -81,6 +103,22 @@ def notes(summary: JobSummary) -> list[str]:
         command = "deqir retry" if number_of(summary.job_id) else "deqir restore"
         found.append(f"{summary.to_do:,} to do: where no run is at work on them, run the same {command} again")
     return found
+
+
+def decided_in_words(summary: JobSummary) -> str:
+    """Return the main decisions in numbers; empty if none was recorded.
+
+    An example: "812 undone as JPEG, 40 denoised, 12 unchanged (nothing to restore), 3 set aside (ringing)".
+    """
+    from pipeline.reporting.sums import beginning_of
+
+    found = [f"{count:,} {DECIDED.get(name, name)}" for name, count in summary.decisions.items()]
+    if summary.unchanged_for:
+        found.append(f"{summary.counts.unchanged:,} unchanged ({', '.join(summary.unchanged_for)})")
+    if summary.aside:
+        reasons = Counter(beginning_of(doubt) for each in summary.aside for doubt in each.doubts)
+        found.append(f"{len(summary.aside):,} set aside ({', '.join(name for name, _ in reasons.most_common(MOST))})")
+    return ", ".join(found)
 
 
 def endings_in_words(endings: Mapping[str, int]) -> str:
@@ -115,6 +153,33 @@ def print_summary(console: Console, summary: JobSummary) -> None:
         console.print(plain(f"{key}: {kind}: {in_options(message)}"), soft_wrap=True)
     if more := len(summary.failures) - len(rows):
         console.print(f"... and {more:,} more; the manifest has them all")
+    for line in aside_lines(summary):
+        console.print(plain(line), soft_wrap=True)
+
+
+def aside_lines(summary: JobSummary) -> list[str]:
+    """Return a line for each of the first images set aside, and the command that delivers them."""
+    if not summary.aside:
+        return []
+    lines = [f"{each.key}: set aside: {'; '.join(each.doubts)}" for each in summary.aside[:FAILURES_SHOWN]]
+    more = len(summary.aside) - len(lines)
+    return [
+        *lines,
+        *([f"... and {more:,} more; the manifest has them all"] if more else []),
+        f"look at them below {aside_place(summary)}; to deliver them: {accept_command(summary)} KEY... or --all",
+    ]
+
+
+def aside_place(summary: JobSummary) -> str:
+    """Return the place of the images set aside."""
+    from pipeline.keys import Layout
+
+    return f"{summary.destination.rstrip('/')}/{Layout(summary.job_id).aside('')}"
+
+
+def accept_command(summary: JobSummary) -> str:
+    """Return the command to deliver images set aside, without their keys."""
+    return shlex.join(["deqir", "accept", summary.destination, "--job", summary.job_id])
 
 
 def as_data(summary: JobSummary) -> dict[str, Any]:

@@ -46,14 +46,15 @@ class Tally:
 
     def row(self, name: str, *, seconds: float) -> dict[str, Any]:
         """Return the row of the table, with the pace over `seconds` of work."""
-        images, restored = self.counts.total, self.counts.restored
+        images, solved = self.counts.total, self.counts.solved
         return {
             "worker": name,
             "shards": self.shards,
             "images": images,
             "images/min": round(60 * images / seconds, 1) if seconds else None,
-            "NFE/image": round(self.nfe / restored, 1) if restored else None,
+            "NFE/image": round(self.nfe / solved, 1) if solved else None,
             "not restored": ", ".join(f"{count} {error}" for error, count in self.errors.most_common()),
+            "set aside": self.counts.set_aside,
         }
 
 

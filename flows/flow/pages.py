@@ -8,7 +8,17 @@ from typing import Final
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.display.summary import counted, facts, failures, places
+from flows.display.summary import (
+    FAILURES_SHOWN,
+    accept_command,
+    aside_in_words,
+    aside_place,
+    counted,
+    decided_in_words,
+    facts,
+    failures,
+    places,
+)
 from pipeline.reporting.before_after import Exhibit
 from pipeline.reporting.summary import JobSummary
 from pipeline.reporting.survey import MOST_SAMPLED
@@ -50,6 +60,10 @@ def headline(summary: JobSummary) -> str:
         f"{summary.counts.restored:,} restored, {summary.counts.failed:,} failed, {summary.counts.skipped:,} skipped, "
         f"{summary.counts.conflicts:,} in conflict"
     )
+    if summary.counts.unchanged:
+        line += f", {summary.counts.unchanged:,} unchanged"
+    if summary.counts.set_aside:
+        line += f", set aside: {aside_in_words(summary)}"
     return f"{line}; {summary.restored_since:,} restored since" if summary.restored_since else line
 
 
@@ -71,13 +85,20 @@ def _page(
 ) -> str:
     first, *others = [*facts(summary), *places(summary)]
     sections = (
-        [f"# Job {summary.job_id}", "", *table(first, others), *meanings(summary)],
+        [f"# Job {summary.job_id}", "", *table(first, others), *decided(summary), *meanings(summary)],
         before_and_after(pictures),
         how_it_converged(residuals, tolerance),
         not_restored(summary),
+        set_aside(summary),
         further(summary),
     )
     return "\n".join("\n".join([*lines, ""]) for lines in sections if lines)
+
+
+def decided(summary: JobSummary) -> list[str]:
+    """Return the main decisions in numbers."""
+    told = decided_in_words(summary)
+    return ["", f"{cell(told)}."] if told else []
 
 
 def meanings(summary: JobSummary) -> list[str]:
@@ -134,6 +155,25 @@ def not_restored(summary: JobSummary) -> list[str]:
         "right, run the deployment with *Retry* ticked, or:",
         "",
         f"    {retry_command(summary)}",
+    ]
+
+
+def set_aside(summary: JobSummary) -> list[str]:
+    """Return the first images set aside, with the command to deliver them."""
+    if not summary.aside:
+        return []
+    shown = summary.aside[:FAILURES_SHOWN]
+    more = len(summary.aside) - len(shown)
+    return [
+        "## Images that were set aside",
+        "",
+        *(f"- {cell(each.key)}: {cell('; '.join(each.doubts))}" for each in shown),
+        *(["", f"... and {more:,} more: see the manifest."] if more else []),
+        "",
+        f"Their restorations are not trusted. They are kept below {cell(aside_place(summary))}. To deliver some, with "
+        "their keys in place of KEY, or all with `--all`:",
+        "",
+        f"    {accept_command(summary)} KEY",
     ]
 
 

@@ -14,6 +14,8 @@ from pipeline.fields import IsPlace, Model, Option, Tasks, default_text, mark_of
 
 NOT_OPTIONS: Final[Mapping[str, str]] = {
     "retry": "the command `deqir retry` sets it",
+    "method": "each version has its own; a job begun by an earlier version keeps that one",
+    "grey": "jobs of version 0.1 have it; `colour` took its place",
     "key_list": "`deqir watch` sets it, for each of its runs",
 }
 """The fields of a job without an option, and why."""
@@ -51,7 +53,7 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """The option or argument as the command line declares it: "--steps", "--grey/--colour", "SRC"."""
+        """The option or argument as the command line declares it: "--steps", "SRC"."""
         return self.mark.name or "--" + self.name.replace("_", "-")
 
     @property

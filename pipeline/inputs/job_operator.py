@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
-from deqir.estimation import estimate_noise
+from deqir.defaults import METHOD_VERSION
+from deqir.estimation import Estimate, NoiseEstimate, Tone, estimate_noise, tone_of
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
-from pipeline.degradation import Degradation
-from pipeline.errors import ImageError, MaskError, OperatorMismatchError
+from pipeline.degradation import Degradation, least_noise, usual_noise
+from pipeline.errors import ImageError, InColourError, MaskError, OperatorMismatchError
 from pipeline.images.codec import decode_mask
 
-from .make_operator import is_grey, make_operator
+from .make_operator import deblurring, has_parts, is_grey, make_operator
 from .side_files import Companion, Companions
+from .unsharpness import blur_width, likely_noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """An image as a restoration takes it.
+
+    Attributes:
+        y: The observation, shape (c, h, w), in [-1, 1].
+        operator: The degradation that made y.
+        noise: Standard deviation of its noise, images in [0, 1].
+        tone: The image's tone, if the result gets it back; None: the result has the colours it gets.
+        found: Parameters of the operator estimated from this image.
+    """
+
+    y: Tensor
+    operator: LinearOperator
+    noise: float
+    tone: Tone | None = None
+    found: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +53,11 @@ class Undoing:
         mask_sha256: Digest of the one mask for all, where there is one.
         masks: One for each image; None: `operator` is for all.
         max_pixels: Of a mask.
-        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
+        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each; None: the task's
+            usual noise.
+        keep: Pixels that the one mask for all keeps, where there is one.
+        file: The image of a blur, where there is one.
+        method: Number of the job's method.
     """
 
     degradation: Degradation
@@ -39,7 +65,15 @@ class Undoing:
     mask_sha256: str | None = None
     masks: Companions | None = None
     max_pixels: int
-    noise: float | Literal["auto"]
+    noise: float | Literal["auto"] | None
+    keep: Tensor | None = None
+    file: bytes | None = None
+    method: int
+
+    @property
+    def is_auto(self) -> bool:
+        """True if each image gets the treatment that it needs."""
+        return self.degradation.task == "auto"
 
     def mask_of(self, source_key: str) -> Companion | None:
         """Return an image's own mask; None where one operator is for all.
@@ -49,31 +83,62 @@ class Undoing:
         """
         return None if self.masks is None else self.masks.of(source_key)
 
-    def of(self, mask: Companion | None) -> LinearOperator:
+    def of(self, mask: Companion | None, *, in_colour: bool = False) -> LinearOperator:
         """Return the operator of the image with this mask, as `mask_of` gives it.
+
+        Args:
+            mask: The image's own.
+            in_colour: The image has its colour, where others have lost it.
 
         Raises:
             MaskError: The mask cannot be used.
         """
         if mask is None:
-            return self.operator
+            if not in_colour:
+                return self.operator
+            return make_operator(self.degradation, keep=self.keep, in_colour=True)
         try:
-            return make_operator(self.degradation, keep=~decode_mask(mask.data, max_pixels=self.max_pixels))
+            keep = ~decode_mask(mask.data, max_pixels=self.max_pixels)
+            return make_operator(self.degradation, keep=keep, in_colour=in_colour)
         except (ImageError, ValueError) as error:
             raise MaskError(f"the mask {mask.place} cannot be used: {error}") from error
 
-    def observation(self, pixels: Tensor, operator: LinearOperator) -> Tensor:
-        """Return y of an image's pixels, shape (1 or 3, H, W).
+    def observed(self, pixels: Tensor, mask: Companion | None) -> Observed:
+        """Return an image, shape (1 or 3, H, W), as its restoration takes it.
 
-        The network knows three channels: grey becomes three equal ones, except where grey is the degradation. A blur
-        with a circular boundary gets an image whose opposite edges meet.
+        The network knows three channels: grey becomes three equal ones, except where grey is the degradation. A tinted
+        image is restored as grey, and gets its tint back. A blur with a circular boundary gets an image whose opposite
+        edges meet.
+
+        Raises:
+            MaskError: The mask cannot be used.
+            InColourError: The image would be given colour, and has it already.
+            OperatorMismatchError: The noise was to be estimated, and too little of the image tells.
+            UncertainError: The width of the blur was to be estimated, and cannot be told.
+            ValueError: The operator does not fit the image.
         """
-        if is_grey(self.degradation):
-            return pixels if len(pixels) == 1 else Colorization()(pixels[None])[0]
-        y = pixels.expand(3, -1, -1)
-        if isinstance(operator, Deblurring) and operator.boundary == "circular":
-            return operator.tapered(y[None])[0]
-        return y
+        if self.degradation.task == "deblur" and self.method > 1:
+            return self._blurred(pixels)
+        tone = tone_of(pixels) if self._keeps_tone else None
+        in_colour = tone is not None and tone.kind == "colour"
+        if in_colour and is_grey(self.degradation) and not has_parts(self.degradation):
+            raise InColourError(
+                f"it is in colour already, so task {self.degradation.task} would only replace its colours; leave it "
+                "out, or restore it by another task"
+            )
+        operator = self.of(mask, in_colour=in_colour)
+        if is_grey(self.degradation) and not in_colour:
+            y = pixels if len(pixels) == 1 else Colorization()(pixels[None])[0]
+            return Observed(y=y, operator=operator, noise=self.noise_of(y))
+        if tone is not None and not in_colour:
+            y = tone.to_grey(pixels).expand(3, -1, -1)
+            return Observed(y=y, operator=operator, noise=self.noise_of(y), tone=tone)
+        y = _tapered(pixels.expand(3, -1, -1), operator)
+        return Observed(y=y, operator=operator, noise=self.noise_of(y))
+
+    def noise_found(self, y: Tensor) -> NoiseEstimate | None:
+        """Return the noise of an observation as the job states it, or estimated; None if too little of it tells."""
+        return estimate_noise(y) if self.noise is None or self.noise == "auto" else _told(self.noise, len(y))
 
     def noise_of(self, y: Tensor) -> float:
         """Return the noise of an observation, shape (c, h, w), as a standard deviation of images in [0, 1].
@@ -81,43 +146,94 @@ class Undoing:
         Raises:
             OperatorMismatchError: It was to be estimated, and too little of the image tells.
         """
-        if self.noise != "auto":
-            return self.noise
+        noise = usual_noise(self.degradation, method=self.method) if self.noise is None else self.noise
+        if noise != "auto":
+            return noise
         found = estimate_noise(y)
         if found is None:
-            raise OperatorMismatchError(
-                "its noise cannot be estimated: it is too small, or too much of it is clipped to black or white; say "
-                "how much there is (noise, or --noise) instead of auto"
-            )
+            raise OperatorMismatchError(UNTOLD_NOISE)
         return found.sigma.value
+
+    @property
+    def _keeps_tone(self) -> bool:
+        """True if the tone of an image decides about its restoration."""
+        if self.degradation.task == "colorize":
+            return self.method > 1
+        return self.degradation.task == "old-photo" and self.degradation.grey is None
+
+    def _blurred(self, pixels: Tensor) -> Observed:
+        """Return a blurred image with a blur of its own: its width and noise are told or estimated.
+
+        Without a told noise, a blur of kind motion or file is undone within its frame where the image has little.
+        """
+        noise, found = self.noise, dict[str, str]()
+        if noise is None or noise == "auto":
+            likely = likely_noise(pixels)
+            if likely is None and noise == "auto":
+                raise OperatorMismatchError(UNTOLD_NOISE)
+            noise = max(likely or 0.0, least_noise(self.degradation))
+        blur = self.degradation
+        if blur.width == "auto":
+            width = blur_width(pixels)
+            blur = blur.model_copy(update={"width": width})
+            found["width"] = f"{width:.3g}"
+        if not found and self.noise not in (None, "auto"):
+            operator = self.operator
+        else:
+            operator = deblurring(blur, self.file, noise="auto" if self.noise == "auto" else noise)
+        return Observed(y=_tapered(pixels.expand(3, -1, -1), operator), operator=operator, noise=noise, found=found)
+
+
+UNTOLD_NOISE: Final = (
+    "its noise cannot be estimated: it is too small, or too much of it is clipped to black or white; say how much "
+    "there is (noise, or --noise) instead of auto"
+)
+
+
+def _tapered(y: Tensor, operator: LinearOperator) -> Tensor:
+    if isinstance(operator, Deblurring) and operator.boundary == "circular":
+        return operator.tapered(y[None])[0]
+    return y
+
+
+def _told(noise: float, channels: int) -> NoiseEstimate:
+    """Return a noise that the job states."""
+    return NoiseEstimate(sigma=Estimate(value=noise, low=noise, high=noise), channels=(noise,) * channels)
 
 
 def open_undoing(
     degradation: Degradation,
     file: bytes | None,
     *,
-    noise: float | Literal["auto"],
+    noise: float | Literal["auto"] | None,
     limits: RuntimeConfig,
+    method: int = METHOD_VERSION,
 ) -> Undoing:
     """Return the operators of a degradation.
 
     Args:
         degradation, file: As the job says it, and its file, from `read_file`.
-        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each.
+        noise: Of the images, as a standard deviation of images in [0, 1]; auto: estimated for each; None: the task's
+            usual noise.
         limits: Bounds of an image, and so of its mask.
+        method: Number of the job's method.
 
     Raises:
         ConfigurationError: The masks cannot be listed, or the file is no kernel.
     """
     mask, max_pixels = None if degradation.task == "deblur" else file, limits.max_pixels
+    taken = usual_noise(degradation, method=method) if noise is None else noise
     if degradation.masks is None:
         keep = None if mask is None else ~decode_mask(mask, max_pixels=max_pixels)
         return Undoing(
             degradation=degradation,
-            operator=make_operator(degradation, keep=keep, file=file, noise=noise),
+            operator=make_operator(degradation, keep=keep, file=file, noise=taken),
             mask_sha256=None if mask is None else hashlib.sha256(mask).hexdigest(),
             max_pixels=max_pixels,
             noise=noise,
+            keep=keep,
+            file=file,
+            method=method,
         )
     return Undoing(
         degradation=degradation,
@@ -125,4 +241,5 @@ def open_undoing(
         masks=Companions.open(degradation.masks, name="mask", fault=MaskError, max_bytes=limits.max_bytes),
         max_pixels=max_pixels,
         noise=noise,
+        method=method,
     )

@@ -15,14 +15,16 @@ from deqir.operators import (
     FramedDeblurring,
     Inpainting,
     KernelSuperResolution,
+    NearestSuperResolution,
     SeparableDeblurring,
     SuperResolution,
+    UnsharpMask,
     kernels,
 )
 from deqir.protocols import LinearOperator, SpectralOperator
 from deqir.sampling.noise import GREY
 from pipeline.config import RuntimeConfig
-from pipeline.degradation import Degradation, is_framed
+from pipeline.degradation import USUAL_WIDTH, Degradation, is_framed
 from pipeline.errors import ConfigurationError, ImageError, ImageTooLargeError
 from pipeline.images.codec import decode, decode_mask
 from pipeline.store import read_object_at
@@ -44,46 +46,70 @@ def make_operator(
     keep: Tensor | None = None,
     file: bytes | None = None,
     noise: float | Literal["auto"] = 0.0,
+    in_colour: bool = False,
 ) -> LinearOperator:
-    """Return A.
+    """Return A; for auto the operator of its last stage, where an image needs one.
 
     Args:
         degradation: As the job says it.
         keep: Which pixels of the source images are not damaged, shape (H, W); None: all.
         file: The image of a blur, where there is one.
         noise: Of the images, as a standard deviation of images in [0, 1].
+        in_colour: The image has kept its colour, where the degradation takes it away.
 
     Raises:
         ConfigurationError: The file is no kernel.
         ValueError: The mask keeps nothing.
     """
     match degradation.task:
+        case "auto":
+            return SuperResolution(scale=degradation.scale) if degradation.scale > 1 else Denoising()
         case "sr":
-            enlarging = SuperResolution if degradation.kernel == "average" else KernelSuperResolution
-            return enlarging(scale=degradation.scale)
+            return shrinking(degradation)
         case "deblur":
             return deblurring(degradation, file, noise=noise)
         case "colorize":
             return Colorization()
         case "denoise":
-            covered = Denoising().start_noise
-            return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
+            return denoising(noise)
         case "inpaint":
             return Inpainting(keep=torch.ones(1, 1, dtype=torch.bool) if keep is None else keep)
         case "old-photo":
             parts: list[SpectralOperator] = []
-            if degradation.grey:
+            if is_grey(degradation) and not in_colour:
                 parts.append(Colorization())
             if degradation.scale > 1:
                 parts.append(SuperResolution(scale=degradation.scale))
             if keep is not None:
                 parts.append(Inpainting(keep=keep))
+            if not parts:
+                return denoising(noise)
             return Composition(parts=parts) if len(parts) > 1 else parts[0]
 
 
+def shrinking(degradation: Degradation) -> LinearOperator:
+    """Return the filter that made the images smaller."""
+    scale = degradation.scale
+    match degradation.kernel:
+        case "average" | "area":
+            return SuperResolution(scale=scale)
+        case "bicubic" | "lanczos":
+            return KernelSuperResolution(scale=scale, kernel=degradation.kernel)
+        case "nearest":
+            return NearestSuperResolution(scale=scale)
+        case "sharpened":
+            return KernelSuperResolution(scale=scale, sharpening=UnsharpMask())
+
+
+def denoising(noise: float | Literal["auto"]) -> Denoising:
+    """Return A = I, with a start noise for this noise."""
+    covered = Denoising().start_noise
+    return Denoising(start_noise=covered if noise == "auto" else max(covered, noise, min(GREY * noise, KNOWN)))
+
+
 def deblurring(degradation: Degradation, file: bytes | None, *, noise: float | Literal["auto"]) -> LinearOperator:
-    """Return the blur."""
-    width = degradation.width
+    """Return the blur; a width to be estimated is taken for a usual one."""
+    width = USUAL_WIDTH if degradation.width is None or degradation.width == "auto" else degradation.width
     match degradation.blur:
         case "gaussian":
             return SeparableDeblurring(kernel=kernels.gaussian(width))
@@ -146,5 +172,10 @@ def read_file(degradation: Degradation, *, limits: RuntimeConfig) -> bytes | Non
 
 
 def is_grey(degradation: Degradation) -> bool:
-    """True if the degraded images have lost their colour."""
-    return degradation.task == "colorize" or degradation.grey
+    """True if the degraded images have lost their colour, and are given one."""
+    return degradation.task == "colorize" or bool(degradation.grey) or degradation.colour == "yes"
+
+
+def has_parts(degradation: Degradation) -> bool:
+    """True if an image in colour has something to be restored where others have lost their colour."""
+    return degradation.scale > 1 or degradation.mask is not None or degradation.masks is not None

@@ -89,11 +89,11 @@ def check_start_noise(job: RestoreJob, file: bytes | None) -> None:
         degradation,
         keep=torch.eye(16, dtype=torch.bool) if marked else None,  # its gaps are wide: these ask for the most noise
         file=file,
-        noise=result.noise_taken,
+        noise=result.noise_taken(job.method),
     )
     with model_errors():
         card = read_card(prior_directory(result.prior))
-        settings = settings_of(result, job.runtime, operator)
+        settings = settings_of(job, operator)
         span = span_of(settings, operator, card, given=result.guide is not None)
         card.check_noise(span.noise)
     if span.steps > 1 and span.noise <= span.end:

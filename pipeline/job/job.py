@@ -38,6 +38,7 @@ from .checks import (
     check_start_noise,
     prior_digest_of,
 )
+from .former import begun_earlier
 
 MAX_RECORD_BYTES: Final = 2**20
 
@@ -129,6 +130,7 @@ def check_job(job: RestoreJob, /) -> CheckedJob:
     file_digest = None if file is None else hashlib.sha256(file).hexdigest()
     check_start_noise(job, file)
     check_companions(job)
+    job = begun_earlier(job, prior_digest=prior_digest, file_digest=file_digest) or job
     return CheckedJob(
         config=job,
         job_id=job.job_id(prior_digest=prior_digest, file_digest=file_digest),
@@ -158,6 +160,7 @@ def record_job(checked: CheckedJob, /) -> Job:
         "job_id": opened.id,
         "prior_digest": checked.prior_digest,
         "file_digest": checked.file_digest,
+        "method": job.method,
         "job": job.model_dump(mode="json", exclude={"key_list"}),  # those are one run's
     }
     destination.create(opened.layout.job(), json.dumps(record, indent=1, sort_keys=True).encode())
@@ -237,7 +240,8 @@ def recorded_job(destination: str, job_id: str, /) -> RestoreJob:
     """
     store, key = open_store(destination, writable=False), Layout(job_id).job()
     try:
-        return RestoreJob.model_validate(json.loads(store.get(key, limit=MAX_RECORD_BYTES).data)["job"])
+        record = json.loads(store.get(key, limit=MAX_RECORD_BYTES).data)
+        return RestoreJob.model_validate(record["job"] | {"method": record.get("method", 1)})
     except FileNotFoundError as error:
         raise no_such_job(store, job_id) from error
     except ValidationError as error:
@@ -265,8 +269,8 @@ def no_such_job(store: Store, job_id: str) -> ConfigurationError:
 def log(job: Job, report: ShardReport) -> None:
     """Write the one line of a shard."""
     logger.info(
-        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d rounds=%d nfe=%d "
-        "seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
+        "shard %s job=%s shard=%s restored=%d failed=%d skipped=%d conflicts=%d unchanged=%d set_aside=%d "
+        "rounds=%d nfe=%d seconds=%.1f images_per_s=%.3g evaluations_per_s=%.3g occupancy=%.2f",
         "already committed" if report.already_committed else "committed",
         job.id,
         report.shard_id,
@@ -274,6 +278,8 @@ def log(job: Job, report: ShardReport) -> None:
         report.counts.failed,
         report.counts.skipped,
         report.counts.conflicts,
+        report.counts.unchanged,
+        report.counts.set_aside,
         report.rounds,
         report.nfe,
         report.seconds,

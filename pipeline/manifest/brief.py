@@ -23,6 +23,8 @@ class Brief(NamedTuple):
     status: str
     error_type: str | None
     error: str | None
+    doubts: list[str] | None
+    decisions: list[str] | None
     nfe: int | None
     rounds: int | None
     fallback: bool | None

@@ -40,6 +40,16 @@ def restored(row: ManifestRow) -> ManifestRow:
     return _ended(row, Status.RESTORED)
 
 
+def unchanged(row: ManifestRow) -> ManifestRow:
+    """Return the row of an image whose file is copied as it is."""
+    return _ended(row, Status.UNCHANGED)
+
+
+def set_aside(row: ManifestRow) -> ManifestRow:
+    """Return the row of an image whose restoration is not trusted and kept apart."""
+    return _ended(row, Status.SET_ASIDE)
+
+
 def failed(row: ManifestRow, error: ImageError) -> ManifestRow:
     """Return the row of a failed or conflicting image, and log a warning."""
     status = Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED

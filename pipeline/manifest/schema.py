@@ -54,6 +54,12 @@ class ManifestRow:
     status: str
     error_type: str | None = None
     error: str | None = None
+    doubts: list[str] | None = None
+    decisions: list[str] | None = None
+    kind: str | None = None
+    tone: str | None = None
+    jpeg_quality: int | None = None
+    blur: float | None = None
     task: str
     operator_parameters: dict[str, str]
     prior: str
@@ -100,8 +106,12 @@ class ManifestRow:
 PARTS: Final = Table(
     ManifestRow,
     "manifest part",
-    version=5,
-    since={"mask_sha256": 4, "guide_sha256": 4, "psnr_given": 4, "guide": 5, "guide_by": 5},
+    version=6,
+    since={
+        **dict.fromkeys(("mask_sha256", "guide_sha256", "psnr_given"), 4),
+        **dict.fromkeys(("guide", "guide_by"), 5),
+        **dict.fromkeys(("doubts", "decisions", "kind", "tone", "jpeg_quality", "blur"), 6),
+    },
 )
 SCHEMA: Final = PARTS.schema
 ENDS: Final = ("source_key", "source_etag", "status")

@@ -4,8 +4,8 @@ A row is final and a plan never changes, so a second try of an image cannot be a
 row of a following job: <job id>-retry1, then -retry2, with the settings of the first, its own plan and its own
 manifest. Each of them has exactly one row for each of its inputs; the last job with an input tells its end. An input
 that failed and is gone from the source is an input of the next retry, too, which skips it: so the manifests alone tell
-that there is nothing left to do about it. An output gone from the destination is restored once more, from the same
-bytes with the same noise.
+that there is nothing left to do about it. An image that was set aside is not tried again: it waits for
+`deqir accept`. An output gone from the destination is restored once more, from the same bytes with the same noise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.keys import Layout, unescaped
 from pipeline.manifest.schema import ENDS, read_columns
 from pipeline.shards import ImageRef, Version
-from pipeline.status import NOT_RESTORED, Status
+from pipeline.status import DELIVERED, NOT_RESTORED, Status
 from pipeline.store import Store
 from pipeline.threads import map_on_threads
 
@@ -112,16 +112,19 @@ def unsettled(source: Store, destination: Store, jobs: Sequence[str]) -> list[Im
 
 
 def _undone(destination: Store, jobs: Sequence[str]) -> tuple[dict[Version, str], set[Version]]:
-    """Return the statuses of versions that failed at last, and the restored versions with missing outputs."""
+    """Return the statuses of versions that failed at last, and the delivered versions with missing outputs."""
     failed, doubtful = dict[Version, str](), dict[Version, list[str]]()
     there = Listing(destination)
     for layout in map(Layout, jobs):
         rows = read_columns(destination, layout, (*ENDS, "output_key", "samples"))
         for key, etag, status, output_key, samples in rows:
             version = key, etag
-            if status == Status.RESTORED:
+            if status in DELIVERED:
                 failed.pop(version, None)
                 missing = [each for each in written(layout, str(output_key), samples) if each not in there]
+            elif status == Status.SET_ASIDE:
+                failed.pop(version, None)
+                missing = []
             elif status in NOT_RESTORED or version in failed:
                 failed[version] = status
                 missing = []

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Sequence
 
 from pipeline.keys import Layout
+from pipeline.manifest.accepted import accepted_versions
 from pipeline.manifest.brief import Brief, decode_briefs
 from pipeline.manifest.schema import map_objects, part_keys, read_columns
 from pipeline.planning.plan import stored_plan
 from pipeline.planning.retry import base_of, number_of, tries_of
 from pipeline.shards import Version
-from pipeline.status import NOT_RESTORED, Status
+from pipeline.status import DELIVERED, NOT_RESTORED, Status
 from pipeline.store import Store
 
 
@@ -49,9 +50,10 @@ def newest(destination: Store, job_id: str, rows: Sequence[Brief]) -> list[Brief
 
 
 def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> frozenset[Version]:
-    """Return key and etag of a job's failures that were restored since; without failures nothing is read.
+    """Return key and etag of a job's failures that were delivered since; without failures nothing is read.
 
-    A later retry restored the same version; or, if this is a retry, the job itself restored a newer one. Of several
+    A later retry restored the same version or found nothing to restore in it, or set it aside and it was accepted; or,
+    if this is a retry, the job itself delivered a newer version. Of several
     tries the last counts: a restored image may have been lost, and its next try may have failed.
 
     Args:
@@ -68,7 +70,9 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     earlier = read_columns(destination, Layout(base_of(job_id))) if number_of(job_id) else ()
     last = {(key, etag): status for key, etag, status in earlier if key in keys and (key, etag) not in failed}
     last |= _ends_since(destination, job_id, keys)
-    restored = {version for version, status in last.items() if status == Status.RESTORED}
+    restored = {version for version, status in last.items() if status in DELIVERED}
+    aside = {version for version, status in last.items() if status == Status.SET_ASIDE}
+    restored |= aside & accepted_since(destination, base_of(job_id)) if aside else set()
     left = failed - restored
     doubtful = {key for key, _ in left} & {key for key, _ in restored}
     found = _order(destination, job_id, doubtful) if doubtful else {}
@@ -77,8 +81,18 @@ def restored_since(destination: Store, job_id: str, rows: Iterable[Brief]) -> fr
     return frozenset(failed & restored | newer)
 
 
-def failed_since(destination: Store, job_id: str) -> dict[Version, Brief]:
-    """Return the rows of later retries' failures, by key and etag; without retries nothing is read.
+def accepted_since(destination: Store, job_id: str) -> set[Version]:
+    """Return key and etag of the accepted images of a job and of its later retries.
+
+    Raises:
+        ConfigurationError: A record of accepted images cannot be read.
+    """
+    tries = tries_of(destination, base_of(job_id), first=number_of(job_id))
+    return set().union(*(accepted_versions(destination, Layout(each)) for each in tries))
+
+
+def undelivered_since(destination: Store, job_id: str) -> dict[Version, Brief]:
+    """Return the rows of images that later retries did not deliver, by key and etag; without retries nothing is read.
 
     Of several tries of a version the last counts, unless it found the version gone.
 
@@ -89,9 +103,9 @@ def failed_since(destination: Store, job_id: str) -> dict[Version, Brief]:
     for retry in tries_of(destination, base_of(job_id), first=number_of(job_id) + 1):
         for rows, _ in map_objects(destination, part_keys(destination, Layout(retry)), decode_briefs):
             for row in rows:
-                if row.status == Status.RESTORED:
+                if row.status in DELIVERED:
                     found.pop(row.version, None)
-                elif row.status in NOT_RESTORED:
+                elif row.status in NOT_RESTORED or row.status == Status.SET_ASIDE:
                     found[row.version] = row
     return found
 

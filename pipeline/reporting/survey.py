@@ -19,13 +19,14 @@ from pipeline.keys import Layout
 from pipeline.manifest.brief import Brief, decode_briefs
 from pipeline.manifest.schema import map_objects, part_keys
 from pipeline.shards import Version
-from pipeline.status import Status
+from pipeline.status import DELIVERED, Status
 from pipeline.store import Store
 
 from .before_after import is_quick
 from .even_choice import Sample
-from .newest_version import failed_since, newest, restored_since
-from .summary import JobSummary, Sums, summary_of, sums_of
+from .newest_version import accepted_since, newest, restored_since, undelivered_since
+from .summary import JobSummary, summary_of
+from .sums import Sums, sums_of
 from .to_do import inputs_to_do
 
 MOST_SAMPLED: Final = 1000
@@ -77,6 +78,7 @@ def survey_of(store: Store, job_id: str) -> Survey:
         parts[key] = _part_of([row for row in rows if row.version not in left_out])
     sums = [*(part.sums for part in parts.values()), sums_of(instead)]
     failures = chain.from_iterable(each.failures for each in sums)
+    aside = any(each.aside for each in sums)
     return Survey(
         summary=summary_of(
             job_id,
@@ -85,6 +87,7 @@ def survey_of(store: Store, job_id: str) -> Survey:
             to_do=inputs_to_do(store, Layout(job_id), parts, rows=images),
             replaced=images - len(instead) - sum(len(part.names) for part in parts.values()),
             restored_since=restored_since(store, job_id, failures),
+            accepted=accepted_since(store, job_id) if aside else (),
         ),
         restored=tuple(row for row in restored.chosen if row.version not in left_out),
         histories=tuple(histories.chosen),
@@ -110,11 +113,11 @@ def _corrections(store: Store, job_id: str, parts: Mapping[str, Part]) -> tuple[
     A row may not count if it is a failure, if its input has several rows, or if its image was lost and failed again.
     """
     failures = {row.version: row for part in parts.values() for row in part.sums.failures}
-    later = failed_since(store, job_id)
+    later = undelivered_since(store, job_id)
     names = _several(parts) | {hash(key) for key, _ in later.keys() - failures.keys()}
     found = (row for rows, _ in map_objects(store, _with_names(parts, names), decode_briefs) for row in rows)
     rows = {row.version: row for row in found if hash(row.source_key) in names} | failures
-    lost = {version for version, row in rows.items() if row.status == Status.RESTORED and version in later}
+    lost = {version for version, row in rows.items() if row.status in DELIVERED and version in later}
     counting = newest(store, job_id, [later[version] if version in lost else row for version, row in rows.items()])
     instead = [row for row in counting if row.version in lost]
     return rows.keys() - {row.version for row in counting} | lost, instead

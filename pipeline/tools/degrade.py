@@ -51,8 +51,11 @@ def degrade(
         max_pixels: Larger images have an error; None: as for a job.
 
     Raises:
-        ConfigurationError: A place, the mask, the masks or the kernel cannot be used, or there is no image.
+        ConfigurationError: A place, the mask, the masks or the kernel cannot be used, there is no image, or the width
+            of the blur is to be estimated.
     """
+    if degradation.width == "auto":
+        raise ConfigurationError("`width` auto is for blurred images: to blur images, say by how many pixels")
     limits = limits_of(max_pixels)
     source, destination = canonical_place(source), canonical_place(destination)
     refuse_overlap("source", source, destination)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import torch
 
 import deqir
+from deqir.defaults import Defaults
 from deqir.engine.chain_start import Span, span_of
 from deqir.gradients.optimise import Optimisation
 from deqir.pretrained.download import ModelError
@@ -47,9 +48,9 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
     degradation = job.result.degradation
     told = file_of(degradation) is not None
     file = destination.get(layout.file(), limit=limits.max_bytes).data if told else None  # the job's own copy
-    undoing = open_undoing(degradation, file, noise=job.result.noise_taken, limits=limits)
+    undoing = open_undoing(degradation, file, noise=job.result.noise, limits=limits, method=job.method)
     prior = load_prior(job, prior_digest, devices_of(job.runtime, torch.cuda.device_count()))
-    settings, on_gpu = settings_of(job.result, job.runtime, undoing.operator), prior.device.type != "cpu"
+    settings, on_gpu = settings_of(job, undoing.operator), prior.device.type != "cpu"
     span = span_of(settings, undoing.operator, prior, given=job.result.guide is not None)
     with model_errors():
         prior.check_noise(span.noise)
@@ -67,11 +68,13 @@ def make_worker(job: RestoreJob, layout: Layout, prior_digest: str) -> ShardWork
             result=job.result,
             guidance=guidance_of(job.result, prior.device),
             upscaler=upscaler,
+            staged=undoing.is_auto,
         ),
         delivery=Delivery(
             destination=destination,
             layout=layout,
             result=job.result,
+            on_doubt="write" if job.method == 1 else job.runtime.on_doubt,
             reference=open_reference(job),
             max_bytes=limits.max_bytes + 4 * limits.max_pixels,
         ),
@@ -114,8 +117,9 @@ def load_prior(job: RestoreJob, digest: str, devices: Sequence[str]) -> deqir.Pr
     return prior
 
 
-def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOperator) -> deqir.Settings:
+def settings_of(job: RestoreJob, operator: LinearOperator) -> deqir.Settings:
     """Return the job's settings as the method takes them."""
+    result, first_method = job.result, job.method == 1
     # A guide for colours alone is far off in all else, as is what chains start from by themselves.
     far = result.guide is not None and result.guide_by == "colour" and result.start_noise is None
     return deqir.Settings(
@@ -123,13 +127,15 @@ def settings_of(result: ResultConfig, runtime: RuntimeConfig, operator: LinearOp
         eta=result.eta,
         start_noise=operator.start_noise if far else result.start_noise,
         end_noise=result.end_noise,
+        kappa=None if first_method else Defaults.KAPPA,
+        within_range=not first_method,
         mode=result.mode,
         surrogate=result.surrogate,
         tolerance=result.tolerance,
         max_rounds=result.max_rounds,
         tile=result.tile,
         overlap=result.overlap,
-        denoiser_batch=runtime.batch_size,
+        denoiser_batch=job.runtime.batch_size,
     )
 
 

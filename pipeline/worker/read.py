@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deqir.protocols import LinearOperator
+from deqir.estimation import Misfit, Tone
 from pipeline.config import RuntimeConfig
 from pipeline.errors import (
     ImageTooLargeError,
@@ -16,8 +16,9 @@ from pipeline.errors import (
     UnreadableError,
 )
 from pipeline.images.codec import Picture
-from pipeline.inputs.job_operator import Undoing
+from pipeline.inputs.job_operator import Observed, Undoing
 from pipeline.inputs.side_files import Companion
+from pipeline.inputs.treatment import Stage
 from pipeline.manifest.schema import ManifestRow
 from pipeline.shards import ImageRef
 from pipeline.store import Store
@@ -32,18 +33,20 @@ class Prepared:
         row: The image's row as far as it is known.
         picture: The decoded file; its metadata go into the output.
         y: The observation, shape (c, h, w), in [-1, 1].
-        operator: The degradation that made y.
-        sigma_y: Standard deviation of its noise, images in [-1, 1].
+        stages: Its restorations, one after the other; a told task has one.
+        misfit: Distance of y from pictures made by the degradation; None: not told.
         guide: Image for the restoration to start from or to be close to, shape (3, H, W), if any.
+        tone: Tone to give back to the result, if any.
     """
 
     ref: ImageRef
     row: ManifestRow
     picture: Picture
     y: Tensor
-    operator: LinearOperator
-    sigma_y: float
+    stages: tuple[Stage, ...]
+    misfit: Misfit | None = None
     guide: Tensor | None = None
+    tone: Tone | None = None
 
 
 def fetch(source: Store, ref: ImageRef, limits: RuntimeConfig) -> bytes:
@@ -70,20 +73,18 @@ def fetch(source: Store, ref: ImageRef, limits: RuntimeConfig) -> bytes:
     return found.data
 
 
-def observe(
-    picture: Picture, undoing: Undoing, mask: Companion | None, limits: RuntimeConfig
-) -> tuple[Tensor, LinearOperator]:
-    """Return the observation y of a picture and its operator.
+def observe(picture: Picture, undoing: Undoing, mask: Companion | None, limits: RuntimeConfig) -> Observed:
+    """Return a picture as its restoration takes it.
 
     Raises:
         MaskError: Its mask cannot be used.
-        OperatorMismatchError: The operator does not fit this image's shape.
+        OperatorMismatchError: The operator does not fit this image's shape, or its noise cannot be estimated.
+        InColourError, UncertainError: Nothing to restore was found.
         ImageTooLargeError: The restored image would have more pixels than `limits` allows.
     """
-    operator = undoing.of(mask)
     try:
-        y = undoing.observation(picture.pixels, operator)
-        _, height, width = operator.image_shape(tuple(y.shape))
+        seen = undoing.observed(picture.pixels, mask)
+        _, height, width = seen.operator.image_shape(tuple(seen.y.shape))
     except ValueError as error:
         raise OperatorMismatchError(str(error)) from error
     if height * width > limits.max_pixels:
@@ -91,4 +92,4 @@ def observe(
             f"the restored image would have {width} x {height} pixels, but `max_pixels` is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
-    return y, operator
+    return seen

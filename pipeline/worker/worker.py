@@ -13,16 +13,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from torch import Tensor
+
 from deqir import Tally
 from deqir.estimation import check_fit
 from deqir.hardware.memory import out_of_memory
+from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
 from pipeline.errors import ImageError, OutOfMemoryError, ProcessDiedError
-from pipeline.images.codec import decode
+from pipeline.images.codec import Picture, decode
 from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
 from pipeline.inputs.noise import sigma_of
+from pipeline.inputs.treatment import Stage, treatment_of
 from pipeline.keys import Layout
 from pipeline.manifest.rows import begun, failed, refused, report_of
 from pipeline.manifest.schema import ManifestRow, encode_part
@@ -31,6 +35,7 @@ from pipeline.status import Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 
+from .doubt import with_misfit
 from .read import Prepared, fetch, observe
 from .solve import Restored, Solver
 from .write import Delivery
@@ -168,15 +173,16 @@ class ShardWorker:
             picture = decode(data, max_pixels=self.runtime.max_pixels)
             seconds = time.perf_counter() - began
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
-            y, operator = observe(picture, self.undoing, mask, self.runtime)
+            seen = observe(picture, self.undoing, mask, self.runtime)
+            y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
-            noise, guide = self.undoing.noise_of(y), None
+            if self.undoing.is_auto:
+                return self._treated(ref, data, row, picture, y, operator)
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
-            row = replace(row, noise=noise)
-            if (misfit := check_fit(y, operator, sigma_y=2 * noise)) is not None:  # None: too small to tell
-                row = replace(row, misfit=misfit.score, operator_suspect=misfit.suspect)
+            row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
+            misfit = check_fit(y, operator, sigma_y=2 * noise)
         except ImageError as error:
             return failed(row, error)
         except (MemoryError, RuntimeError) as error:
@@ -184,9 +190,31 @@ class ShardWorker:
                 raise
             reason = "reading and checking it needs more memory than there is; run with a smaller prefetch"
             return failed(row, OutOfMemoryError(reason))
+        stage = Stage(operator=operator, sigma_y=sigma_of(noise, operator, y))
         return Prepared(
-            ref=ref, row=row, picture=picture, y=y, operator=operator, sigma_y=sigma_of(noise, operator, y), guide=guide
+            ref=ref,
+            row=with_misfit(row, misfit),
+            picture=picture,
+            y=y,
+            stages=(stage,),
+            misfit=misfit,
+            guide=guide,
+            tone=seen.tone,
         )
+
+    def _treated(
+        self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, y: Tensor, operator: LinearOperator
+    ) -> Prepared | ManifestRow:
+        """Return an image with the treatment that it needs; its row, with its file copied, if it needs none."""
+        noise = self.undoing.noise_found(y)
+        treatment = treatment_of(y, noise=noise, scale=self.undoing.degradation.scale)
+        level = None if noise is None else noise.sigma.value
+        row = replace(row, noise=level, decisions=list(treatment.decisions))
+        if treatment.unchanged:
+            return self.delivery.copy(ref, data, row)
+        misfit = check_fit(y, operator, sigma_y=2 * (level or 0.0))
+        row = with_misfit(row, misfit)
+        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=treatment.stages, misfit=misfit)
 
     def _deliver(self, restored: Restored) -> ManifestRow:
         """Write a restored image and return its row."""

@@ -56,7 +56,7 @@ def test_what_only_looks_at_images_takes_them_too(place, around, tiny_prior, deq
     told = deqir("estimate", f"{place}/in", "--json", **around)
     assert told.returncode == 0, told.stderr
     assert [image["key"] for image in json.loads(told.stdout)] == ["large.png", "small.png"]
-    made = deqir("degrade", f"{place}/in", f"{place}/small", "--scale", "2", **around)
+    made = deqir("degrade", f"{place}/in", f"{place}/small", "--task", "sr", "--scale", "2", **around)
     assert made.returncode == 0, made.stderr
     assert f"2 images degraded into {place}/small" in made.stdout
     assert deqir("restore", f"{place}/small", f"{place}/out", *quick(tiny_prior), **around).returncode == 0

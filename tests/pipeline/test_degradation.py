@@ -47,6 +47,8 @@ def spot(path: Path) -> Path:
 
 TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "bicubic": ({"task": "sr", "scale": 2, "kernel": "bicubic"}, 0.0),
+    "nearest": ({"task": "sr", "scale": 2, "kernel": "nearest"}, 0.0),
+    "sharpened": ({"task": "sr", "scale": 2, "kernel": "sharpened"}, 0.0),
     "gaussian": ({"task": "deblur", "width": 1.2}, ROUNDING),
     "uniform": ({"task": "deblur", "blur": "uniform", "width": 3}, ROUNDING),
     "motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, COMPRESSION),
@@ -54,8 +56,9 @@ TASKS: dict[str, tuple[dict[str, Any], float]] = {
     "noisy motion": ({"task": "deblur", "blur": "motion", "width": 5, "angle": 30}, 0.02),
     "inpaint": ({"task": "inpaint", "mask": "{tmp}/mask.png"}, 0.0),
     "denoise": ({"task": "denoise"}, 0.05),
-    "grey and scratched": ({"task": "old-photo", "mask": "{tmp}/mask.png"}, 0.0),
-    "grey and small": ({"task": "old-photo", "scale": 2}, 0.02),
+    "scratched": ({"task": "old-photo", "mask": "{tmp}/mask.png"}, 0.0),
+    "grey and scratched": ({"task": "old-photo", "colour": "yes", "mask": "{tmp}/mask.png"}, 0.0),
+    "grey and small": ({"task": "old-photo", "colour": "yes", "scale": 2}, 0.02),
 }
 
 
@@ -81,6 +84,11 @@ def test_every_task_degrades_and_restores(opened, source, tmp_path, destination,
         assert row.psnr is not None
         restored = np.asarray(Image.open(destination / key))
         assert restored.shape == (*SIZE[::-1], 3)
+
+
+def test_area_is_another_name_of_average() -> None:
+    area, average = (degradation_of({"task": "sr", "scale": 4, "kernel": name}) for name in ("area", "average"))
+    assert area == average
 
 
 def test_each_image_may_have_a_mask_of_its_own(opened, source, tmp_path, destination) -> None:
@@ -254,8 +262,11 @@ def test_outputs_that_are_too_long_with_their_buckets_prefix_fail_before_they_ar
         ({"task": "inpaint"}, "needs `mask`, an image"),
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "not both"),
         ({"task": "deblur", "blur": "file"}, "need each other"),
-        ({"task": "deblur", "kernel_file": "k.png"}, "need each other"),
+        ({"task": "deblur", "width": 2, "kernel_file": "k.png"}, "need each other"),
         ({"task": "old-photo", "grey": False}, "needs no restoration"),
+        ({"task": "old-photo", "grey": True, "colour": "yes"}, "leave `grey` out"),
+        ({"task": "deblur"}, "needs `width`: say how wide the blur is in pixels, such as 1.6, or auto"),
+        ({"task": "deblur", "blur": "motion", "width": "auto"}, "`width` auto is for `blur` gaussian"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "not both"),
     ],
 )

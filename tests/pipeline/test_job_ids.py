@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AliasChoices, Field, ValidationError, create_model
 
-import pipeline.config
+from deqir.defaults import METHOD_VERSION
 from pipeline.config import RestoreJob, ResultConfig
 from pipeline.degradation import Degradation
 from pipeline.fault_text import in_words
 from pipeline.fields import Before
+from pipeline.job.former import of_first_method
 from tests.processes import python
 
 IDS: list[tuple[str, dict[str, Any]]] = [
@@ -20,11 +21,11 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     ("da992618724ecf50", {"degradation": {"task": "sr", "scale": 2}}),
     ("0f8b4f58ae3071d9", {"degradation": {"task": "sr", "scale": 4, "kernel": "average"}}),
     ("42c021936cb80154", {"degradation": {"task": "sr", "scale": 16, "kernel": "bicubic"}}),
-    ("8e3b84ce888e9337", {"degradation": {"task": "deblur"}}),
+    ("8e3b84ce888e9337", {"degradation": {"task": "deblur", "width": 1.6}}),
     ("028d2c3db64c997a", {"degradation": {"task": "deblur", "blur": "uniform", "width": 9}}),
     ("e3b27fbdb7f6dc65", {"degradation": {"task": "deblur", "width": 2.5}}),
     ("762eef525e07290b", {"degradation": {"task": "deblur", "blur": "motion", "width": 12, "angle": -30}}),
-    ("d82f61cd8b44a1ad", {"degradation": {"task": "deblur", "angle": 45.5}}),
+    ("d82f61cd8b44a1ad", {"degradation": {"task": "deblur", "width": 1.6, "angle": 45.5}}),
     ("48bfdb37478d0713", {"degradation": {"task": "deblur", "blur": "file", "kernel_file": "s3://bucket2/k.png"}}),
     (
         "c5261d99a72a4934",
@@ -35,8 +36,8 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     ("fd69e454ce912525", {"degradation": {"task": "colorize"}}),
     ("84da39d99eeaaa66", {"degradation": {"task": "denoise"}}),
     ("6a2f966fb13ecd92", {"degradation": {"task": "denoise"}, "noise": 0.1}),
-    ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo"}}),
-    ("7a490046aafbe368", {"degradation": {"task": "old-photo", "scale": 4}}),
+    ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo", "grey": True}}),
+    ("7a490046aafbe368", {"degradation": {"task": "old-photo", "scale": 4, "grey": True}}),
     ("54f57e0c8eabf61e", {"degradation": {"task": "old-photo", "scale": 1, "grey": True}}),
     ("97128903cee2b1dc", {"degradation": {"task": "old-photo", "grey": False, "scale": 2}}),
     ("8d46ca5dd871a337", {"degradation": {"task": "old-photo", "grey": False, "mask": "/m/dust.png"}}),
@@ -79,7 +80,7 @@ IDS: list[tuple[str, dict[str, Any]]] = [
     (
         "6085eeed57e2f5f5",
         {
-            "degradation": {"task": "old-photo", "scale": 2, "masks": "/m"},
+            "degradation": {"task": "old-photo", "scale": 2, "masks": "/m", "grey": True},
             "noise": "auto",
             "prior": "bundled-large",
             "steps": 3,
@@ -150,8 +151,11 @@ RECORD: dict[str, Any] = {
 """A job as version 0.1 recorded it."""
 
 
-def job_of(result: dict[str, Any], model: type[RestoreJob] = RestoreJob) -> RestoreJob:
-    return model.model_validate({"source": "/in", "destination": "s3://bucket/out", "result": result})
+def job_of(result: dict[str, Any], model: type[RestoreJob] = RestoreJob, *, method: int = 1) -> RestoreJob:
+    """Return a job of before; where nothing was said of its task, the record has sr, which was the default."""
+    degradation = {"task": "sr"} | result.get("degradation", {})
+    places = {"source": "/in", "destination": "s3://bucket/out"}
+    return model.model_validate({**places, "result": {**result, "degradation": degradation}, "method": method})
 
 
 def id_of(job: RestoreJob) -> str:
@@ -170,7 +174,7 @@ def later(base: type[ResultConfig] = ResultConfig, **fields: Any) -> type[Restor
 def test_a_job_keeps_the_id_that_it_had(known, result) -> None:
     job = job_of(result)
     assert id_of(job) == known
-    assert id_of(RestoreJob.model_validate_json(job.model_dump_json())) == known
+    assert id_of(RestoreJob.model_validate(job.model_dump(mode="json") | {"method": 1})) == known
 
 
 def test_the_ids_are_of_different_jobs_but_for_defaults_that_are_written_out() -> None:
@@ -183,7 +187,8 @@ def test_a_record_of_before_is_read_and_written_again_as_it_was() -> None:
     job = RestoreJob.model_validate(RECORD)
     assert job.result.degradation == Degradation(task="old-photo", grey=False, mask="/m/dust.png")
     again = job.model_dump(mode="json", exclude={"key_list"})
-    assert again.pop("runtime") == RECORD["runtime"] | {"writers": None}
+    assert again.pop("runtime") == RECORD["runtime"] | {"writers": None, "on_doubt": "aside"}
+    assert again["result"]["degradation"].pop("colour") == "keep"
     assert again == {name: value for name, value in RECORD.items() if name != "runtime"}
 
 
@@ -207,10 +212,35 @@ def test_a_renamed_field_is_read_under_both_names_and_keeps_the_id() -> None:
     assert ids == {id_of(job_of({"novelty": 0.5}, former))}
 
 
-def test_another_method_makes_other_jobs(monkeypatch) -> None:
-    before = id_of(job_of({}))
-    monkeypatch.setattr(pipeline.config, "METHOD_VERSION", 2)
-    assert id_of(job_of({})) != before
+def test_another_method_makes_other_jobs() -> None:
+    assert id_of(job_of({}, method=2)) != id_of(job_of({}))
+    assert RestoreJob(source="/in", destination="/out").method == METHOD_VERSION
+
+
+def test_a_job_of_the_first_method_has_the_values_of_before() -> None:
+    model = later(sharpness=(Annotated[float, Before(0.0)], Field(0.5)))
+    known, result = IDS[-1]
+    (former,) = of_first_method(job_of(result, model, method=2))
+    assert id_of(former) == known
+    assert not of_first_method(job_of({**result, "sharpness": 1.0}, model, method=2))
+
+
+@pytest.mark.parametrize(
+    ("degradation", "known"),
+    [
+        ({}, ["54f57e0c8eabf61e"]),
+        ({"scale": 4}, ["7a490046aafbe368", None]),
+        ({"scale": 2}, [None, "97128903cee2b1dc"]),
+        ({"colour": "yes"}, []),
+    ],
+)
+def test_settings_of_old_photographs_may_belong_to_a_job_for_grey_ones_or_for_coloured_ones(degradation, known) -> None:
+    """Version 0.1 had an option for it; the jobs of today with these settings are others."""
+    job = job_of({"degradation": {"task": "old-photo", **degradation}}, method=2)
+    formers = of_first_method(job)
+    assert [each.result.degradation.grey for each in formers] == [True, False][: len(known)]
+    assert all(id_of(former) == id for former, id in zip(formers, known, strict=True) if id)
+    assert len({id_of(each) for each in (*formers, job)}) == len(known) + 1
 
 
 def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
@@ -223,12 +253,15 @@ def test_a_field_that_does_not_exist_is_refused_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("degradation", "text"),
     [
-        ({"task": "colorize", "scale": 4}, "degradation.scale 4: is for task sr or old-photo, not colorize: leave it"),
+        (
+            {"task": "colorize", "scale": 4},
+            "scale 4: is for task auto, sr or old-photo, not colorize: leave it out",
+        ),
         ({"mask": "m.png"}, "result.degradation.mask m.png: is for task inpaint or old-photo, not sr: leave it out"),
         ({"scale": "1"}, "result.degradation.scale 1: must be at least 2"),
         ({"scale": -2}, "result.degradation.scale -2: must be at least 2"),
         ({"task": "old-photo", "scale": 0}, "result.degradation.scale 0: must be at least 1"),
-        ({"task": "rotate"}, "result.degradation.task rotate: must be 'sr', 'deblur'"),
+        ({"task": "rotate"}, "result.degradation.task rotate: must be 'auto', 'sr', 'deblur'"),
     ],
 )
 def test_a_setting_of_another_task_is_refused(degradation, text) -> None:
@@ -241,7 +274,7 @@ def test_an_empty_field_of_a_form_means_the_tasks_default() -> None:
     empty = dict.fromkeys(Degradation.model_fields)
     assert Degradation.model_validate(empty) == Degradation()
     assert Degradation.model_validate({**empty, "task": "old-photo"}) == Degradation(
-        task="old-photo", scale=1, grey=True
+        task="old-photo", scale=1, colour="keep"
     )
 
 

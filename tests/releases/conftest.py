@@ -59,7 +59,7 @@ class Stage:
             bucket, then = self.put_back(release, name), release.jobs[name]["then"]
             bucket.delete(then["deleted"])
             before = bucket.objects(f"{name}/")
-            done = self.deqir(*then["command"], "--json")
+            done = self.deqir(*release.command(name), "--json")
             self._ends[release.version, name] = End(done=done, before=before, after=bucket.objects(f"{name}/"))
         return self._ends[release.version, name]
 

@@ -78,6 +78,10 @@ class Release:
     def _hidden(self, index: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
+    def command(self, name: str) -> list[str]:
+        """Return the command that goes on with a job, without an option that images in colour no longer need."""
+        return [word for word in self.jobs[name]["then"]["command"] if word != "--colour"]
+
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""
         return {key: found for key, found in self.objects.items() if key.startswith(f"{name}/")}

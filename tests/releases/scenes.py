@@ -48,7 +48,7 @@ class Scene:
 
 
 LOCAL: Final = ("--executor", "local")
-QUICK: Final = ("--scale", "2", *LOCAL)
+QUICK: Final = ("--task", "sr", "--scale", "2", *LOCAL)
 SHARD: Final = 2
 SLOW: Final = (*QUICK, "--steps", "24", "--start-noise", "0.2")
 PARTS: Final = ("--shard-size", str(SHARD))
@@ -115,9 +115,9 @@ TASKS: Final[Mapping[str, tuple[Mapping[str, bytes], Sequence[str]]]] = {
     ),
     "sr-guided": (
         TWO | GUIDES,
-        ("--scale", "2", "--guide", "{at}/guides", "--format", "webp", "--quality", "80"),
+        ("--task", "sr", "--scale", "2", "--guide", "{at}/guides", "--format", "webp", "--quality", "80"),
     ),
-    "sr-large": (TWO, ("--scale", "2", "--prior", "bundled-large")),
+    "sr-large": (TWO, ("--task", "sr", "--scale", "2", "--prior", "bundled-large")),
     "deblur": (TWO, ("--task", "deblur", "--width", "1.2")),
     "deblur-uniform": (
         {"in/a.png": picture(3, size=(24, 20))},
@@ -147,7 +147,7 @@ TASKS: Final[Mapping[str, tuple[Mapping[str, bytes], Sequence[str]]]] = {
     ),
     "old-photo": (
         GREY | {"mask.png": scratch(5)},
-        ("--task", "old-photo", "--scale", "2", "--mask", "{at}/mask.png"),
+        ("--task", "old-photo", "--task", "sr", "--scale", "2", "--mask", "{at}/mask.png"),
     ),
     "old-photo-masks": (
         TWO | MASKS,

@@ -101,7 +101,8 @@ def stack_command(command: str, variables: Mapping[str, str]) -> subprocess.Comp
 def configuration(folder: Path, prior: str, *job: str) -> dict[str, str]:
     """Return the variables of a stack in `folder`, with options for its deployment."""
     base = free_ports(10)
-    options = ("--scale", "2", "--prior", prior, "--shard-size", "4", "--device", "cpu", "--actors", "1", *job)
+    task = ("--task", "sr", "--scale", "2")
+    options = (*task, "--prior", prior, "--shard-size", "4", "--device", "cpu", "--actors", "1", *job)
     return {
         "STACK_FOLDER": str(folder),
         "STACK_PREFECT_PORT": str(base + 5),

@@ -30,7 +30,8 @@ def deploy(stack: Stack, tmp_path: Path, tiny_prior: str) -> Deploy:
 
     def run(name: str, *options: str) -> tuple[str, Path]:
         write_archive(tmp_path / "in", IMAGES)
-        job = ("--scale", "2", "--prior", tiny_prior, "--steps", "1000", "--mode", "throughput", "--shard-size", "1")
+        task = ("--task", "sr", "--scale", "2")
+        job = (*task, "--prior", tiny_prior, "--steps", "1000", "--mode", "throughput", "--shard-size", "1")
         words = command("deploy", name, tmp_path / "in", tmp_path / "out", *job, "--executor", "local", *options)
         done = python(*words[1:], env=stack.environment)
         assert done.returncode == 0, done.stderr

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from torch import Tensor
 from torch.nn import functional
 
 from deqir.linalg.axes import NOISE_DAMPING, Separable, both, check_damping, check_sides
+from deqir.linalg.sharpening import UnsharpMask
 from deqir.operators import kernels
 from deqir.protocols import Gain
 from deqir.shapes import Float
+
+NAMED: Final = {"bicubic": kernels.bicubic, "lanczos": kernels.lanczos}
+"""The kernels with a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,19 +58,22 @@ class KernelSuperResolution(_OfAxes):
 
     Attributes:
         scale: Side of a block in pixels; a pair (down, across) if they differ.
-        kernel: 1-D, the picture of a point; a pair (down, across) if they differ; "bicubic": the antialiased cubic
-            kernel of the scale.
-        threshold: Singular values up to this share of the largest are cut. Bicubic kernels only have larger singular
-            values than the default.
+        kernel: 1-D, the picture of a point; a pair (down, across) if they differ; "bicubic" or "lanczos": the
+            antialiased kernel of the scale.
+        threshold: Singular values up to this share of the largest are cut. Bicubic and Lanczos kernels only have
+            larger singular values than the default.
+        sharpening: y was sharpened after it was made smaller; None: it was not.
 
     Raises:
-        ValueError: The scale is below 1, the threshold outside of 0..1, or a kernel is unknown, not 1-D or sums to 0.
+        ValueError: The scale is below 1, the threshold outside of 0..1, a kernel is unknown, not 1-D or sums to 0, or
+            y was sharpened after a kernel that is not symmetric about the middle of its block.
     """
 
     scale: int | tuple[int, int] = 4
-    kernel: Literal["bicubic"] | Tensor | tuple[Tensor, Tensor] = "bicubic"
+    kernel: Literal["bicubic", "lanczos"] | Tensor | tuple[Tensor, Tensor] = "bicubic"
     threshold: float = 0.03
     start_noise: float = 49 / 255
+    sharpening: UnsharpMask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_axes", self._separable())
@@ -76,11 +83,15 @@ class KernelSuperResolution(_OfAxes):
         return self._axes.apply(x)
 
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
-        """Return y enlarged bicubically, then corrected by A^+ to agree with y."""
+        """Return y without its sharpening enlarged bicubically, then corrected by A^+ to agree with y."""
         smooth = self._interpolated(y)
         return smooth + self.pinv(y - self(smooth))
 
     guess = start
+
+    def unsharpened(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C h w"]:
+        """Return y with the sharpening undone: the filtered image before it."""
+        return self._axes.sharpened(y, -1)
 
     def start_of_noisy(self, y: Float[Tensor, "B C h w"], sigma_y: float, /) -> Float[Tensor, "B C H W"]:
         """Return y enlarged bicubically, then corrected by (A^T A + damping^2)^-1 A^T as far as the noise allows."""
@@ -89,17 +100,20 @@ class KernelSuperResolution(_OfAxes):
 
     def _interpolated(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
         _, height, width = self.image_shape(tuple(y.shape))
-        return functional.interpolate(y, (height, width), mode="bicubic", align_corners=False)
+        return functional.interpolate(self.unsharpened(y), (height, width), mode="bicubic", align_corners=False)
 
     def _separable(self) -> Separable:
         down, across = both(self.scale)
         if min(down, across) < 1:
             raise ValueError(f"KernelSuperResolution needs a scale of at least 1, got {self.scale}")
+        strides, made = (down, across), NAMED.get(self.kernel) if isinstance(self.kernel, str) else None
         if not isinstance(self.kernel, str):
-            return Separable.of(both(self.kernel), (down, across), self.threshold)
-        if self.kernel != "bicubic":
-            raise ValueError(f'the kernel is "bicubic" or a tensor of weights, got {self.kernel!r}')
-        return Separable.of((kernels.bicubic(down), kernels.bicubic(across)), (down, across), self.threshold)
+            pair = both(self.kernel)
+        elif made is None:
+            raise ValueError(f'the kernel is "bicubic", "lanczos" or a tensor of weights, got {self.kernel!r}')
+        else:
+            pair = (made(down), made(across))
+        return Separable.of(pair, strides, self.threshold, mask=self.sharpening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -83,12 +83,12 @@ def test_a_test_archive_is_degraded_and_restored_against_its_originals(tmp_path,
     originals = tmp_path / "originals"
     put(originals, "a/one.png", image_bytes(1, size=(24, 16)))
     put(originals, "a/odd.jpg", image_bytes(2, size=(19, 17), kind="JPEG"))
-    run = deqir("degrade", originals, tmp_path / "small", "--scale", "4")
+    run = deqir("degrade", originals, tmp_path / "small", "--task", "sr", "--scale", "4")
     assert run.returncode == 0, run.stderr
     truth = pixels(originals / "a/one.png").reshape(4, 4, 6, 4, 3).mean((1, 3))
     assert np.abs(pixels(tmp_path / "small/a/one.png") - truth).max() <= 0.5
     assert pixels(tmp_path / "small/a/odd.png").shape == (4, 4, 3)  # the sides' remainders are cut off
-    refused = deqir("degrade", originals, tmp_path / "none", "--scale", "4", "--max-pixels", "350")
+    refused = deqir("degrade", originals, tmp_path / "none", "--task", "sr", "--scale", "4", "--max-pixels", "350")
     assert refused.returncode == 3
     assert "a/one.png: ImageTooLargeError" in refused.stdout
     assert (tmp_path / "none/a/odd.png").exists()
@@ -122,7 +122,7 @@ def test_degrading_by_a_mask_and_to_grey_keeps_what_is_kept(tmp_path, deqir) -> 
         (("restore", "{tmp}/in", "{tmp}/out", "--prior", "no-such"), "deqir models list"),
         (("restore", "{tmp}/in", "{tmp}/out", "--steps", "0"), "--steps 0: must be at least 1"),
         (("restore", "{tmp}/in", "{tmp}/out", "--device", "tpu"), "--device tpu: must be auto, cpu"),
-        (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--scale", "-2"), "--scale -2: must be at least 2"),
+        (("deploy", "nightly", "{tmp}/in", "{tmp}/out", "--scale", "-2"), "--scale -2: must be at least 1"),
         (("restore", "{tmp}/in", "{tmp}/out", "--task", "inpaint"), "--mask"),
         (("restore", "gs://bucket/in", "{tmp}/out"), "gs://"),
         (("restore", "{tmp}/in", "{tmp}/out", "--start-noise", "0.001"), "--start-noise 0.001 must be above"),
@@ -163,7 +163,7 @@ def test_a_process_killed_in_the_middle_is_finished_by_the_same_command(
 ) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     keys = write_archive(source, 16)
-    options = ["--prior", tiny_prior, "--scale", "2", "--steps", "40", "--shard-size", "4"]
+    options = ["--prior", tiny_prior, "--task", "sr", "--scale", "2", "--steps", "40", "--shard-size", "4"]
     process = subprocess.Popen(
         command("restore", source, destination, *options),
         env=prefect_environment,

@@ -30,7 +30,8 @@ def put_pictures(server: S3Server, url: str) -> list[str]:
 @pytest.mark.ray
 def test_an_archive_in_a_bucket_is_restored_into_a_bucket_by_ray_actors(s3_server, s3_url, tiny_prior, deqir) -> None:
     keys = put_pictures(s3_server, f"{s3_url}/in")
-    options = ("--prior", tiny_prior, "--scale", "2", "--steps", "3", "--shard-size", "2", "--actors", "2")
+    task = ("--task", "sr", "--scale", "2")
+    options = ("--prior", tiny_prior, *task, "--steps", "3", "--shard-size", "2", "--actors", "2")
     run = deqir("restore", f"{s3_url}/in", f"{s3_url}/out", *options, **s3_server.environment)
     assert run.returncode == 3, run.stderr
     rows = {row.source_key: row for row in rows_in(f"{s3_url}/out")}

@@ -46,7 +46,7 @@ def test_an_imported_prior_is_listed_and_restores_an_image(tmp_path, deqir) -> N
     assert any(line.split()[1:2] == ["faces"] and "yes" in line and "MIT" in line for line in listed.splitlines())
 
     (key,) = write_archive(tmp_path / "in", 1)
-    options = ("--prior", "faces", "--scale", "2", "--steps", "2", "--executor", "local", "--json")
+    options = ("--prior", "faces", "--task", "sr", "--scale", "2", "--steps", "2", "--executor", "local", "--json")
     restored = deqir("restore", tmp_path / "in", tmp_path / "out", *options, **here)
     assert restored.returncode == 0, restored.stderr
     assert json.loads(restored.stdout)["restored"] == 1

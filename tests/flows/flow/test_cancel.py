@@ -19,7 +19,8 @@ from tests.pipeline.rows import read_manifest
 
 pytestmark = pytest.mark.ray
 IMAGES = 4
-SLOW = ("--scale", "2", "--steps", "1000", "--mode", "throughput", "--shard-size", "1", "--device", "cpu")
+TASK = ("--task", "sr", "--scale", "2")
+SLOW = (*TASK, "--steps", "1000", "--mode", "throughput", "--shard-size", "1", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -45,11 +45,11 @@ def test_noise_is_a_number_or_estimated_or_the_tasks_own(said, meant) -> None:
 
 
 def test_every_place_becomes_one_that_holds_in_every_process() -> None:
-    wanted = {"task": "old-photo", "masks": "m", "grey": False}
-    assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), grey=False)
-    guided = job(optimise=3, guide="g", reference="r")
+    wanted = {"task": "old-photo", "masks": "m", "colour": "yes"}
+    assert checked(Degradation, wanted) == Degradation(task="old-photo", masks=str(Path("m").absolute()), colour="yes")
+    guided = job(task="sr", optimise=3, guide="g", reference="r")
     assert (guided.result.guide, guided.reference) == (str(Path("g").absolute()), str(Path("r").absolute()))
-    assert job(guide="real-esrgan").result.guide == "real-esrgan"
+    assert job(task="sr", guide="real-esrgan").result.guide == "real-esrgan"
     for prior in ("./mine", "networks/mine", ".."):
         assert job(prior=prior).result.prior == str(Path(prior).absolute())
     assert job(prior="ffdnet").result.prior == "ffdnet"
@@ -60,7 +60,7 @@ def test_every_place_becomes_one_that_holds_in_every_process() -> None:
 def test_degrading_and_restoring_name_the_same_degradation() -> None:
     for wanted in ({"task": None, "scale": None, "mask": None}, {"task": None, "scale": 2, "mask": None}):
         assert checked(Degradation, wanted) == job(**wanted).result.degradation
-    assert checked(Degradation, {"task": "sr", "scale": 3, "mask": None}) == Degradation(scale=3)
+    assert checked(Degradation, {"task": "sr", "scale": 3, "mask": None}) == Degradation(task="sr", scale=3)
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,24 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"shard_size": 0}, "--shard-size 0: "),
         ({"tile": 8}, "--tile 8: must be at least 16"),
         ({"tile": 64, "overlap": 40}, "--overlap 40: overlap must be 0 to 32, half of a tile"),
-        ({"scale": 1}, "--scale 1: must be at least 2"),
+        ({"task": "sr", "scale": 1}, "--scale 1: must be at least 2"),
+        ({"scale": 0}, "--scale 0: must be at least 1"),
         ({"output_format": "jpeg", "quality": 101}, "--quality 101: "),
-        ({"task": "colorize", "scale": 4}, "--scale needs --task sr or old-photo; leave --scale out or say --task"),
+        (
+            {"task": "colorize", "scale": 4},
+            "--scale needs --task auto or sr or old-photo; leave --scale out or say --task",
+        ),
         ({"mask": "m.png"}, "--mask needs --task inpaint"),
         ({"task": "inpaint"}, "--task inpaint needs --mask, an image with damaged pixels white"),
         ({"width": 2.0}, "--width needs --task deblur"),
+        ({"task": "deblur"}, "--task deblur needs --width: say how wide the blur is in pixels, such as 1.6, or auto"),
+        ({"task": "deblur", "width": "wide"}, "--width wide: must be a number or must be 'auto'"),
+        ({"task": "deblur", "width": "100"}, "--width 100: must be at most 64 or must be 'auto'"),
+        ({"task": "deblur", "width": "auto", "blur": "uniform"}, "--width auto is for --blur gaussian"),
         ({"task": "deblur", "angle": 30.0}, "--angle needs --blur motion"),
         ({"task": "deblur", "blur": "file"}, "--blur file and --kernel-file need each other"),
-        ({"task": "deblur", "kernel_file": "k.png"}, "--blur file and --kernel-file need"),
-        ({"task": "deblur", "grey": True}, "--grey needs --task old-photo"),
+        ({"task": "deblur", "width": 2.0, "kernel_file": "k.png"}, "--blur file and --kernel-file need"),
+        ({"task": "deblur", "colour": "yes"}, "--colour needs --task old-photo"),
         ({"noise": "some"}, "--noise some: must be a number or must be 'auto'"),
         ({"noise": "2"}, "--noise 2: must be below 1 or must be 'auto'"),
         ({"guide_by": "colour"}, "--guide-by needs --guide DIR; leave --guide-by out or say --guide DIR"),
@@ -100,9 +108,10 @@ def test_degrading_and_restoring_name_the_same_degradation() -> None:
         ({"quality": 90}, "--quality needs --format jpeg or webp"),
         ({"task": "inpaint", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
         ({"task": "old-photo", "mask": "a", "masks": "b"}, "give --mask, one for all images, or --masks"),
-        ({"task": "old-photo", "grey": False}, "an old photograph that is neither grey nor small nor"),
         ({"task": "denoise", "noise": "0"}, "denoise needs noise in the images: leave --n"),
-        ({"optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
+        ({"guide": "g"}, "--guide needs a told task: say which, such as --task sr"),
+        ({"optimise": 3}, "--optimise needs a told task: say which"),
+        ({"task": "sr", "optimise": 3}, "--optimise needs a --guide, or --noise in the images"),
         ({"device": "tpu"}, "--device tpu: must be auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:1"}, "--device cuda:1 needs --executor local, as Ray gives"),
         ({"executor": "local", "actors": 2}, "--actors needs --executor ray"),
@@ -122,7 +131,7 @@ def test_a_wrong_option_is_named_as_the_user_wrote_it(given, text) -> None:
     [
         ("--scale", "abc", "must be a whole number"),
         ("--eta", "much", "must be a number"),
-        ("--task", "nosuch", "'nosuch' is not one of 'sr', 'deblur'"),
+        ("--task", "nosuch", "'nosuch' is not one of 'auto', 'sr', 'deblur'"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_in_plain_words(command, option, value, text) -> None:
@@ -152,15 +161,16 @@ def leaves(model: type[BaseModel]) -> set[str]:
 
 @pytest.mark.parametrize("command", ["restore", "deploy"])
 def test_whatever_is_in_the_configuration_is_an_option_but_for_those_that_another_command_sets(command) -> None:
-    assert leaves(RestoreJob) - options_of(command).keys() == {"retry", "key_list"} == NOT_OPTIONS.keys()
+    hidden = leaves(RestoreJob) - options_of(command).keys()
+    assert hidden == {"retry", "method", "grey", "key_list"} == NOT_OPTIONS.keys()
     assert leaves(RuntimeConfig) <= options_of("retry").keys()
-    assert leaves(Degradation) <= options_of("degrade").keys()
+    assert leaves(Degradation) - {"grey"} <= options_of("degrade").keys()
 
 
 def test_options_have_names_of_their_own_and_defaults_in_words() -> None:
     shown = {name: (each.opts[0], each.show_default) for name, each in options_of("restore").items()}
     assert shown["output_format"] == ("--format", "png")
-    assert shown["scale"] == ("--scale", "4, or 1 for old-photo")
+    assert shown["scale"] == ("--scale", "1; 4 for sr")
     assert shown["actors"] == ("--actors", "one for each GPU, or one without GPUs")
     assert shown["max_pixels"] == ("--max-pixels", "64000000")
     assert shown["eta"] == ("--eta", "0.95")

@@ -30,6 +30,7 @@ from pipeline.inputs.guides import Guides
 from pipeline.inputs.side_files import Companions
 from pipeline.manifest.schema import ManifestRow
 from pipeline.worker.read import Prepared
+from pipeline.worker.solve import Work
 from pipeline.worker.worker import ShardWorker
 from tests.deqir.problems import Counting
 from tests.pipeline.archive import image_bytes, put, write_archive
@@ -314,7 +315,8 @@ def test_the_search_goes_on_from_the_guide(opened, source, tmp_path) -> None:
     (prepared,) = [worker._prepare(ref, shard_id="s") for ref in shards[0].images]
     assert isinstance(prepared, Prepared)
     assert prepared.guide is not None
-    ((request,), tally) = worker.solver._requests(prepared), Tally()
+    work = Work(prepared=prepared, row=prepared.row, y=prepared.y)
+    ((request,), tally) = worker.solver._requests(work), Tally()
     (plain,) = worker.solver.engine.run([request], tally=tally)
     assert isinstance(plain, Result)
     distance = float(guided("colour", prepared.guide[None])(plain.image[None], torch.zeros(1, dtype=torch.long)))

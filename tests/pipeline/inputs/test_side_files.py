@@ -121,7 +121,7 @@ def test_an_output_of_an_attempt_with_another_mask_is_not_taken_for_one_with_thi
     _, worker, shards = opened(**settings)
 
     def dies_once_the_first_is_written(request: Any) -> None:
-        if request.tag.prepared.ref.key == keys[1]:
+        if request.tag.work.prepared.ref.key == keys[1]:
             while not (destination / keys[0]).exists():
                 time.sleep(0.01)
             raise ConnectionResetError("the machine goes down")

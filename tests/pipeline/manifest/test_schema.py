@@ -30,6 +30,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(timezones=st.just(UTC)),
     dict[str, str]: st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
     list[float]: st.lists(st.floats(allow_nan=False), max_size=4),
+    list[str]: st.lists(st.text(max_size=5), max_size=3),
     list[int]: st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
 }
 
@@ -55,6 +56,7 @@ def test_the_schema_is_the_dataclass() -> None:
         datetime: pa.timestamp("us", tz="UTC"),
         dict[str, str]: pa.map_(text, pa.field("value", text, nullable=False)),
         list[float]: pa.list_(pa.field("element", real, nullable=False)),
+        list[str]: pa.list_(pa.field("element", text, nullable=False)),
         list[int]: pa.list_(pa.field("element", whole, nullable=False)),
     }
     for column in SCHEMA:
@@ -63,7 +65,7 @@ def test_the_schema_is_the_dataclass() -> None:
         assert column.nullable == (HINTS[column.name] not in types), column.name
     for field in fields(ManifestRow):
         assert SCHEMA.field(field.name).nullable == (field.default is None)
-    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"5"}
+    assert SCHEMA.metadata == {b"deqir": b"manifest part", b"version": b"6"}
 
 
 @settings(deadline=None, max_examples=60)
@@ -135,13 +137,17 @@ def altered(data: bytes, **metadata: str) -> bytes:
 
 
 def test_a_part_of_another_version_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="schema version 6, where this deqir knows version 3, 4, 5;"):
-        PARTS.decode(altered(encode_part([row()]), version="6"))
+    with pytest.raises(ConfigurationError, match="schema version 7, where this deqir knows version 3, 4, 5, 6;"):
+        PARTS.decode(altered(encode_part([row()]), version="7"))
     with pytest.raises(ConfigurationError, match="schema version 2, where"):
         PARTS.decode(altered(encode_part([row()]), version="2"))
 
 
-SINCE = {4: ["mask_sha256", "guide_sha256", "psnr_given"], 5: ["guide", "guide_by"]}
+SINCE = {
+    4: ["mask_sha256", "guide_sha256", "psnr_given"],
+    5: ["guide", "guide_by"],
+    6: ["doubts", "decisions", "kind", "tone", "jpeg_quality", "blur"],
+}
 
 
 def as_written_by(version: int, some: list[ManifestRow]) -> bytes:
@@ -158,20 +164,22 @@ def test_parts_of_older_versions_are_read_without_what_came_later(tmp_path) -> N
     """Beside newer ones, too, as in a job that was begun before and is finished now."""
     old = row(source_key="a", psnr=20.0)
     middle = row(source_key="b", psnr=20.0, mask_sha256="ab", psnr_given=18.0)
-    new = row(source_key="c", guide="/guides", guide_by="colour")
-    assert [getattr(old, name) for names in SINCE.values() for name in names] == [None] * 5
+    recent = row(source_key="c", guide="/guides", guide_by="colour")
+    new = row(source_key="d", doubts=["ringing: at edges"], decisions=[], blur=1.5)
+    assert [getattr(old, name) for names in SINCE.values() for name in names] == [None] * 11
     store = open_store(str(tmp_path), writable=True)
     store.create(LAYOUT.part("0"), as_written_by(3, [old]))
     store.create(LAYOUT.part("1"), as_written_by(4, [middle]))
-    store.create(LAYOUT.part("2"), encode_part([new]))
-    rows = [old, middle, new]
+    store.create(LAYOUT.part("2"), as_written_by(5, [recent]))
+    store.create(LAYOUT.part("3"), encode_part([new]))
+    rows = [old, middle, recent, new]
     assert list(read_rows(store, LAYOUT)) == rows
     assert list(read_columns(store, LAYOUT)) == [(each.source_key, each.source_etag, each.status) for each in rows]
     briefs = [decode_briefs(store.get(LAYOUT.part(name), limit=2**20).data)[0][0] for name in "012"]
     assert [(each.psnr, each.psnr_given) for each in briefs] == [(20.0, None), (20.0, 18.0), (None, None)]
 
 
-@pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3)])
+@pytest.mark.parametrize(("written", "claimed"), [(3, 4), (4, 3), (4, 5), (5, 4), (5, 3), (5, 6), (6, 5)])
 def test_a_part_that_lacks_or_has_what_its_version_has_or_lacks_is_refused(written, claimed) -> None:
     with pytest.raises(ConfigurationError, match="columns are not those of version"):
         PARTS.decode(altered(as_written_by(written, [row()]), version=str(claimed)))
@@ -186,7 +194,7 @@ def test_columns_that_are_not_ours_are_refused() -> None:
     ):
         buffer = io.BytesIO()
         pq.write_table(other, buffer)
-        with pytest.raises(ConfigurationError, match="columns are not those of version 5"):
+        with pytest.raises(ConfigurationError, match="columns are not those of version 6"):
             PARTS.decode(buffer.getvalue())
 
 

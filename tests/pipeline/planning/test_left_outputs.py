@@ -39,7 +39,7 @@ def die_after_an_output(settings: RestoreJob) -> dict[str, Any]:
     output = Path(job.config.destination) / "album/00.png"
 
     def dies(request: Any) -> None:
-        if request.tag.prepared.ref.key == "album/01.png":
+        if request.tag.work.prepared.ref.key == "album/01.png":
             while not output.exists():
                 time.sleep(0.01)
             raise ConnectionResetError("the machine goes down")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.config import ResultConfig, RuntimeConfig
+from pipeline.degradation import Degradation
 from pipeline.errors import ConfigurationError
 from pipeline.worker.build import devices_of, guidance_of, load_prior
 from tests.pipeline.archive import pixels, write_archive
@@ -59,4 +60,7 @@ def test_a_shard_on_several_devices_gives_the_images_of_one(source, destination,
 def test_lpips_that_was_not_fetched_is_said_to_be_missing(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQIR_CACHE", str(tmp_path))
     with pytest.raises(ConfigurationError, match="deqir models fetch lpips"):
-        guidance_of(ResultConfig(optimise=1, guide="guides", guide_by="lpips"), torch.device("cpu"))
+        guidance_of(
+            ResultConfig(degradation=Degradation(task="sr"), optimise=1, guide="guides", guide_by="lpips"),
+            torch.device("cpu"),
+        )

@@ -9,7 +9,8 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from flows.display.summary import facts
-from pipeline.reporting.summary import summary_of, sums_of
+from pipeline.reporting.summary import summary_of
+from pipeline.reporting.sums import sums_of
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.shard_runs import run
 

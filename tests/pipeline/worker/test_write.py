@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from flows.display.summary import facts
-from pipeline.reporting.summary import summary_of, sums_of
+from pipeline.reporting.summary import summary_of
+from pipeline.reporting.sums import sums_of
 from pipeline.worker.write import in_range
 from tests.pipeline.archive import image_bytes, pixels, put
 from tests.pipeline.shard_runs import run

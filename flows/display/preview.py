@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
-from flows.display.summary import counted, plain
+from .summary import counted, plain
 
 if TYPE_CHECKING:
     from pipeline.job.dry_run import Preview

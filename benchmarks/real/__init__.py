@@ -1,0 +1,1 @@
+"""Realistic images restored through the product, and judged: python -m benchmarks.real"""

@@ -1,0 +1,1 @@
+"""The cases: originals, what happened to them, and the files that people have."""
