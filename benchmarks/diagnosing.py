@@ -117,5 +117,7 @@ def _said(quality: int | None) -> str:
 
 
 def _kinds(name: str, found: Sequence[Diagnosis]) -> str:
-    shares = (sum(each.kind == kind for each in found) / len(found) for kind in ("photograph", "text", "graphics", "flat"))
+    shares = (
+        sum(each.kind == kind for each in found) / len(found) for kind in ("photograph", "text", "graphics", "flat")
+    )
     return f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |"

@@ -112,7 +112,5 @@ class Settings:
         if favour not in FAVOURS:
             raise ValueError(f"favour must be one of {', '.join(FAVOURS)}, got {favour!r}")
         default = Settings()
-        free = {
-            name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)
-        }
+        free = {name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)}
         return replace(self, **free)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import ImageFilter
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -166,7 +166,9 @@ def fitted(
         if kind:
             loss = nn.functional.cross_entropy(found, targets[drawn], label_smoothing=0.01)
         else:
-            error = ((targets[drawn] - output_mean) / output_scale)[..., None] - found.unflatten(1, (-1, len(QUANTILES)))
+            error = ((targets[drawn] - output_mean) / output_scale)[..., None] - found.unflatten(
+                1, (-1, len(QUANTILES))
+            )
             pinball = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
             loss = (pinball if weights is None else pinball * weights[drawn]).mean()
         optimizer.zero_grad()

@@ -38,7 +38,9 @@ def _bilevel(size: tuple[int, int], random: Random, photograph: Image.Image) -> 
     if random.random() < 0.5:
         return _page(size, random, photograph).convert("L").convert("1").convert("L")
     grey = photograph.resize(size).convert("L")
-    return grey.convert("1", dither=Image.Dither.FLOYDSTEINBERG if random.random() < 0.6 else Image.Dither.NONE).convert("L")
+    return grey.convert(
+        "1", dither=Image.Dither.FLOYDSTEINBERG if random.random() < 0.6 else Image.Dither.NONE
+    ).convert("L")
 
 
 def _lines(size: tuple[int, int], random: Random, _: Image.Image) -> Image.Image:
@@ -100,13 +102,20 @@ def _chart(size: tuple[int, int], random: Random, _: Image.Image) -> Image.Image
         colour = _colour(random.uniform(0, 256, 3))
         if kind < 0.4:
             left = width * (0.1 + 0.85 * n / count)
-            pen.rectangle((left, height * random.uniform(0.1, 0.8), left + 0.7 * width / count, 0.9 * height), fill=colour)
+            pen.rectangle(
+                (left, height * random.uniform(0.1, 0.8), left + 0.7 * width / count, 0.9 * height), fill=colour
+            )
         elif kind < 0.7:
             x = np.linspace(0.1, 0.95, 20) * width
             y = height * (0.5 + np.cumsum(random.normal(size=20)) * 0.05)
             pen.line(list(zip(x, y, strict=True)), fill=colour, width=int(random.integers(1, 4)))
         else:
-            pen.pieslice((width * 0.1, height * 0.1, width * 0.9, height * 0.9), 360 * n / count, 360 * (n + 1) / count, fill=colour)
+            pen.pieslice(
+                (width * 0.1, height * 0.1, width * 0.9, height * 0.9),
+                360 * n / count,
+                360 * (n + 1) / count,
+                fill=colour,
+            )
     if kind < 0.7:
         pen.line((0.08 * width, 0.05 * height, 0.08 * width, 0.9 * height, 0.97 * width, 0.9 * height), fill=ink)
     _write(pen, (0, int(0.91 * height), *size), random, ink, 10)
@@ -121,7 +130,11 @@ def _screen(size: tuple[int, int], random: Random, _: Image.Image) -> Image.Imag
     for _window in range(int(random.integers(2, 9))):
         left, top = random.uniform(-0.1, 0.8) * size[0], random.uniform(-0.1, 0.8) * size[1]
         right, bottom = left + random.uniform(0.1, 0.7) * size[0], top + random.uniform(0.08, 0.5) * size[1]
-        pen.rectangle((left, top, right, bottom), fill=_colour(random.uniform(0, 256, 3)), outline=_colour(random.uniform(0, 256, 3)))
+        pen.rectangle(
+            (left, top, right, bottom),
+            fill=_colour(random.uniform(0, 256, 3)),
+            outline=_colour(random.uniform(0, 256, 3)),
+        )
         ink = (240, 240, 240) if dark else (20, 20, 20)
         _write(pen, (int(left) + 3, int(top) + 3, int(right), int(bottom)), random, ink, int(random.integers(8, 15)))
     return image
@@ -153,7 +166,11 @@ def _ramp(size: tuple[int, int], random: Random, _: Image.Image) -> Image.Image:
 
 def _write(pen: ImageDraw.ImageDraw, box: tuple[int, ...], random: Random, ink: tuple[int, ...], height: int) -> None:
     """Write lines of random words into a box."""
-    font = ImageFont.truetype(str(FONTS[int(random.integers(len(FONTS)))]), height) if FONTS else ImageFont.load_default(height)
+    font = (
+        ImageFont.truetype(str(FONTS[int(random.integers(len(FONTS)))]), height)
+        if FONTS
+        else ImageFont.load_default(height)
+    )
     left, top, right, bottom = box
     margin, gap = int(random.integers(0, 10)), height * random.uniform(1.1, 1.9)
     line = top + margin

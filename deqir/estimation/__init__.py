@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from .blur import estimate_blur
 from .damage import DamageProposal, propose_damage
-from .diagnosis import Diagnosis, diagnose
+from .diagnosis import Diagnosis, UpscalingEstimate, diagnose, estimate_upscaling
 from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
 from .tone import Tone, tone_of
-from .upscaling import UpscalingEstimate, estimate_upscaling
 
 __all__ = [
     "DamageProposal",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .diagnose import Diagnosis, diagnose
+from .upscaling import UpscalingEstimate, estimate_upscaling
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "UpscalingEstimate", "diagnose", "estimate_upscaling"]

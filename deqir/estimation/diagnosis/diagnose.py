@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,13 +11,12 @@ from torch import Tensor
 from deqir.estimation.jpeg import JpegEstimate, estimate_jpeg, quantisation
 from deqir.estimation.noise import NoiseEstimate
 from deqir.estimation.results import Estimate, in_levels
-from deqir.estimation.upscaling import UpscalingEstimate, estimate_upscaling
+from deqir.estimation.tone import tone_of
 from deqir.shapes import Float
 
 from .damages import damages_of
 from .kinds import Kind, kind_of
-from .tone import Tone, tone_of
-
+from .upscaling import UpscalingEstimate, estimate_upscaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Diagnosis:
     """
 
     kind: Kind
-    tone: Tone
+    tone: Literal["grey", "tint", "colour"]
     jpeg: JpegEstimate | None
     noise: NoiseEstimate | None
     blur: Estimate | None
@@ -62,7 +62,7 @@ def diagnose(image: Float[Tensor, "C H W"], *, luma_table: Tensor | None = None)
     noise, blur = damages_of(aligned, table) if kind == "photograph" else (None, None)
     return Diagnosis(
         kind=kind,
-        tone=tone_of(levels),
+        tone=tone_of(image if len(image) in (1, 3) else image.mean(0, keepdim=True)).kind,
         jpeg=jpeg,
         noise=noise,
         blur=blur,
@@ -78,7 +78,9 @@ def _jpeg(
         found = estimate_jpeg(image)
         return found, quantisation(found.quality) if found else None
     if table.shape != (8, 8):
-        raise ValueError(f"`luma_table` has the shape (8, 8), got {tuple(table.shape)}; take the first of a file's tables")
+        raise ValueError(
+            f"`luma_table` has the shape (8, 8), got {tuple(table.shape)}; take the first of a file's tables"
+        )
     steps = table.detach().float().cpu().clamp(min=1)
     distances = [float((steps.log() - quantisation(quality).log()).abs().mean()) for quality in range(1, 101)]
     return JpegEstimate(quality=distances.index(min(distances)) + 1, agreement=1.0, offset=(0, 0)), steps

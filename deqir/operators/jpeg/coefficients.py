@@ -11,7 +11,7 @@ from torch import Tensor
 from deqir.linalg.dct import BLOCK, cosines
 from deqir.shapes import Float, Int
 
-from .layout import Factors, Layout, plane_of, transformed
+from .layout import Factors, Layout, plane_of
 
 LEVEL: Final = 127.5
 """Levels of 8 bits in a unit of images in [-1, 1]."""
@@ -85,5 +85,3 @@ def zeros_of(components: int) -> Float[Tensor, "components 8 8"]:
     zeros = torch.zeros(components, BLOCK, BLOCK, dtype=torch.float64)
     zeros[0, 0, 0] = BLOCK * 0.5 / LEVEL
     return zeros
-
-

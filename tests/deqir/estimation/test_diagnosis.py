@@ -176,7 +176,12 @@ def test_photographs_stay_photographs_in_grey_in_the_dark_in_fog_and_with_noise(
 def test_grey_sepia_and_colours_are_told_apart(quality) -> None:
     grey = np.asarray(image_of(shrunk("coffee")).convert("L")).astype(float)
     sepia = np.stack([grey * 1.07, grey * 0.93, grey * 0.72], -1)
-    for levels, tone in ((grey, "grey"), (np.stack([grey] * 3, -1), "grey"), (sepia, "tint"), (shrunk("coffee"), "colour")):
+    for levels, tone in (
+        (grey, "grey"),
+        (np.stack([grey] * 3, -1), "grey"),
+        (sepia, "tint"),
+        (shrunk("coffee"), "colour"),
+    ):
         picture = image_of(levels)
         assert diagnose(tensor_of(picture) if quality is None else jpeg(picture, quality)[0]).tone == tone
 

@@ -52,7 +52,11 @@ def test_jpegs_of_neighbouring_qualities_are_one_group_described_by_their_range(
     [
         (image("a", noise=10), "noise of about 10 of 255", "--task denoise --noise 0.039"),
         (image("a", noise=10, grain=0.8), "grain of about 10 of 255", "--task denoise --noise 0.039"),
-        (image("a", blur=1.8, noise=3, quality=85), "blurred (about 1.8 pixels)", "--task deblur --width 1.8 --noise 0.012"),
+        (
+            image("a", blur=1.8, noise=3, quality=85),
+            "blurred (about 1.8 pixels)",
+            "--task deblur --width 1.8 --noise 0.012",
+        ),
         (image("a", blur=1.0), "a little blurred (about 1.0 pixels)", "--task deblur --width 1.0 --noise 0.004"),
         (image("a", scale=3), "enlarged by 3", "--task sr --scale 3"),
     ],

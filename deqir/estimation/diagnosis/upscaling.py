@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.estimation.results import clipped, in_levels
 from deqir.shapes import Float
-
-from .results import clipped, in_levels
 
 FEWEST: Final = 96
 """Fewest pixels along an axis to find a period."""
