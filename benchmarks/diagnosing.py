@@ -41,7 +41,8 @@ CASES: Final[tuple[tuple[str, Chain], ...]] = (
 def compressed_table(images: Sequence[Tensor]) -> Iterable[str]:
     """Yield the noise and the blur told of compressed and grainy photographs."""
     yield "Quality 30 to 95 at random; of each case, by share of the images:\n"
-    yield "| case | noise told | in the interval | useful | blur told | in the interval | useful |\n|---|---|---|---|---|---|---|"
+    yield "| case | noise told | in the interval | useful | blur told | in the interval | useful |"
+    yield "|---|---|---|---|---|---|---|"
     random = np.random.default_rng(0)
     noises, blurs = list[list[bool]](), list[list[bool]]()
     for name, case in CASES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, get_args
 
 import torch
 
@@ -101,7 +101,7 @@ class Settings:
             raise ValueError(f"prior_error must be at least 0, got {self.prior_error}")
         check_overlap(self.tile, self.overlap)
 
-    def favouring(self, favour: Favour) -> Self:
+    def favouring(self, favour: Favour) -> Settings:
         """Return the settings for results nearer to the original (fidelity) or richer in detail; balance: the defaults.
 
         A setting that differs from its default stays as it is.

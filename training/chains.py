@@ -14,8 +14,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from deqir.shapes import Float
-
 Noise = Literal["none", "white", "grey", "shot", "grain"]
 LUMA: Final = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 
@@ -55,10 +53,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Damaged:
-    """The result of a chain: levels, JPEG's luma steps, and the noise that luma got, in levels."""
+    """The result of a chain: levels, JPEG's luma steps, shape (8, 8), and the noise that luma got, in levels."""
 
-    levels: Float[Tensor, "C H W"]
-    table: Float[Tensor, "8 8"] | None
+    levels: Tensor
+    table: Tensor | None
     luma_noise: float
 
 
@@ -85,7 +83,7 @@ def draw_chain(random: np.random.Generator, *, compressed: float = 0.75, noisy: 
     )
 
 
-def damaged(levels: Float[Tensor, "3 H W"], chain: Chain, random: np.random.Generator) -> Damaged:
+def damaged(levels: Tensor, chain: Chain, random: np.random.Generator) -> Damaged:
     """Return a photograph in levels after a chain."""
     x = levels
     if chain.grey:
@@ -107,7 +105,7 @@ def damaged(levels: Float[Tensor, "3 H W"], chain: Chain, random: np.random.Gene
     return Damaged(levels=pixels[:, top:, left:], table=table, luma_noise=level)
 
 
-def compressed(levels: Float[Tensor, "C H W"], quality: int, *, halved: bool) -> tuple[Tensor, Tensor]:
+def compressed(levels: Tensor, quality: int, *, halved: bool) -> tuple[Tensor, Tensor]:
     """Return an image in levels after JPEG, and the file's luma steps."""
     buffer = io.BytesIO()
     image_of(levels).save(buffer, "JPEG", quality=quality, subsampling=2 if halved else 0)
@@ -116,17 +114,17 @@ def compressed(levels: Float[Tensor, "C H W"], quality: int, *, halved: bool) ->
     return levels_of(opened), table
 
 
-def image_of(levels: Float[Tensor, "C H W"]) -> Image.Image:
+def image_of(levels: Tensor) -> Image.Image:
     values = levels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
 
 
-def levels_of(image: Image.Image) -> Float[Tensor, "C H W"]:
+def levels_of(image: Image.Image) -> Tensor:
     values: NDArray[np.uint8] = np.array(image)
     return torch.from_numpy(values.reshape(*values.shape[:2], -1)).permute(2, 0, 1).float()
 
 
-def _noise(x: Float[Tensor, "C H W"], chain: Chain, random: np.random.Generator) -> Tensor:
+def _noise(x: Tensor, chain: Chain, random: np.random.Generator) -> Tensor:
     if chain.noise == "none":
         return torch.zeros_like(x)
     alike = chain.noise in ("grey", "grain")

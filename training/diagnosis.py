@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -152,7 +153,7 @@ def fitted(
     outputs = 4 if kind else targets.shape[1] * len(QUANTILES)
     sizes = (inputs.shape[1], *((64, 32) if kind else (128, 64)), outputs)
     layers = list[nn.Module]()
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.GELU(), nn.Dropout(0.15)]
     network = nn.Sequential(*layers[:-2])
     output_mean, output_scale = (torch.zeros(1), torch.ones(1)) if kind else (targets.mean(0), targets.std(0))

@@ -6,8 +6,6 @@ from typing import Final
 
 import torch
 
-from deqir.shapes import Float
-
 from . import exif
 from .containers import format_of, jpeg_blocks, split_exif
 
@@ -24,8 +22,8 @@ ZIGZAG: Final = tuple(
 """Place of each step of a file's table in the block, row by row (ITU-T T.81, figure A.6)."""
 
 
-def luma_table(data: bytes) -> Float[torch.Tensor, "8 8"] | None:
-    """Return the steps of a JPEG's first component, luma, vertical frequency first.
+def luma_table(data: bytes) -> torch.Tensor | None:
+    """Return the steps of a JPEG's first component, luma, shape (8, 8), vertical frequency first.
 
     None for other formats, for a header without them, and for a picture that EXIF turns: its blocks may not lie on
     the corner of the upright pixels.

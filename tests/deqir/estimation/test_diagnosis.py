@@ -1,4 +1,4 @@
-"""The diagnosis of images as people have them: compressed, grainy, out of focus; and of pictures that are no photographs."""
+"""The diagnosis of photographs that were compressed, are grainy or out of focus, and of other pictures."""
 
 from __future__ import annotations
 
