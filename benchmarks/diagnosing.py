@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir.estimation import Diagnosis, Estimate, diagnose
+from deqir.estimation.diagnosis.damages import LUMA_OF_OWN
 from training.chains import Chain, compressed, damaged, image_of, levels_of
-from training.diagnosis import INDEPENDENT_LUMA
 from training.graphics import MAKERS, Kind
 
 SIDE: Final = 192
@@ -52,7 +52,7 @@ def compressed_table(images: Sequence[Tensor]) -> Iterable[str]:
             result = damaged(_part(image, int(SIDE / chain.shrink)), chain, random)
             found = diagnose(result.levels / 127.5 - 1, luma_table=result.table)
             own = chain.noise in ("white", "shot") and not chain.grey
-            channel = result.luma_noise / (INDEPENDENT_LUMA if own else 1) / 255
+            channel = result.luma_noise / (LUMA_OF_OWN if own else 1) / 255
             noise.append(_judged(found.noise.sigma if found.noise else None, channel, NEAR_NOISE))
             blur.append(_judged(found.blur, chain.blur, NEAR_BLUR))
         yield f"| {name} | {_shares(noise)} | {_shares(blur)} |"

@@ -18,7 +18,7 @@ from PIL import ImageFilter
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from deqir.estimation.diagnosis.damages import SHIFT
+from deqir.estimation.diagnosis.damages import LUMA_OF_OWN, SHIFT
 from deqir.estimation.diagnosis.learned import FARTHEST, WEIGHTS
 from deqir.estimation.diagnosis.marks import kind_numbers
 from deqir.estimation.diagnosis.spectra import spectral_numbers
@@ -37,8 +37,6 @@ QUANTILES: Final = (0.03, 0.5, 0.97)
 """Ends of the intervals and the value; the ends are wider than nine in ten, for other photographs than trained on."""
 TABLE_UNKNOWN: Final = 0.15
 """Share of the JPEGs whose table is taken from the pixels."""
-INDEPENDENT_LUMA: Final = 0.668
-"""Noise of the luma of channels with their own noise, by the noise of a channel."""
 SEEN: Final = 2.0
 """Noise in levels from which the training learns its grain."""
 Random = np.random.Generator
@@ -90,7 +88,7 @@ def chains(photographs: Photographs, random: Random, count: int) -> Iterator[tup
 def truth(chain: Chain, result: Damaged) -> Tensor:
     """Return the targets of the damage network: noise of luma and of a channel, blur, grain."""
     own = chain.noise in ("white", "shot") and not chain.grey
-    channel = result.luma_noise / (INDEPENDENT_LUMA if own else 1.0)
+    channel = result.luma_noise / (LUMA_OF_OWN if own else 1.0)
     return torch.tensor([np.log(result.luma_noise + SHIFT), np.log(channel + SHIFT), chain.blur, chain.grain])
 
 

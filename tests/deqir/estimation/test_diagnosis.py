@@ -65,7 +65,7 @@ def test_a_compressed_photograph_may_be_without_noise_and_shows_its_quality(name
 
 
 @pytest.mark.parametrize("quality", [70, 90])
-@pytest.mark.parametrize("level", [6.0, 12.0, 20.0])
+@pytest.mark.parametrize("level", [3.0, 12.0, 20.0])
 def test_noise_before_jpeg_is_told_to_two_levels_or_two_fifths(level, quality) -> None:
     near = 0
     for seed, name in enumerate(NAMES):
@@ -73,6 +73,7 @@ def test_noise_before_jpeg_is_told_to_two_levels_or_two_fifths(level, quality) -
         pixels, table = jpeg(image_of(shrunk(name) + noise), quality)
         found = diagnose(pixels, luma_table=table).noise
         near += found is not None and abs(found.sigma.value * 255 - level) <= max(2, 0.4 * level)
+        assert found is None or found.sigma.low * 255 <= level <= found.sigma.high * 255
     assert near >= 3
 
 
@@ -166,7 +167,7 @@ def test_photographs_stay_photographs_in_grey_in_the_dark_in_fog_and_with_noise(
     grey = levels @ np.array([[0.299], [0.587], [0.114]])
     noise = 15 * np.random.default_rng(0).standard_normal(levels.shape)
     for changed in (levels, grey[..., 0], 0.3 * levels, 0.3 * levels + 160, levels + noise):
-        for quality in (None, 70, 30):
+        for quality in (None, 30):
             picture = image_of(changed)
             pixels = tensor_of(picture) if quality is None else jpeg(picture, quality)[0]
             assert diagnose(pixels).kind == "photograph"
