@@ -171,7 +171,7 @@ def fitted(
             pinball = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
             loss = (pinball if weights is None else pinball * weights[drawn]).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
     linear = [layer for layer in network if isinstance(layer, nn.Linear)]

@@ -185,8 +185,8 @@ def _write(pen: ImageDraw.ImageDraw, box: tuple[int, ...], random: Random, ink: 
 
 
 def _falling(count: int) -> NDArray[np.float64]:
-    weights = 1 / np.arange(1.0, count + 1)
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = 1 / np.arange(1.0, count + 1)
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _colour(values: NDArray[np.float64]) -> tuple[int, ...]:

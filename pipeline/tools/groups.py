@@ -18,12 +18,17 @@ NOISES: Final = (2.0, 4.5, 8.0, 13.0, 20.0)
 """Upper bound of each class of noise but the last, in levels; nothing is undone below the first."""
 BLURS: Final = (0.6, 1.3, 2.2)
 """Upper bound of each class of blur but the last, in pixels; nothing is undone below the first."""
+CERTAIN_NOISE, CERTAIN_BLUR = 0.7, 0.2
+"""Lower ends of the intervals, in levels and pixels, above which noise and blur are there."""
 SLIGHTLY, BLURRED, BADLY = "a little blurred", "blurred", "badly blurred"
 ALONE: Final = {
     "text": ("text, line art or halftones", "left alone: no photographs"),
     "graphics": ("graphics, screenshots or pixel art", "left alone: no photographs"),
     "flat": ("flat pictures", "left alone: nothing to restore"),
 }
+
+
+TONES: Final = {"tint": "toned"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,14 @@ def signature(image: Estimated) -> Signature:
     """Return the classes of an image's damages."""
     if image.kind is not None and image.kind in ALONE:
         return Signature(kind=image.kind, tone="")
-    noise = _class(255 * image.noise.sigma.value, NOISES) if image.noise else 0
+    sure = image.noise is not None and 255 * image.noise.sigma.low > CERTAIN_NOISE
+    noise = _class(255 * image.noise.sigma.value, NOISES) if image.noise and sure else 0
     return Signature(
         tone=image.tone or "colour",
         quality=None if image.jpeg is None else _class(image.jpeg.quality, QUALITIES),
         noise=noise,
         grainy=bool(noise and image.noise and image.noise.is_grain),
-        blur=_class(image.blur.value, BLURS) if image.blur else 0,
+        blur=_class(image.blur.value, BLURS) if image.blur and image.blur.low > CERTAIN_BLUR else 0,
         scale=image.upscaling.scale if image.upscaling else 1.0,
     )
 
@@ -88,10 +94,10 @@ def _class(value: float, bounds: Sequence[float]) -> int:
 def _group(signature: Signature, images: Sequence[Estimated]) -> Group:
     keys = tuple(image.key for image in images)
     if signature.kind in ALONE:
-        text, advice = ALONE[signature.kind]
-        return Group(keys=keys, text=text, command=None, advice=advice)
+        text, reason = ALONE[signature.kind]
+        return Group(keys=keys, text=text, command=None, advice=reason)
     noise, blur = _noise_of(images), _blur_of(images)
-    parts = [f"{signature.tone} photographs", *_jpeg_text(images)]
+    parts = [f"{TONES.get(signature.tone, signature.tone)} photographs", *_jpeg_text(images)]
     parts += [f"enlarged by {signature.scale:g}"] if signature.scale > 1 else []
     parts += [f"{(SLIGHTLY, BLURRED, BADLY)[signature.blur - 1]} (about {blur:.1f} pixels)"] if signature.blur else []
     parts += [f"{'grain' if signature.grainy else 'noise'} of about {noise:.0f} of 255"] if signature.noise else []

@@ -66,7 +66,7 @@ def diagnose(image: Float[Tensor, "C H W"], *, luma_table: Tensor | None = None)
         jpeg=jpeg,
         noise=noise,
         blur=blur,
-        upscaling=estimate_upscaling(image),
+        upscaling=None if kind == "flat" else estimate_upscaling(image),
     )
 
 
