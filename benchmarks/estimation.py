@@ -32,6 +32,7 @@ from deqir.estimation import (
 from deqir.operators import Denoising, KernelSuperResolution, SeparableDeblurring, SuperResolution, kernels
 from deqir.protocols import LinearOperator
 
+from .diagnosing import compressed_table, kind_table
 from .test_set import photograph_paths
 
 MORE: Final = (
@@ -249,6 +250,8 @@ TABLES: Final[dict[str, Callable[[Sequence[Tensor]], Iterable[str]]]] = {
     "jpeg": jpeg_table,
     "upscaling": upscaling_table,
     "damage": damage_table,
+    "compressed": compressed_table,
+    "kinds": kind_table,
 }
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from .blur import estimate_blur
 from .damage import DamageProposal, propose_damage
+from .diagnosis import Diagnosis, UpscalingEstimate, diagnose, estimate_upscaling
 from .jpeg import JpegEstimate, estimate_jpeg
 from .misfit import Misfit, check_fit
 from .noise import NoiseEstimate, estimate_noise
 from .results import Estimate
 from .shrinking import estimate_kernel
 from .tone import Tone, tone_of
-from .upscaling import UpscalingEstimate, estimate_upscaling
 from .verdict import Verdict, judge
 
 __all__ = [
     "DamageProposal",
+    "Diagnosis",
     "Estimate",
     "JpegEstimate",
     "Misfit",
@@ -23,6 +24,7 @@ __all__ = [
     "UpscalingEstimate",
     "Verdict",
     "check_fit",
+    "diagnose",
     "estimate_blur",
     "estimate_jpeg",
     "estimate_kernel",

@@ -26,20 +26,43 @@ FALL: Final = 0.7
 """Amplitude at high frequencies in these blocks, per amplitude just below the high frequencies."""
 SPREAD: Final = 0.08
 """Error of the estimate without texture, as a share of the estimate."""
+GRAIN: Final = 0.25
+"""Width of a Gaussian, in pixels, above which smoothed noise is grain; it takes a tenth of white noise's power."""
 LEAST: Final = 0.3
 """Error of the estimate by rounding, in levels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseEstimate:
-    """White noise of an image, as a standard deviation of images in [0, 1]; sigma_y in [-1, 1] is twice that.
+    """Noise of an image, as a standard deviation of images in [0, 1]; sigma_y in [-1, 1] is twice that.
 
     Attributes:
-        sigma: The median over the channels; its interval begins at 0 if there may be texture only.
+        sigma: Noise of a channel, their median; its interval begins at 0 if there may be texture only.
+        channels: Noise of each channel; where it is not measured by channel, all have sigma's value.
+        luma: Noise of the luma; 0.67 times a channel's if the channels' noises differ, 1 times if they are alike.
+        grain: Width in pixels of the Gaussian that would smooth white noise to this noise; None: taken for white.
     """
 
     sigma: Estimate
     channels: tuple[float, ...]
+    luma: Estimate | None = None
+    grain: Estimate | None = None
+
+    @property
+    def is_grain(self) -> bool:
+        """True if the noise certainly is correlated from pixel to pixel, as film grain is."""
+        return self.grain is not None and self.grain.low > GRAIN
+
+    def power(self, frequency: float) -> float:
+        """Return the power of the noise at a frequency, relative to white noise of the same standard deviation.
+
+        Args:
+            frequency: Distance from zero frequency, in cycles a pixel, 0 to 0.71.
+        """
+        width = self.grain.value if self.grain else 0.0
+        # The mean of the smoothed power over all frequencies of the pixels' grid is 1.
+        along = math.erf(math.pi * width) / (2 * math.sqrt(math.pi) * width) if width > 0 else 1.0
+        return math.exp(-((2 * math.pi * width * frequency) ** 2)) / along**2
 
 
 def estimate_noise(image: Float[Tensor, "C H W"]) -> NoiseEstimate | None:

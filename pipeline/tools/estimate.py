@@ -10,20 +10,19 @@ from torch import Tensor
 
 from deqir.estimation import (
     DamageProposal,
+    Diagnosis,
     Estimate,
     JpegEstimate,
     NoiseEstimate,
     UpscalingEstimate,
-    estimate_blur,
-    estimate_jpeg,
-    estimate_noise,
-    estimate_upscaling,
+    diagnose,
     propose_damage,
 )
 from pipeline.config import OutputFormat
 from pipeline.errors import UNREADABLE
 from pipeline.images.codec import Picture, encode
 from pipeline.images.metadata import Metadata
+from pipeline.images.quantisation import luma_table
 from pipeline.places import canonical_place, refuse_overlap
 from pipeline.store import Store, open_store
 
@@ -38,6 +37,8 @@ class Estimated:
         key: Its key in the source.
         error: The reason why nothing was estimated or its mask was not written; None if all went well.
         width, height: Pixels.
+        kind: "photograph", "text" (with line art and halftones), "graphics" or "flat".
+        tone: "grey", "tint" or "colour".
         noise: As a standard deviation of images in [0, 1].
         blur: Standard deviation of a Gaussian, in pixels.
         upscaling: The scale of its enlargement.
@@ -49,6 +50,8 @@ class Estimated:
     error: str | None = None
     width: int | None = None
     height: int | None = None
+    kind: str | None = None
+    tone: str | None = None
     noise: NoiseEstimate | None = None
     blur: Estimate | None = None
     upscaling: UpscalingEstimate | None = None
@@ -79,26 +82,31 @@ def estimate(source: str, *, masks: str | None = None, max_pixels: int | None = 
         outputs = open_store(masks, writable=True)
     for key, name in names.items():
         try:
-            _, picture = read_good(inputs, key, name, limits)
+            data, picture = read_good(inputs, key, name, limits)
         except UNREADABLE as error:
             yield Estimated(key=key, error=f"{type(error).__name__}: {error}")
             continue
         proposal = propose_damage(picture.pixels)
         unwritten = None if outputs is None else write_mask(outputs, name, picture.pixels, proposal)
-        yield estimated(key, picture.pixels, proposal, error=unwritten)
+        found = diagnose(picture.pixels, luma_table=luma_table(data))
+        yield estimated(key, picture.pixels, found, proposal, error=unwritten)
 
 
-def estimated(key: str, pixels: Tensor, proposal: DamageProposal | None, *, error: str | None) -> Estimated:
+def estimated(
+    key: str, pixels: Tensor, found: Diagnosis, proposal: DamageProposal | None, *, error: str | None
+) -> Estimated:
     """Return the estimates of an image, shape (c, h, w)."""
     return Estimated(
         key=key,
         error=error,
         height=pixels.shape[1],
         width=pixels.shape[2],
-        noise=estimate_noise(pixels),
-        blur=estimate_blur(pixels),
-        upscaling=estimate_upscaling(pixels),
-        jpeg=estimate_jpeg(pixels),
+        kind=found.kind,
+        tone=found.tone,
+        noise=found.noise,
+        blur=found.blur,
+        upscaling=found.upscaling,
+        jpeg=found.jpeg,
         damage=proposal.share if proposal else None,
     )
 

@@ -60,6 +60,10 @@ def test_estimates_are_told_of_each_image_and_masks_are_written_apart(tmp_path, 
     assert told["a/noisy.png"]["jpeg"] is None
     flat = told["d/flat.png"]
     assert [flat[name] for name in ("noise", "blur", "upscaling", "jpeg", "damage")] == [None] * 5
+    assert (flat["kind"], told["a/noisy.png"]["kind"]) == ("flat", "photograph")
+    assert told["a/noisy.png"]["command"].startswith("deqir restore SRC DST --task denoise --noise 0.0")
+    assert told["c/small.jpg"]["command"] == "deqir restore SRC DST --task jpeg"
+    assert (flat["command"], told["e/cut.png"]["group"]) == (None, None)
     assert "DecodeError" in told["e/cut.png"]["error"]
     assert "e/cut.png: DecodeError" in run.stderr
 
@@ -78,15 +82,17 @@ LONG = "scans of the second volume/plates 101 to 200/plate 117, Zürich, Bahnhof
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
-def test_without_json_it_is_columns_of_which_nothing_is_cut(tmp_path, deqir, columns) -> None:
+def test_each_image_has_a_line_in_columns_of_which_nothing_is_cut(tmp_path, deqir, columns) -> None:
     """In a pipe, whatever a terminal's width: each image is one line, with its name as it is at the end."""
     good = photograph()
     put(tmp_path, f"in/{LONG}", file_of(good + 10 * np.random.default_rng(0).standard_normal(good.shape)))
     put(tmp_path, "in/small.jpg", file_of(good, "JPEG", quality=70))
     put(tmp_path, "in/torn.png", file_of(good)[:500])
-    run = deqir("estimate", tmp_path / "in", COLUMNS=columns)
+    run = deqir("estimate", tmp_path / "in", "--each", COLUMNS=columns)
     assert "Traceback" not in run.stderr
-    heading, noisy, small, torn, meaning = run.stdout.splitlines()
+    heading, noisy, small, torn, meaning, space, *groups = run.stdout.splitlines()
+    assert space == ""
+    assert groups[-1] == "1 not read"
     assert heading.split() == ["size", "noise", "blur", "scale", "JPEG", "damage", "image"]
     assert noisy.index("scans of") == small.index("small.jpg") == torn.index("torn.png") == heading.index("image")
     assert noisy.endswith(LONG)
@@ -94,6 +100,21 @@ def test_without_json_it_is_columns_of_which_nothing_is_cut(tmp_path, deqir, col
     assert small.split()[-3:] == ["70", small.split()[-2], "small.jpg"]
     assert torn.split() == ["not", "read", "torn.png"]
     assert "nine in ten in the brackets" in meaning
+
+
+def test_an_archive_is_told_in_groups_with_a_command_for_each(tmp_path, deqir) -> None:
+    good, folder = photograph(), tmp_path / "in"
+    for n in range(4):
+        put(folder, f"scans/{n}.jpg", file_of(np.roll(good, 16 * n, 0), "JPEG", quality=40))
+    put(folder, "page.png", file_of(np.full((40, 40, 3), 255.0)))
+    run = deqir("estimate", folder)
+    assert run.returncode == 0
+    first, command, names, second, advice, page = run.stdout.splitlines()
+    assert first.startswith("4 images: colour photographs, JPEGs of quality 40")
+    assert command == "    deqir restore SRC DST --task jpeg"
+    assert names == "    scans/0.jpg, scans/1.jpg, scans/2.jpg and 1 more"
+    assert (second, page) == ("1 image: flat pictures", "    page.png")
+    assert "left alone" in advice
 
 
 def test_what_is_known_of_an_image_fits_a_terminal_of_80_columns_beside_a_name() -> None:

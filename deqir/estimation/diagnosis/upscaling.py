@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deqir.estimation.results import clipped, in_levels
 from deqir.shapes import Float
-
-from .results import clipped, in_levels
 
 FEWEST: Final = 96
 """Fewest pixels along an axis to find a period."""
 LOWEST, PROMINENT = 0.105, 9.0
 BLOCKS_OF_JPEG: Final = 1 / 8
 LARGEST_SCALE: Final = 6.5
+SILENT: Final = 1e-6
+"""Median of the spectrum below which an image has no steps that differ: it is flat, or a gradient."""
 FUNDAMENTAL: Final = 0.7
 """Least height of a peak, as a share of the highest peak, to count as the fundamental of it."""
 
@@ -82,6 +83,8 @@ def _peak(profile: Float[Tensor, " W"]) -> tuple[float, float] | None:
     frequency = torch.fft.rfftfreq(size)
     band = frequency >= LOWEST
     power, frequency = power[band], frequency[band]
+    if float(power.median()) <= SILENT:
+        return None
     relative, width = power / power.median(), 2 * size // len(profile)
     highest = float(relative.max())
     blocks = int((frequency - BLOCKS_OF_JPEG).abs().argmin())

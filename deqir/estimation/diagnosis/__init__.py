@@ -1,0 +1,8 @@
+"""Diagnosis of an image of which nothing is known."""
+
+from __future__ import annotations
+
+from .diagnose import Diagnosis, diagnose
+from .upscaling import UpscalingEstimate, estimate_upscaling
+
+__all__ = ["Diagnosis", "UpscalingEstimate", "diagnose", "estimate_upscaling"]
