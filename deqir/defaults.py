@@ -17,6 +17,7 @@ SHIPPED: Final = (BUNDLED, BUNDLED_LARGE)
 
 Mode = Literal["auto", "throughput", "latency", "paper"]
 SurrogateName = Literal["eps", "data", "wiener", "secant"]
+Favour = Literal["fidelity", "balance", "detail"]
 
 
 class Defaults:
@@ -25,6 +26,7 @@ class Defaults:
     STEPS: Final = 20
     ETA: Final = 0.95
     KAPPA: Final = (0.5, 0.9)
+    PRIOR_ERROR: Final = 0.5
     END_NOISE: Final = 6 / 255
     GIVEN_NOISE: Final = 16 / 255
     MADE_NOISE: Final = 5 / 255

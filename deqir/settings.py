@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self, get_args
 
 import torch
 
-from .defaults import Defaults, Mode, SurrogateName, check_overlap
+from .defaults import Defaults, Favour, Mode, SurrogateName, check_overlap
 from .fixed_point.surrogates import FrozenData, FrozenEps, Secant, Wiener
 from .protocols import Surrogate
 
-__all__ = ["SURROGATES", "Defaults", "Mode", "Settings", "SurrogateName"]
+__all__ = ["SURROGATES", "Defaults", "Favour", "Mode", "Settings", "SurrogateName"]
 
 SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
     "eps": FrozenEps(),
@@ -19,6 +19,13 @@ SURROGATES: Final[dict[SurrogateName, Surrogate]] = {
     "wiener": Wiener(),
     "secant": Secant(),
 }
+
+FAVOURS: Final[dict[Favour, dict[str, Any]]] = {
+    "fidelity": {"eta": 1.0, "kappa": (0.3, 0.8), "direct": True},
+    "balance": {},
+    "detail": {"eta": 0.85, "kappa": (0.5, 0.95), "prior_error": 1.0},
+}
+"""Settings of each favour that differ from the defaults, measured in docs/algorithm.md, "Fidelity or detail"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,10 @@ class Settings:
             start, see `deqir.engine.chain_start.span_of`.
         kappa: Most noise that the first and the last step take from noisy data, as shares of the level of the next
             state, 0..1; linear in log sigma between them. None: the rule of method 1 (docs/algorithm.md).
+        prior_error: Assumed error of the last data prediction, as a share of the noise in its state; the more, the more
+            of noisy data is in the result.
+        direct: Noise alone (`Denoising`) is removed by one evaluation of the network, without a chain, unless
+            `start_noise` is set.
         within_range: The last step stays inside [-1, 1] without leaving y; not in mode paper.
         end_noise: Noise of the last step, in the same unit; `Defaults.MADE_END` if `Defaults.MADE_STEPS` are taken.
         mode: The window, the number of states of an image that are solved together. auto: 1 on one device; with several
@@ -60,6 +71,8 @@ class Settings:
     start_noise: float | None = None
     end_noise: float = Defaults.END_NOISE
     kappa: tuple[float, float] | None = Defaults.KAPPA
+    prior_error: float = Defaults.PRIOR_ERROR
+    direct: bool = False
     within_range: bool = True
     mode: Mode | int = "auto"
     surrogate: SurrogateName = "secant"
@@ -82,4 +95,24 @@ class Settings:
             number = getattr(self, name)
             if isinstance(number, int | float) and number < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {number}")
+        if self.kappa is not None and not all(0 < share <= 1 for share in self.kappa):
+            raise ValueError(f"kappa must be two numbers above 0 and up to 1, or None, got {self.kappa}")
+        if not self.prior_error >= 0:
+            raise ValueError(f"prior_error must be at least 0, got {self.prior_error}")
         check_overlap(self.tile, self.overlap)
+
+    def favouring(self, favour: Favour) -> Self:
+        """Return the settings for results nearer to the original (fidelity) or richer in detail; balance: the defaults.
+
+        A setting that differs from its default stays as it is.
+
+        Raises:
+            ValueError: The favour is unknown.
+        """
+        if favour not in FAVOURS:
+            raise ValueError(f"favour must be one of {', '.join(FAVOURS)}, got {favour!r}")
+        default = Settings()
+        free = {
+            name: value for name, value in FAVOURS[favour].items() if getattr(self, name) == getattr(default, name)
+        }
+        return replace(self, **free)

@@ -16,11 +16,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Mode, SurrogateName, check_overlap
+from deqir.defaults import BUNDLED, METHOD_VERSION, Defaults, Favour, Mode, SurrogateName, check_overlap
 from deqir.pretrained.pins import REAL_ESRGAN, REAL_ESRGAN_SHA256
 
 from .degradation import DEGRADED, Degradation, is_framed, usual_noise
-from .fields import Model, Option, Place, identity_of_settings
+from .fields import Before, Model, Option, Place, identity_of_settings
 
 UPSCALER: Final = REAL_ESRGAN
 """The guide that is made, not read."""
@@ -60,6 +60,11 @@ class ResultConfig(Model):
     """Network with knowledge of images: its name, such as bundled or bundled-large, or its folder.
 
     Both of these come with deqir; `deqir models list` shows others."""
+    favour: Annotated[Favour, Before("balance")] = "balance"
+    """Nearness to the originals (fidelity), richness of detail (detail), or a balance of both.
+
+    Fidelity is smoother, and measures better in PSNR; detail looks sharper. Advanced options that are set to other values
+    than their defaults stay as they are."""
     steps: int = Field(Defaults.STEPS, ge=1, le=1000)
     """Sampling steps T; at most 3 are taken where the prior makes the start, unless a gap is wide or `start_noise` is
     set.

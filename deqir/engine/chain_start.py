@@ -32,12 +32,14 @@ class Span(NamedTuple):
         end: Noise of the last step, in the same unit.
         steps: Sampling steps T.
         kind: Maker of the start.
+        direct: One evaluation of the network at y, whose own noise is that of the start: none is added.
     """
 
     noise: float
     end: float
     steps: int
     kind: StartKind
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +94,8 @@ def span_of(
         return Span(settings.start_noise, settings.end_noise, settings.steps, kind)
     if kind is StartKind.OWN:
         noise = min(sigma_y / 2, known.max_noise if known else math.inf) if isinstance(A, Denoising) else 0.0
+        if settings.direct and noise:
+            return Span(noise, settings.end_noise, 1, kind, direct=True)
         return Span(max(A.start_noise, noise), settings.end_noise, settings.steps, kind)
     if kind is StartKind.GIVEN or any(mask.wide for mask in masks_in(A)):
         return Span(Defaults.GIVEN_NOISE, settings.end_noise, settings.steps, kind)

@@ -56,7 +56,7 @@ class Engine:
         self._tilings = Tilings(prior, tile=settings.tile, overlap=settings.overlap)
         size = BatchSize() if batch_size is None else batch_size
         self._sizes = BatchSizes(prior=prior, settings=settings, tilings=self._tilings, a_call=size)
-        self._chains: dict[tuple[float, float, int], Chain] = {}
+        self._chains: dict[tuple[float, float, int, bool], Chain] = {}
 
     @torch.inference_mode()
     def run(
@@ -174,6 +174,7 @@ class Engine:
         A, y = request.operator, sent(request.y, device)[None]
         pinv_y = A.pinv(y)
         start, guess = start_and_guess(planned, self.prior, y, pinv_y)
+        noise = chain_noise([request.seed], start.shape[1:], chain.steps, dtype=y.dtype, device=device)
         return Sampler(
             denoiser=self._network(planned.shape),
             A=A,
@@ -182,7 +183,7 @@ class Engine:
             start=start,
             guess=guess,
             sigma_y=y.new_full((1,), request.sigma_y) if request.sigma_y else None,
-            noise=chain_noise([request.seed], start.shape[1:], chain.steps, dtype=y.dtype, device=device),
+            noise=torch.zeros_like(noise) if planned.span.direct else noise,
             denoiser_batch=self._sizes.of(request),
         )
 
@@ -190,14 +191,19 @@ class Engine:
         """Return a request with its chain."""
         given = request.start is not None
         span = span_of(self.settings, request.operator, self.prior, given=given, sigma_y=request.sigma_y)
-        ends = span.noise, span.end, span.steps
+        ends = span.noise, span.end, span.steps, span.direct
         if ends not in self._chains:
             if isinstance(self.prior, Prior):
                 self.prior.check_noise(span.noise)
             if len(self._chains) >= CHAINS:
                 del self._chains[next(iter(self._chains))]
             self._chains[ends] = Chain.between(
-                span.noise, span.end, steps=span.steps, eta=self.settings.eta, kappa=self.settings.kappa
+                span.noise,
+                span.end,
+                steps=span.steps,
+                eta=self.settings.eta,
+                kappa=self.settings.kappa,
+                prior_error=0.0 if span.direct else self.settings.prior_error,
             )
         return Planned(request=request, shape=request.shape, span=span, chain=self._chains[ends])
 

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from deqir.defaults import Defaults
 from deqir.linalg.device_constant import Constant
 from deqir.shapes import Float
 
@@ -33,6 +34,8 @@ class Chain:
         c2: Weight of the predicted noise e_i, shape (T,).
         kappa: Most noise that each step takes from data, as a share of the level of the next state, above 0 and at most
             1, shape (T,); None: all of it, and no fresh noise beside it (docs/algorithm.md, "Noise in y").
+        prior_error: Error of the last data prediction, as a share of the noise in its state; 0 takes no noisy data in
+            the last step.
         weights: sqrt(alpha_bar_i), sqrt(1 - alpha_bar_i), both of i + 1, c1_i, c2_i and, if any, kappa_i of each step.
         steps: Number of steps T.
 
@@ -44,6 +47,7 @@ class Chain:
     c1: Float[Tensor, " T"]
     c2: Float[Tensor, " T"]
     kappa: Float[Tensor, " T"] | None = None
+    prior_error: float = Defaults.PRIOR_ERROR
     weights: Float[Tensor, "weights T"] = field(init=False)
     steps: int = field(init=False)
     _levels: Constant = field(init=False, repr=False)
@@ -70,7 +74,12 @@ class Chain:
 
     @classmethod
     def with_eta(
-        cls, alpha_bar: Float[Tensor, " positions"], eta: float, *, kappa: Float[Tensor, " T"] | None = None
+        cls,
+        alpha_bar: Float[Tensor, " positions"],
+        eta: float,
+        *,
+        kappa: Float[Tensor, " T"] | None = None,
+        prior_error: float = Defaults.PRIOR_ERROR,
     ) -> Chain:
         """Return the chain (3) whose noise is fresh to the share eta: c1 = eta s, c2 = sqrt(1 - eta^2) s.
 
@@ -80,7 +89,8 @@ class Chain:
         if not 0 <= eta <= 1:
             raise ValueError(f"eta must lie in 0..1, got {eta}")
         s = (1 - alpha_bar[1:]).sqrt()
-        return cls(alpha_bar=alpha_bar, c1=eta * s, c2=math.sqrt(1 - eta**2) * s, kappa=kappa)
+        fresh, predicted = eta * s, math.sqrt(1 - eta**2) * s
+        return cls(alpha_bar=alpha_bar, c1=fresh, c2=predicted, kappa=kappa, prior_error=prior_error)
 
     @classmethod
     def between(
@@ -92,6 +102,7 @@ class Chain:
         eta: float,
         spacing: Literal["geometric", "linear"] = "geometric",
         kappa: tuple[float, float] | None = None,
+        prior_error: float = Defaults.PRIOR_ERROR,
     ) -> Chain:
         """Return a chain from noise `start_noise` down to `end_noise`, then to the clean image (2).
 
@@ -103,6 +114,7 @@ class Chain:
             spacing: How the noise falls between the two.
             kappa: Share of noisy data at the first and at the last level, linear in log sigma between them; None: the
                 rule without kappa.
+            prior_error: See `Chain`.
         """
         if steps < 1:
             raise ValueError(f"a chain needs at least 1 step, got {steps}")
@@ -118,7 +130,8 @@ class Chain:
         else:
             noise = torch.lerp(ends[0], ends[1], weight)
         sigma = torch.cat([2 * noise, torch.zeros(1, dtype=torch.float64)])  # [-1, 1] is twice as wide
-        return cls.with_eta(alpha_bar_of(sigma), eta, kappa=None if kappa is None else _between(*kappa, noise))
+        shares = None if kappa is None else _between(*kappa, noise)
+        return cls.with_eta(alpha_bar_of(sigma), eta, kappa=shares, prior_error=prior_error)
 
     @classmethod
     def from_schedule(cls, schedule: NoiseSchedule, *, steps: int, eta: float) -> Chain:

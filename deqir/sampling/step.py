@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
+from deqir.defaults import Defaults
 from deqir.protocols import LinearOperator, SpectralOperator
 from deqir.shapes import Float
 
 from .chain import Chain
-
-PRIOR_ERROR: Final = 0.5
-"""Error of the last data prediction, as a share of the noise in its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +31,7 @@ class Step:
         sigma_y: Standard deviation of the noise in y, images in [-1, 1]; None: y is exact.
         kappa: Most noise from data whose noise is above the level of the next state, as a share of this level; fresh
             noise makes up the rest. None: such data bring all the noise of the next state.
+        prior_error: Error of the last data prediction, as a share of the noise in its state.
 
     Raises:
         ValueError: y is noisy, and A does not know its singular values.
@@ -51,6 +49,7 @@ class Step:
     c2: Tensor
     sigma_y: Tensor | None = None
     kappa: Tensor | None = None
+    prior_error: float = Defaults.PRIOR_ERROR
 
     @classmethod
     def at(
@@ -62,7 +61,8 @@ class Step:
         """
         names = ("signal", "noise", "next_signal", "next_noise", "c1", "c2", "kappa")[: len(chain.weights)]
         weights = zip(names, chain.weights_of(positions, like)[..., None, None, None], strict=True)
-        return cls(A=A, sigma_y=None if sigma_y is None else sigma_y.to(like)[:, None, None, None], **dict(weights))
+        told = None if sigma_y is None else sigma_y.to(like)[:, None, None, None]
+        return cls(A=A, sigma_y=told, prior_error=chain.prior_error, **dict(weights))
 
     def x0_hat(self, x: Float[Tensor, "N C H W"], eps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Return the data prediction (4)."""
@@ -102,7 +102,7 @@ class Step:
         data_noise = self._data_noise(s)
         due = self.next_noise / (self.next_signal * data_noise)  # noise due in the next state anyway does no harm
         taken = due.clamp(max=1) if self.kappa is None else torch.where(due < 1, self.kappa * due, 1.0)
-        prior = (PRIOR_ERROR * self.noise / self.signal).square()
+        prior = (self.prior_error * self.noise / self.signal).square()
         share = torch.where(self.next_noise > 0, taken, prior / (prior + data_noise.square()))
         return torch.where(s > 0, share, 0.0)
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deqir import Chain, Picard, Restorer
+from deqir.defaults import Defaults
 from deqir.fixed_point.joint_map import JointMap
 from deqir.operators import Deblurring, Inpainting, SeparableDeblurring, kernels
 from deqir.protocols import Gain, LinearOperator, SpectralOperator
 from deqir.restore import SURROGATES
 from deqir.sampling.sampler import Sampler
-from deqir.sampling.step import PRIOR_ERROR, Step
+from deqir.sampling.step import Step
 from tests.deqir.problems import HEIGHT, OPERATORS, WIDTH, make_sampler, rand, toy_denoiser
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def scalar_weights(s: float, a: float, b: float, eta: float, sigma_y: float) -> 
     if s < 1e-9:
         return 0.0, c1, c2
     if b == 1:
-        prior = PRIOR_ERROR**2 * (1 - a) / a
+        prior = Defaults.PRIOR_ERROR**2 * (1 - a) / a
         return prior / (prior + (sigma_y / s) ** 2), 0.0, 0.0
     data = math.sqrt(b) * sigma_y / s
     if data <= c1:

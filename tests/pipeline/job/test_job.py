@@ -261,7 +261,7 @@ def test_a_tasks_own_noise_is_held_against_the_prior(settings, tmp_path) -> None
     card = json.loads((folder / "deqir.json").read_text())
     (folder / "deqir.json").write_text(json.dumps({**card, "max_noise": 50 / 255}))
     assert open_job(changed(settings, prior=str(folder)))
-    for degradation in ({"task": "colorize"}, {"task": "old-photo", "masks": settings.source, "scale": 2}):
+    for degradation in ({"task": "colorize"}, {"task": "old-photo", "colour": "yes", "scale": 2}):
         with pytest.raises(ConfigurationError, match=r"knows noise up to 0\.196 .* would start at 0\.294"):
             open_job(changed(settings, prior=str(folder), degradation=degradation))
     guided = {"degradation": {"task": "colorize"}, "guide": settings.source}

@@ -1,0 +1,1 @@
+"""JPEG compression: its layout, its coefficients, their errors, and the operator."""
