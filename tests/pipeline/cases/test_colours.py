@@ -46,8 +46,9 @@ def test_a_grey_photograph_stays_grey(old) -> None:
     assert ranges(old["grey.png"].written) < GREYED
 
 
-def test_colour_is_invented_where_it_is_asked_for(tmp_path) -> None:
-    ends = restore(tmp_path, {"grey.png": colours()["grey.png"]}, task="colorize")
+@pytest.mark.parametrize("settings", [{"task": "colorize"}, {"task": "old-photo", "colour": "yes"}])
+def test_colour_is_invented_where_it_is_asked_for(tmp_path, settings) -> None:
+    ends = restore(tmp_path, {"grey.png": colours()["grey.png"]}, **settings)
     assert ranges(ends["grey.png"].written) > GREYED
 
 

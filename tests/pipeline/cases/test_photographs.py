@@ -74,13 +74,11 @@ def diagnosed(data: bytes):
     return diagnose(pixels)
 
 
-def test_the_noise_of_a_photograph_out_of_focus_is_told() -> None:
-    true = (levels(decoded(out_of_focus())) - levels(decoded(out_of_focus(noise=0)))).std() / 255
-    noise = diagnosed(out_of_focus()).noise
+def test_the_noise_of_a_photograph_out_of_focus_is_told_without_the_error_of_the_compression() -> None:
+    noise = diagnosed(out_of_focus(noise=3)).noise
     assert noise is not None
-    assert noise.value == pytest.approx(true, rel=0.4, abs=2 / 255)
-    assert noise.low <= 3 / 255
-    assert noise.high >= true * 0.9
+    assert noise.sigma.value == pytest.approx(3 / 255, rel=0.4, abs=2 / 255)
+    assert noise.sigma.low <= 3 / 255 <= noise.sigma.high
 
 
 def test_the_blur_of_a_photograph_out_of_focus_is_told() -> None:
@@ -95,7 +93,7 @@ def test_the_grain_of_a_photograph_is_told_by_its_level() -> None:
     true = (levels(decoded(data)) - clean).std() / 255
     noise = diagnosed(data).noise
     assert noise is not None
-    assert noise.value == pytest.approx(true, rel=0.4, abs=2 / 255)
+    assert noise.sigma.value == pytest.approx(true, rel=0.4, abs=2 / 255)
 
 
 def test_photographs_are_known_as_photographs() -> None:
