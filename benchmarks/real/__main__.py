@@ -118,6 +118,9 @@ def judged(cases: Sequence[Case], outcomes: Mapping[tuple[str, str], Outcome]) -
                         told=case.told.words,
                         status=outcome.status,
                         score=judge.score(outcome.pixels, case.original, toned=case.toned),
+                        aside=None
+                        if outcome.aside is None
+                        else judge.score(outcome.aside, case.original, toned=case.toned),
                         nfe=outcome.nfe,
                         seconds=outcome.seconds,
                         note=outcome.note,

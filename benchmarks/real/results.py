@@ -25,8 +25,9 @@ class Record:
         told: The command of the way "told".
         status: Of the row of the manifest.
         score: Closeness to the original.
+        aside: Closeness of the image that was set aside; None otherwise.
         nfe, seconds: Evaluations of the prior, and seconds of the restoration.
-        note: The row's reason or error.
+        note: Error, doubts and decisions of the row.
     """
 
     case: str
@@ -38,6 +39,7 @@ class Record:
     told: str
     status: str
     score: Score
+    aside: Score | None
     nfe: int
     seconds: float
     note: str
@@ -58,5 +60,6 @@ def write(path: Path, records: Sequence[Record], notes: Mapping[str, str], *, pr
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    row["score"] = {name: round(value, 4) for name, value in row["score"].items()}
+    for field in ("score", "aside"):
+        row[field] = row[field] and {name: round(value, 4) for name, value in row[field].items()}
     return row | {"seconds": round(row["seconds"], 2)}

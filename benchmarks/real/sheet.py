@@ -19,7 +19,7 @@ SIDE: Final = 112
 EACH: Final = 2
 """Cases of a group."""
 LABEL, TOP, GAP = 14, 18, 4
-QUALITY: Final = 80
+QUALITY: Final = 70
 
 
 def write_sheet(

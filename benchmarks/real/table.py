@@ -9,6 +9,7 @@ from typing import Final
 from deqir.models import REAL_ESRGAN
 
 from .archive.cases import CLEAN
+from .judging import Score
 from .results import Record
 from .ways import AUTO, GIVEN, GUIDED, NOT_DELIVERED, TOLD, WAYS
 
@@ -39,6 +40,7 @@ def render(records: Sequence[Record], notes: Mapping[str, str]) -> str:
         ("Means of the groups", _means(records)),
         ("Gains over given: dB / VGG's LPIPS, in per cent", _gains(records)),
         ("Deliveries of the jobs", _deliveries(records)),
+        ("Images that were set aside", _set_aside(records)),
         ("What auto is still bad at", _weaknesses(records, AUTO)),
         ("What the told tasks are still bad at", _weaknesses(records, TOLD)),
         ("Every case", _cases(records)),
@@ -146,6 +148,21 @@ def _counts(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
         f"{fmean(r.nfe for r in after):.1f}",
         f"{fmean(r.seconds for r in after):.1f}",
     ]
+
+
+def _set_aside(records: Sequence[Record]) -> Iterator[str]:
+    """Yield the gain over given of each image that was set aside."""
+    found = [(before, after) for way in (TOLD, AUTO, GUIDED) for before, after in _pairs(records, way) if after.aside]
+    rows = [
+        [NAMES[after.way], after.case, _change(before.score, after.aside), after.note]
+        for before, after in found
+        if after.aside is not None
+    ]
+    return _rows(["way", "case", "over given: dB / VGG's LPIPS", "why"], rows) if rows else iter(["None."])
+
+
+def _change(before: Score, after: Score) -> str:
+    return f"{after.psnr - before.psnr:+.2f} / {after.vgg - before.vgg:+.3f}"
 
 
 def loses(before: Record, after: Record) -> bool:

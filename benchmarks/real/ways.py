@@ -26,8 +26,10 @@ from pipeline.config import RestoreJob
 from pipeline.errors import ConfigurationError
 from pipeline.fault_text import in_words
 from pipeline.job.job import open_job, plan_job, run_shards
+from pipeline.keys import Layout
 from pipeline.manifest.schema import read_columns
-from pipeline.store import open_store
+from pipeline.status import DELIVERED, Status
+from pipeline.store import Store, open_store
 
 from .archive.case import Case, Told
 from .archive.pictures import Pixels
@@ -35,9 +37,10 @@ from .archive.steps import image_of
 
 GIVEN, TOLD, AUTO, GUIDED = "given", "told", "auto", "guided"
 WAYS: Final = (GIVEN, TOLD, AUTO, GUIDED, REAL_ESRGAN)
-NOT_DELIVERED: Final = ("unchanged", "set_aside", "failed", "conflict")
+MOST_BYTES: Final = 2**28
+NOT_DELIVERED: Final = (Status.UNCHANGED, Status.SET_ASIDE, Status.FAILED, Status.CONFLICT)
 """Statuses of images that stay as they were given."""
-COLUMNS: Final = ("source_key", "status", "output_key", "nfe", "solve_seconds", "error")
+COLUMNS: Final = ("source_key", "status", "output_key", "nfe", "solve_seconds", "error", "doubts", "decisions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,15 @@ class Outcome:
     Attributes:
         pixels: At the size of the original. The given image, enlarged if asked for, where nothing was delivered.
         status: Of the row of the manifest; "given" or "enlarged" without a job.
-        note: The error or the reason of the row.
+        aside: The image that was set aside; None otherwise.
+        note: Error, doubts and decisions of the row.
     """
 
     pixels: Pixels
     status: str
     nfe: int = 0
     seconds: float = 0.0
+    aside: Pixels | None = None
     note: str = ""
 
 
@@ -128,21 +133,35 @@ def restored(cases: Sequence[Case], told: Told, folder: Path, **result: Any) -> 
             pass
     store = open_store(str(folder / "restored"), writable=False)
     rows = {row[0]: row[1:] for row in read_columns(store, job.layout, COLUMNS)}
-    return {case.name: _outcome(case, folder / "restored", *rows[case.key]) for case in cases}
+    return {case.name: _outcome(case, store, job.layout, *rows[case.key]) for case in cases}
 
 
 def _outcome(
-    case: Case, folder: Path, status: str, key: str | None, nfe: int | None, seconds: float | None, note: str | None
+    case: Case,
+    store: Store,
+    layout: Layout,
+    status: str,
+    key: str | None,
+    nfe: int | None,
+    seconds: float | None,
+    error: str | None,
+    doubts: list[str] | None,
+    decisions: list[str] | None,
 ) -> Outcome:
-    pixels = given(case).pixels
-    if key is not None and status not in NOT_DELIVERED[1:] and (folder / key).exists():
-        image = Image.open(folder / key)
-        written = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"), dtype=np.float64)
-        pixels = (
-            written
-            if written.shape[:2] == case.original.shape[:2]
-            else np.asarray(
-                image_of(written).resize(case.original.shape[1::-1], Image.Resampling.BICUBIC), dtype=np.float64
-            )
-        )
-    return Outcome(pixels=pixels, status=status, nfe=nfe or 0, seconds=seconds or 0.0, note=note or "")
+    aside = _read(case, store, layout.aside(key)) if status == Status.SET_ASIDE and key is not None else None
+    delivered = _read(case, store, key) if status in DELIVERED and key is not None else None
+    return Outcome(
+        pixels=given(case).pixels if delivered is None else delivered,
+        status=status,
+        nfe=nfe or 0,
+        seconds=seconds or 0.0,
+        aside=aside,
+        note="; ".join([*filter(None, [error]), *(doubts or []), *(decisions or [])]),
+    )
+
+
+def _read(case: Case, store: Store, key: str) -> Pixels | None:
+    """Return the pixels of an object; None if the given size was kept though a larger one was asked for."""
+    image: Image.Image = Image.open(io.BytesIO(store.get(key, limit=MOST_BYTES).data))
+    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"), dtype=np.float64)
+    return pixels if pixels.shape[:2] == case.original.shape[:2] else None

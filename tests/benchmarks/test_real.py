@@ -71,6 +71,7 @@ def record(way: str, psnr: float, vgg: float, *, status: str = "restored", scale
         told="--task jpeg",
         status=status,
         score=Score(psnr=psnr, ssim=0.5, lpips=vgg, vgg=vgg),
+        aside=None,
         nfe=5,
         seconds=1.0,
         note="",
