@@ -66,11 +66,15 @@ class GuideError(ImageError):
     """The image has no guide of its own, or an unusable guide."""
 
 
-class InColourError(ImageError):
+class NothingToRestoreError(ImageError):
+    """The image does not show the damage that a told task undoes: it is delivered as it is."""
+
+
+class InColourError(NothingToRestoreError):
     """The image would be given colour, but has it already."""
 
 
-class UncertainError(ImageError):
+class UncertainError(NothingToRestoreError):
     """The degradation of the image was to be estimated, and cannot be told."""
 
 

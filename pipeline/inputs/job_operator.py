@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from deqir.defaults import METHOD_VERSION
-from deqir.estimation import Estimate, NoiseEstimate, Tone, estimate_noise, tone_of
+from deqir.estimation import Diagnosis, Estimate, NoiseEstimate, Tone, estimate_noise, tone_of
 from deqir.operators import Colorization, Deblurring
 from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
@@ -122,8 +122,6 @@ class Undoing:
             UncertainError: The width of the blur was to be estimated, and cannot be told.
             ValueError: The operator does not fit the image.
         """
-        if self.is_auto:
-            return Observed(y=pixels.expand(3, -1, -1), operator=self.operator, noise=0.0)  # its treatment finds noise
         if self.degradation.task == "deblur" and self.method > 1:
             return self._blurred(pixels)
         tone = tone_of(pixels) if self._keeps_tone else None
@@ -141,11 +139,14 @@ class Undoing:
             y = tone.to_grey(pixels).expand(3, -1, -1)
             return Observed(y=y, operator=operator, noise=self.noise_of(y), tone=tone)
         y = _tapered(pixels.expand(3, -1, -1), operator)
-        return Observed(y=y, operator=operator, noise=0.0 if self.is_auto else self.noise_of(y))
+        return Observed(y=y, operator=operator, noise=self.noise_of(y))
 
-    def noise_found(self, y: Tensor) -> NoiseEstimate | None:
-        """Return the noise of an observation as the job states it, or estimated; None if too little of it tells."""
-        return estimate_noise(y) if self.noise is None or self.noise == "auto" else _told(self.noise, len(y))
+    def with_noise(self, found: Diagnosis) -> Diagnosis:
+        """Return a diagnosis with the noise that the job states, if it does."""
+        if self.noise is None or self.noise == "auto":
+            return found
+        told = Estimate(value=self.noise, low=self.noise, high=self.noise)
+        return replace(found, noise=NoiseEstimate(sigma=told, channels=(self.noise,)))
 
     def noise_of(self, y: Tensor) -> float:
         """Return the noise of an observation, shape (c, h, w), as a standard deviation of images in [0, 1].
@@ -201,11 +202,6 @@ def _tapered(y: Tensor, operator: LinearOperator) -> Tensor:
     if isinstance(operator, Deblurring) and operator.boundary == "circular":
         return operator.tapered(y[None])[0]
     return y
-
-
-def _told(noise: float, channels: int) -> NoiseEstimate:
-    """Return a noise that the job states."""
-    return NoiseEstimate(sigma=Estimate(value=noise, low=noise, high=noise), channels=(noise,) * channels)
 
 
 def open_undoing(

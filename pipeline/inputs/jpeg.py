@@ -11,7 +11,7 @@ from deqir.defaults import Defaults
 from deqir.operators import JpegCompression
 from deqir.sampling.noise import GREY
 from deqir.settings import Settings
-from pipeline.errors import UnsupportedImageError
+from pipeline.errors import NothingToRestoreError
 from pipeline.images.codec import Picture
 from pipeline.images.jpeg_file import read_jpeg
 
@@ -32,16 +32,16 @@ def jpeg_stage(data: bytes, picture: Picture, *, settings: Settings, noise: floa
         noise: Noise that was in the image before its compression, as a standard deviation of images in [0, 1].
 
     Raises:
-        UnsupportedImageError: The file is no JPEG, is a JPEG of another kind, or is one of the finest quality.
+        NothingToRestoreError: The file is no JPEG, is a JPEG of another kind, or is one of the finest quality.
     """
     found = read_jpeg(data, orientation=picture.orientation)
     if found is None:
-        raise UnsupportedImageError(
+        raise NothingToRestoreError(
             "the file is no JPEG in grey or in colour (YCbCr, 8 bits), so it does not tell how it was compressed; "
             "leave it out, or restore it by another task"
         )
     if float(found.steps[0].mean()) < FINE:
-        raise UnsupportedImageError(
+        raise NothingToRestoreError(
             "the file is a JPEG of the finest quality: it lost no more than pixels lose by rounding, and there is "
             "nothing to restore"
         )

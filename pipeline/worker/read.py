@@ -87,9 +87,14 @@ def observe(picture: Picture, undoing: Undoing, mask: Companion | None, limits: 
         _, height, width = seen.operator.image_shape(tuple(seen.y.shape))
     except ValueError as error:
         raise OperatorMismatchError(str(error)) from error
+    check_pixels(height, width, limits)
+    return seen
+
+
+def check_pixels(height: int, width: int, limits: RuntimeConfig) -> None:
+    """Raise ImageTooLargeError if the restored image would have more pixels than `limits` allows."""
     if height * width > limits.max_pixels:
         raise ImageTooLargeError(
             f"the restored image would have {width} x {height} pixels, but `max_pixels` is "
             f"{limits.max_pixels}; raise it if the memory allows"
         )
-    return seen

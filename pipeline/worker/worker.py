@@ -16,12 +16,12 @@ from typing import Final
 from torch import Tensor
 
 from deqir import Tally
-from deqir.estimation import check_fit
+from deqir.estimation import diagnose
 from deqir.hardware.memory import out_of_memory
-from deqir.protocols import LinearOperator
 from pipeline.config import RuntimeConfig
-from pipeline.errors import ImageError, OutOfMemoryError, ProcessDiedError
+from pipeline.errors import ImageError, NothingToRestoreError, OutOfMemoryError, ProcessDiedError
 from pipeline.images.codec import Picture, decode
+from pipeline.images.quantisation import luma_table
 from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
@@ -36,8 +36,8 @@ from pipeline.status import Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 
-from .doubt import with_misfit
-from .read import Prepared, fetch, observe
+from .doubt import misfit_of, with_misfit
+from .read import Prepared, check_pixels, fetch, observe
 from .solve import Restored, Solver
 from .write import Delivery
 
@@ -176,16 +176,18 @@ class ShardWorker:
             row = replace(row, image_mode=picture.mode, bit_depth=picture.bit_depth, decode_seconds=seconds)
             if self.undoing.is_jpeg:
                 return self._decompressed(ref, data, row, picture)
+            if self.undoing.is_auto:
+                return self._treated(ref, data, row, picture)
             seen = observe(picture, self.undoing, mask, self.runtime)
             y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
-            if self.undoing.is_auto:
-                return self._treated(ref, data, row, picture, y, operator)
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
             row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
-            misfit = check_fit(y, operator, sigma_y=2 * noise)
+            misfit = misfit_of(y, operator, data, noise=noise)
+        except NothingToRestoreError as error:
+            return self._unchanged(ref, data, replace(row, decisions=[f"nothing to restore: {error}"]))
         except ImageError as error:
             return failed(row, error)
         except (MemoryError, RuntimeError) as error:
@@ -205,19 +207,45 @@ class ShardWorker:
             tone=seen.tone,
         )
 
-    def _treated(
-        self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture, y: Tensor, operator: LinearOperator
-    ) -> Prepared | ManifestRow:
-        """Return an image with the treatment that it needs; its row, with its file copied, if it needs none."""
-        noise = self.undoing.noise_found(y)
-        treatment = treatment_of(y, noise=noise, scale=self.undoing.degradation.scale)
-        level = None if noise is None else noise.sigma.value
-        row = replace(row, noise=level, decisions=list(treatment.decisions))
+    def _treated(self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture) -> Prepared | ManifestRow:
+        """Return an image with the treatment that it needs; its row, with its file copied, if it needs none.
+
+        Raises:
+            ImageTooLargeError: The restored image would have more pixels than the job allows.
+        """
+        pixels, scale = picture.pixels, self.undoing.degradation.scale
+
+        def undo_jpeg() -> tuple[Tensor, Stage] | None:
+            try:
+                return jpeg_stage(data, picture, settings=self.solver.engine.settings)
+            except NothingToRestoreError:
+                return None
+
+        found = self.undoing.with_noise(diagnose(pixels, luma_table=luma_table(data)))
+        treatment = treatment_of(pixels, found, scale=scale, undo_jpeg=undo_jpeg)
+        height, width = (side * scale for side in pixels.shape[-2:])
+        check_pixels(height, width, self.runtime)
+        row = replace(
+            row,
+            height=height,
+            width=width,
+            kind=found.kind,
+            tone=found.tone,
+            jpeg_quality=found.jpeg.quality if found.jpeg else None,
+            noise=found.noise.sigma.value if found.noise else None,
+            blur=found.blur.value if found.blur else None,
+            decisions=list(treatment.decisions),
+        )
         if treatment.unchanged:
             return self.delivery.copy(ref, data, row)
-        misfit = check_fit(y, operator, sigma_y=2 * (level or 0.0))
-        row = with_misfit(row, misfit)
-        return Prepared(ref=ref, row=row, picture=picture, y=y, stages=treatment.stages, misfit=misfit)
+        return Prepared(ref=ref, row=row, picture=picture, y=treatment.y, stages=treatment.stages)
+
+    def _unchanged(self, ref: ImageRef, data: bytes, row: ManifestRow) -> ManifestRow:
+        """Return the row of an image after copying its file."""
+        try:
+            return self.delivery.copy(ref, data, row)
+        except ImageError as error:
+            return failed(row, error)
 
     def _decompressed(self, ref: ImageRef, data: bytes, row: ManifestRow, picture: Picture) -> Prepared:
         """Return an image whose JPEG compression is to be undone.

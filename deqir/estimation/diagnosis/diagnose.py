@@ -82,5 +82,11 @@ def _jpeg(
             f"`luma_table` has the shape (8, 8), got {tuple(table.shape)}; take the first of a file's tables"
         )
     steps = table.detach().float().cpu().clamp(min=1)
-    distances = [float((steps.log() - quantisation(quality).log()).abs().mean()) for quality in range(1, 101)]
-    return JpegEstimate(quality=distances.index(min(distances)) + 1, agreement=1.0, offset=(0, 0)), steps
+    return JpegEstimate(quality=quality_of(steps), agreement=1.0, offset=(0, 0)), steps
+
+
+def quality_of(table: Float[Tensor, "8 8"]) -> int:
+    """Return the quality, in libjpeg's scale, whose luma steps are nearest to these."""
+    steps = table.float().clamp(min=1).log()
+    distances = [float((steps - quantisation(quality).log()).abs().mean()) for quality in range(1, 101)]
+    return distances.index(min(distances)) + 1
