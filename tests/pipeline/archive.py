@@ -12,14 +12,16 @@ from PIL import Image
 from pipeline.config import RestoreJob
 
 
-def image_bytes(seed: int, *, size: tuple[int, int] = (16, 16), mode: str = "RGB", kind: str = "PNG") -> bytes:
+def image_bytes(
+    seed: int, *, size: tuple[int, int] = (16, 16), mode: str = "RGB", kind: str = "PNG", quality: int = 75
+) -> bytes:
     """A picture of smooth shapes that differs with the seed; `size` is (width, height)."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width] / 8
     channels = [np.sin(x * (1 + seed % 3) + c) + np.cos(y * (1 + seed % 5) + seed + c) for c in range(3)]
     pixels = np.clip(np.stack(channels, -1) * 50 + 128, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels, "RGB").convert(mode).save(buffer, format=kind)
+    Image.fromarray(pixels, "RGB").convert(mode).save(buffer, format=kind, quality=quality)
     return buffer.getvalue()
 
 
