@@ -92,7 +92,8 @@ def judge(
     if isinstance(operator, SeparableDeblurring | Deblurring | FramedDeblurring | Denoising):
         reasons += _ringing(after.mean(0), before.mean(0))
     if not colour_asked:
-        change = spread_of_colours(after) - spread_of_colours(before)
+        same_size = functional.adaptive_avg_pool2d(after[None], (before.shape[-2], before.shape[-1]))[0]
+        change = spread_of_colours(same_size) - spread_of_colours(before)
         if abs(change) > COLOURED:
             reasons.append("colours appeared that the image did not have" if change > 0 else "colours were lost")
     return Verdict(reasons=tuple(reasons))

@@ -6,10 +6,15 @@ from typing import Final
 
 import torch
 
+from deqir.estimation.diagnosis import quality_of
+from deqir.estimation.jpeg import typical_error
+
 from . import exif
 from .containers import format_of, jpeg_blocks, split_exif
 
 TABLES: Final = b"\xdb"
+FINE: Final = 90
+"""Highest quality of a JPEG whose loss counts as noise."""
 FRAMES: Final = frozenset((0xC0, 0xC1, 0xC2))
 """Markers of frames that Pillow decodes: baseline, extended and progressive."""
 ZIGZAG: Final = tuple(
@@ -42,6 +47,16 @@ def luma_table(data: bytes) -> torch.Tensor | None:
     table = torch.zeros(64)
     table[list(ZIGZAG)] = torch.tensor(steps, dtype=torch.float32)
     return table.reshape(8, 8)
+
+
+def loss_of(data: bytes) -> float:
+    """Return the usual error of a JPEG's pixels, as a standard deviation of images in [0, 1].
+
+    0 for other files and for JPEGs above `FINE`, which lose little more than pixels do by rounding.
+    """
+    table = luma_table(data)
+    quality = FINE + 1 if table is None else quality_of(table)
+    return typical_error(quality) / 2 if quality <= FINE else 0.0
 
 
 def _tables(segment: bytes) -> dict[int, list[int]]:

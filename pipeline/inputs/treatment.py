@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from deqir.estimation import Diagnosis, estimate_kernel
+from deqir.estimation import Diagnosis, Estimate, estimate_kernel
 from deqir.estimation.jpeg import typical_error
 from deqir.operators import NearestSuperResolution, SuperResolution
 from deqir.protocols import LinearOperator
@@ -22,6 +22,10 @@ LEAST_NOISE: Final = 2 / 255
 """Low end of the interval of an image's noise from which on it is removed: less is within what texture looks like."""
 LEAST_BLUR: Final = 0.5
 """Low end of the interval of a blur, in pixels, from which on it is undone: sharp photographs may have as much."""
+TOWARDS: Final = 0.75
+"""Place of the width told between the low end of a blur's interval, 0, and its value, 1. On 11 crops of validation
+photographs (1.2 to 2.6 pixels, noise, JPEG) 0 gained 0.7 dB and lost 0.2 at worst, 0.5 gained 1.5, 1 gained 2.0, each
+of these without a loss; a width too large costs more than one too small."""
 GOOD_QUALITY: Final = 90
 """Highest quality of a JPEG whose loss is undone. Better ones are copied, bytes and all."""
 SMEARED: Final = 1.15
@@ -71,7 +75,7 @@ def treatment_of(
 ) -> Treatment:
     """Return the treatment that a diagnosis warrants.
 
-    A blur is told as narrow and its noise as strong as they may be, since the reverse ruins an image. Compression
+    A blur is told rather too narrow than too wide, which ruins an image. Compression
     counts as noise beside blur or noise, and is undone by itself otherwise. Pictures that are no photographs are
     enlarged only.
 
@@ -89,13 +93,13 @@ def treatment_of(
         decisions.append(f"left alone: {found.kind}, no photograph")
         left_over = 0.0
     elif scale == 1 and found.blur is not None and found.blur.low > LEAST_BLUR and found.upscaling is None:
-        high = max(found.noise.sigma.high if found.noise else 0.0, ROUNDING)
-        told, width = math.hypot(high, lost), found.blur.low
+        told = math.hypot(max(found.noise.sigma.value if found.noise else 0.0, ROUNDING), lost)
+        width = cautious(found.blur)
         operator = make_operator(Degradation(task="deblur", width=width), noise=told)
         stages.append(Stage(operator=operator, sigma_y=sigma_of(told, operator, y)))
         decisions.append(
-            f"deblur: a blur of {width:.1f} to {found.blur.high:.1f} pixels, undone as {width:.1f} with noise of "
-            f"{255 * told:.1f} levels"
+            f"deblur: a blur of {found.blur.low:.1f} to {found.blur.high:.1f} pixels, undone as {width:.1f} with noise "
+            f"of {255 * told:.1f} levels"
         )
     elif scale == 1 and noise:
         told = math.hypot(noise, lost / 2)
@@ -122,6 +126,11 @@ def treatment_of(
     if not decisions:
         decisions.append("nothing to restore: no noise, blur or compression was found beyond doubt")
     return Treatment(y=y, stages=tuple(stages), decisions=tuple(decisions))
+
+
+def cautious(blur: Estimate) -> float:
+    """Return the width in pixels by which a blur is undone."""
+    return blur.low + TOWARDS * (blur.value - blur.low)
 
 
 def _noise_of(found: Diagnosis, *, compressed: bool) -> float:

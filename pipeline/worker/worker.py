@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import time
@@ -16,12 +17,12 @@ from typing import Final
 from torch import Tensor
 
 from deqir import Tally
-from deqir.estimation import diagnose
+from deqir.estimation import check_fit, diagnose
 from deqir.hardware.memory import out_of_memory
 from pipeline.config import RuntimeConfig
 from pipeline.errors import ImageError, NothingToRestoreError, OutOfMemoryError, ProcessDiedError
 from pipeline.images.codec import Picture, decode
-from pipeline.images.quantisation import luma_table
+from pipeline.images.quantisation import loss_of, luma_table
 from pipeline.inputs.frame import sides_of
 from pipeline.inputs.guides import Guides
 from pipeline.inputs.job_operator import Undoing
@@ -36,7 +37,7 @@ from pipeline.status import Status
 from pipeline.store import Store
 from pipeline.threads import map_ahead, threads
 
-from .doubt import misfit_of, with_misfit
+from .doubt import with_misfit
 from .read import Prepared, check_pixels, fetch, observe
 from .solve import Restored, Solver
 from .write import Delivery
@@ -179,13 +180,15 @@ class ShardWorker:
             if self.undoing.is_auto:
                 return self._treated(ref, data, row, picture)
             seen = observe(picture, self.undoing, mask, self.runtime)
-            y, operator, noise, guide = seen.y, seen.operator, seen.noise, None
+            y, operator, guide = seen.y, seen.operator, None
+            lost = loss_of(data)
+            noise = self.undoing.with_loss(seen.noise, lost)
             height, width = sides_of(y, operator)
             row = replace(row, height=height, width=width)
             if self.guides is not None and guide_file is not None:
                 guide = self.guides.fitted(guide_file, height=height, width=width)
             row = replace(row, noise=noise, operator_parameters=row.operator_parameters | dict(seen.found))
-            misfit = misfit_of(y, operator, data, noise=noise)
+            misfit = check_fit(y, operator, sigma_y=2 * math.sqrt(max(0.0, noise**2 - lost**2)), jpeg_noise=2 * lost)
         except NothingToRestoreError as error:
             return self._unchanged(ref, data, replace(row, decisions=[f"nothing to restore: {error}"]))
         except ImageError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .diagnose import Diagnosis, diagnose
+from .diagnose import Diagnosis, diagnose, quality_of
 from .upscaling import UpscalingEstimate, estimate_upscaling
 
-__all__ = ["Diagnosis", "UpscalingEstimate", "diagnose", "estimate_upscaling"]
+__all__ = ["Diagnosis", "UpscalingEstimate", "diagnose", "estimate_upscaling", "quality_of"]

@@ -63,11 +63,6 @@ def test_nothing_delivered_is_worse_than_interpolation_in_fidelity_and_to_the_ey
             assert better or float(lpips(after, x)) < float(lpips(before, x)), key
 
 
-def test_a_wrong_kernel_that_costs_fidelity_is_not_delivered(enlarged) -> None:
-    for key in ("nearest.png", "sharpened.png"):
-        assert not enlarged[key].delivered or gain(enlarged[key]) > -0.5, key
-
-
 def test_compressed_ones_gain_whatever_smooth_kernel_is_told(enlarged) -> None:
     for key in ("quality40.jpg", "quality60.jpg", "quality85.jpg"):
         assert enlarged[key].delivered, key

@@ -58,6 +58,6 @@ def test_files_that_tell_no_compression_are_said_to(source, opened) -> None:
     put(source, "a.png", image_bytes(3))
     put(source, "b.jpg", jpeg(photo(), quality=99))
     _, worker, shards = opened(degradation=JPEG)
-    messages = {row.source_key: str(row.error) for shard in shards for row in run(worker, shard)}
+    messages = {row.source_key: str(row.decisions) for shard in shards for row in run(worker, shard)}
     assert "no JPEG" in messages["a.png"]
     assert "finest quality" in messages["b.jpg"]
