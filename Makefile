@@ -24,9 +24,11 @@ $(VENV)/.dev: $(VENV)/.product
 install: $(VENV)/.product ## Make .venv with deqir in it
 
 .PHONY: demo
-demo: $(VENV)/.product ## Restore the sample archive and compare with the originals
+demo: $(VENV)/.product ## Restore the sample archives and compare with the originals
 	$(BIN)/deqir restore samples/archive $(DEMO) --task sr --scale 4 --reference samples/originals
 	$(BIN)/python examples/compare.py samples/archive $(DEMO) samples/originals --scale 4 --picture $(DEMO)-before-after.png
+	$(BIN)/deqir restore samples/found $(DEMO)-found --reference samples/originals
+	$(BIN)/python examples/compare.py samples/found $(DEMO)-found samples/originals --scale 1 --picture $(DEMO)-found.png
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests
@@ -36,6 +38,10 @@ test: $(VENV)/.dev ## Run the tests
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## Run the tests of the packages that need no server and no other device; two minutes
 	$(PYTEST) -m 'not (ray or s3 or prefect or smoke or slow or stack)' --ignore tests/devices --ignore tests/training
+
+.PHONY: bench-real
+bench-real: $(VENV)/.dev ## Restore realistic photographs and compare with Real-ESRGAN; ten minutes
+	$(BIN)/python -m benchmarks.real
 
 .PHONY: test-cuda
 test-cuda: $(VENV)/.dev ## Run the tests that need an NVIDIA GPU; a minute

@@ -2,7 +2,7 @@
 
     python examples/compare.py DEGRADED RESTORED ORIGINALS --scale 4 --picture before-after.png
 
-The three folders hold the same tree. PSNR is of the files' 8-bit values. LPIPS is
+The three folders hold the same tree; degraded images may have any extension. PSNR is of the files' 8-bit values. LPIPS is
 added after `deqir models fetch lpips`.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
         if not (options.originals / key).exists():
             continue
         restored, original = read(path), read(options.originals / key)
-        small = read(options.degraded / key)
+        small = read(next(options.degraded.glob(f"{key.with_suffix('')}.*")))
         size = (small.width * options.scale, small.height * options.scale)
         bicubic = small.resize(size, Image.Resampling.BICUBIC)
         row = [

@@ -106,8 +106,16 @@ def restore_with_display(job: RestoreJob, known: CheckedJob, console: Console) -
     from flows.server import check_server  # imports Prefect, after the checks that need none
 
     check_server()
-    with display(console, f"restoring {job.source}") as show, watching(show):
+    with display(console, f"restoring {job.source}{_auto(job)}") as show, watching(show):
         from flows.flow.restore_archive import already_opened, restore_archive
 
         with already_opened(opened):
             return restore_archive.with_options(retries=0)(job)  # the user decides about another try
+
+
+def _auto(job: RestoreJob) -> str:
+    """Return a remark on an enlargement without a told task, which undoes the rest before."""
+    degradation = job.result.degradation
+    if degradation.task != "auto" or degradation.scale == 1:
+        return ""
+    return f": each image is treated as it needs, then enlarged {degradation.scale} times (--task sr only enlarges)"
