@@ -2,8 +2,8 @@
 
     python examples/compare.py DEGRADED RESTORED ORIGINALS --scale 4 --picture before-after.png
 
-The three folders hold the same tree; degraded images may have any extension. PSNR is of the files' 8-bit values. LPIPS is
-added after `deqir models fetch lpips`.
+The three folders hold the same tree; degraded images may have any extension. PSNR is of the files' 8-bit values. LPIPS
+is added after `deqir models fetch lpips`.
 """
 
 from __future__ import annotations

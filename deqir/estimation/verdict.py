@@ -149,9 +149,9 @@ def _consistency(
     difference = operator(restored[None])[0].float().cpu() - given.float().cpu()
     rms, told = float(difference.square().mean().sqrt()) * LEVELS, sigma_y * LEVELS
     if rms > INCONSISTENT * told + CONSISTENT:
-        return [f"degraded again, the result differs from the given image by {rms:.1f} levels, for {told:.1f} told"]
+        return [f"no agreement: degraded again, the result differs by {rms:.1f} levels, for a noise of {told:.1f} told"]
     if isinstance(operator, Denoising) and rms < REMOVED * told - CONSISTENT:
-        return [f"noise of {told:.1f} levels was told, but the image has about {rms:.1f}: detail may be lost"]
+        return [f"detail may be lost: noise of {told:.1f} levels was told, but the image has about {rms:.1f}"]
     return []
 
 

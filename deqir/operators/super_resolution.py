@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deqir.linalg.axes import both, check_sides
+from deqir.linalg.device_constant import Constant
 from deqir.linalg.spectral import two_valued
 from deqir.protocols import Gain
 from deqir.shapes import Float
@@ -114,7 +115,7 @@ class NearestSuperResolution:
     def start(self, y: Float[Tensor, "B C h w"], /) -> Float[Tensor, "B C H W"]:
         """Return y interpolated by cubics through the kept pixels."""
         axes = zip(y.shape[-2:], both(self.scale), self.kept, strict=True)
-        down, across = (_through(length, scale, place).to(y) for length, scale, place in axes)
+        down, across = (_through(length, scale, place).like(y) for length, scale, place in axes)
         smooth = down @ y @ across.mT
         return smooth + self.pinv(y - self(smooth))  # equal to y to the last bit
 
@@ -122,8 +123,8 @@ class NearestSuperResolution:
 
 
 @lru_cache(maxsize=8)
-def _through(length: int, scale: int, place: int) -> Float[Tensor, "H h"]:
-    """Return the float64 matrix of cubic interpolation (a = -0.5) with the known values at place, place + scale, ..."""
+def _through(length: int, scale: int, place: int) -> Constant:
+    """Return the matrix (H, h) of cubic interpolation (a = -0.5) with the known values at place, place + scale, ..."""
     with torch.inference_mode(False):  # the next caller of a cached tensor may want gradients
         at = (torch.arange(length * scale, dtype=torch.float64) - place) / scale
         known = at.floor().long()[:, None] + torch.arange(-1, 3)
@@ -132,4 +133,4 @@ def _through(length: int, scale: int, place: int) -> Float[Tensor, "H h"]:
         outer = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
         weights = torch.where(distance <= 1, inner, outer)
         matrix = torch.zeros(length * scale, length, dtype=torch.float64)
-        return matrix.scatter_add_(1, known.clamp(0, length - 1), weights)
+        return Constant(matrix.scatter_add_(1, known.clamp(0, length - 1), weights))

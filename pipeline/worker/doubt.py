@@ -37,7 +37,7 @@ def doubts_of(restored: Restored) -> tuple[str, ...]:
         colour_asked=coloured or prepared.tone is not None,
         exact=single and not own,
     )
-    return tuple(f"doubt: {reason}" for reason in verdict.reasons)
+    return verdict.reasons
 
 
 def with_misfit(row: ManifestRow, misfit: Misfit | None) -> ManifestRow:

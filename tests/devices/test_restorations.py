@@ -38,7 +38,7 @@ from tests.deqir.restorations import (
     in_iterations,
     waits_of,
 )
-from tests.devices.waits import waited
+from tests.devices.waits import of_rounds, waited
 
 CPU: Final = torch.device("cpu")
 APART: Final = {torch.float64: 1e-5, torch.float32: 2e-4}
@@ -82,9 +82,9 @@ def test_every_operator_restores_there_what_it_does_here_and_waits_once_a_round(
     with waited(device) as counted:
         found, rounds = run(requests, how.settings, device)
     compare(found, run(requests, how.settings, CPU)[0])
-    waits = [wait for wait in counted.waits if not in_iterations(wait)]
+    waits = [wait for wait in of_rounds(counted.waits) if not in_iterations(wait)]
     assert len(waits) == waits_of(name, way, rounds), waits
-    assert isinstance(A, Iterative) or len(waits) == len(counted.waits)
+    assert isinstance(A, Iterative) or len(waits) == len(of_rounds(counted.waits))
     assert not counted.uploads
     edges = 2 if name == "deblur-framed" and not how.given else 0
     assert device.type == "cuda" or len(counted.streamed) == 2 + how.images * (1 + how.given + edges)
@@ -145,7 +145,7 @@ def test_images_of_several_shapes_and_operators_share_the_device(mode, tile, dty
         found, rounds = run(requests, settings, device)
     compare(found, run(requests, settings, CPU)[0])
     if device.type != "cuda":  # where what is sent first would be a wait, too
-        waits = [wait for wait in counted.waits if not in_iterations(wait)]
+        waits = [wait for wait in of_rounds(counted.waits) if not in_iterations(wait)]
         assert len(waits) == rounds + len(requests) + ASKED_AT_START["inpaint"], waits
 
 

@@ -43,6 +43,11 @@ def waited(device: torch.device) -> Iterator[Traffic]:
             torch.cuda.set_sync_debug_mode("default")
 
 
+def of_rounds(waits: list[str]) -> list[str]:
+    """Return the waits without those of the last step, which looks at each image at its end as often as it corrects."""
+    return [wait for wait in waits if "last_step.py" not in wait]
+
+
 def _line() -> str:
     """Return the innermost line of deqir that is being run."""
     frame = sys._getframe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -126,7 +127,7 @@ class JpegCompression:
             return image
         planes = [plane[:, None] for plane in self.layout.planes(image)]
         full = [functional.interpolate(plane, image.shape[-2:], mode="bilinear") for plane in planes]
-        return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(ycc(image)), torch.cat(full, 1))
+        return torch.einsum("ij,bjhw->bihw", _rgb().like(image), torch.cat(full, 1))
 
     guess = start
 
@@ -186,3 +187,10 @@ class JpegCompression:
         pixels = units.reshape(*units.shape[:2], down, across, -1, rows, columns)
         image: Tensor = pixels.permute(0, 1, 4, 2, 5, 3, 6).flatten(1, 2).flatten(2, 3).flatten(3, 4)
         return image
+
+
+@lru_cache(maxsize=1)
+def _rgb() -> Constant:
+    """Return the map from Y, Cb and Cr to red, green and blue."""
+    with torch.inference_mode(False):
+        return Constant(torch.linalg.inv(ycc(torch.zeros((), dtype=torch.float64))))

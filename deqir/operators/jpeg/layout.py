@@ -104,7 +104,7 @@ class Layout:
 
 def ycc(like: Tensor) -> Float[Tensor, "3 3"]:
     """Return the map from red, green and blue to Y, Cb and Cr (JFIF, without its offset)."""
-    return torch.tensor([REC_601, CB, CR], dtype=like.dtype, device=like.device)
+    return _ycc(like.dtype, like.device)
 
 
 def blocks_of(plane: Float[Tensor, "*batch H W"]) -> Float[Tensor, "*batch h w 8 8"]:
@@ -129,3 +129,9 @@ def _matrix(layout: Layout) -> Tensor:
     with torch.inference_mode(False):
         pixels = torch.eye(channels * height * width, dtype=torch.float64).view(-1, channels, height, width)
         return torch.cat([transformed(plane).flatten(1) for plane in layout.planes(pixels)], 1).mT
+
+
+@lru_cache(maxsize=8)
+def _ycc(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor([REC_601, CB, CR], dtype=dtype, device=device)

@@ -226,13 +226,13 @@ def test_an_image_that_never_fits_is_said_so_and_the_others_are_restored() -> No
         Restorer(small_machine, steps=2)(torch.zeros(1, 3, 8, 10), SuperResolution(scale=2))
 
 
-def sensor() -> MatrixFree:
+def sensor(bright: float = 3.0) -> MatrixFree:
     """A pooling, solved by one iteration; where it is too bright each pixel has a gain of its own, and three do not."""
     pool, gains = SuperResolution(scale=2), torch.linspace(0.2, 2, 24, dtype=torch.float64).view(4, 6)
 
     def forward(x: Tensor) -> Tensor:
         y: Tensor = pool(x)
-        return torch.where(y.abs().amax((1, 2, 3), keepdim=True) > 3, gains * y, y)
+        return torch.where(y.abs().amax((1, 2, 3), keepdim=True) > bright, gains * y, y)
 
     return MatrixFree(forward=forward, transpose=pool.adjoint, shape=(3, 8, 12), max_iterations=3)
 
@@ -332,9 +332,9 @@ def test_an_image_is_not_lost_when_it_can_no_longer_be_compared_with_y(mode, ima
 
 
 def test_the_front_door_says_which_image_its_operator_could_not_invert() -> None:
-    y = torch.stack([0.2 * rand(3, 4, 6), 100 * rand(3, 4, 6, seed=1)])
+    y = torch.stack([0.002 * rand(3, 4, 6), rand(3, 4, 6, seed=1)])
     with pytest.raises(ConvergenceError, match="allow more iterations") as raised:
-        Restorer(toy_denoiser, steps=T, start_noise=0.2)(y, sensor())
+        Restorer(toy_denoiser, steps=T, start_noise=0.2)(y, sensor(bright=0.03))
     assert raised.value.__notes__ == ["while restoring image 1 of the 2 given"]
 
 

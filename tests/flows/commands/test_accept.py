@@ -10,18 +10,18 @@ from tests.flows.conftest import one_line
 from tests.pipeline.archive import image_bytes, put
 from tests.pipeline.worker.test_doubts import blurred
 
-AUTO = ("--scale", "2", "--steps", "1", "--executor", "local", "--device", "cpu")
+SR = ("--task", "sr", "--scale", "2", "--steps", "1", "--executor", "local", "--device", "cpu")
 
 
 def test_images_set_aside_are_listed_and_delivered_when_somebody_accepts_them(tmp_path, tiny_prior, deqir) -> None:
     source, destination = tmp_path / "in", tmp_path / "out"
     for key in ("a.png", "b.png"):
         put(source, key, blurred())
-    restore = ("restore", source, destination, "--prior", tiny_prior, *AUTO)
+    restore = ("restore", source, destination, "--prior", tiny_prior, *SR)
     run = deqir(*restore)
     assert run.returncode == 3, run.stderr
-    assert "2 set aside (operator)" in run.stdout
-    assert "a.png: set aside: operator: the given image is softer" in run.stdout
+    assert "2 set aside (the image is softer than this treatment expects)" in run.stdout
+    assert "a.png: set aside: the image is softer" in run.stdout
     assert f"deqir accept {destination} --job " in run.stdout
     assert "2 set aside" in run.stderr
 
@@ -51,7 +51,7 @@ def test_accept_wants_names_or_all(tmp_path, deqir) -> None:
 
 
 def test_images_of_other_kinds_end_a_run_with_status_3_and_other_files_do_not(tmp_path, tiny_prior, deqir) -> None:
-    put(tmp_path / "in", "clean.jpg", image_bytes(3, kind="JPEG"))
+    put(tmp_path / "in", "clean.jpg", image_bytes(3, kind="JPEG", quality=95))
     put(tmp_path / "in", "notes.txt", b"taken in 1931")
     restore = ("restore", tmp_path / "in", tmp_path / "out", "--prior", tiny_prior, "--executor", "local")
     run = deqir(*restore)

@@ -93,7 +93,7 @@ def test_a_test_archive_is_degraded_and_restored_against_its_originals(tmp_path,
     assert "a/one.png: ImageTooLargeError" in refused.stdout
     assert (tmp_path / "none/a/odd.png").exists()
     options = ("--reference", originals, "--prior", tiny_prior, "--steps", "3", "--executor", "local", "--json")
-    run = deqir("restore", tmp_path / "small", tmp_path / "out", *options)
+    run = deqir("restore", tmp_path / "small", tmp_path / "out", "--task", "sr", *options)
     summary = json.loads(run.stdout)
     assert summary["measured"] == 2
     assert summary["psnr"] > 15

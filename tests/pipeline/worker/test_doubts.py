@@ -39,7 +39,7 @@ def test_a_doubtful_image_is_kept_apart_with_its_reasons(source, destination, op
     assert (row.status, rows["album/00.png"].status) == ("set_aside", "restored")
     assert rows["album/00.png"].doubts == []
     assert row.doubts is not None
-    assert row.doubts[0].startswith("doubt: the image is softer")
+    assert row.doubts[0].startswith("the image is softer")
     assert not (destination / doubtful).exists()
     kept = (destination / job.layout.aside(doubtful)).read_bytes()
     assert (row.output_key, row.output_size) == (doubtful, len(kept))
