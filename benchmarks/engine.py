@@ -89,7 +89,7 @@ def tables(prior: Prior, options: argparse.Namespace) -> dict[str, Callable[[], 
 
     def bulk_in_turns() -> list[Row]:
         steps = Defaults.STEPS // 2
-        engine, by_itself = ours(Settings(steps=steps, denoiser_batch=batch, within_range=False)), by_hand(steps, batch)
+        engine, by_itself = ours(Settings(steps=steps, denoiser_batch=batch)), by_hand(steps, batch)
         return [bulk(prior, many, engine, by_itself, pairs=1 if quick else 7)]
 
     def depth() -> list[Row]:

@@ -130,7 +130,7 @@ def test_a_loaded_prior_restores_there_again_and_again(y_there, mode, here, ther
     if device.type != "cuda":
         assert not asked.uploads
         questions = [wait for wait in of_rounds(asked.waits) if "round.py" not in wait]
-        # y is finite and in range, each image's content for its seed, each misfit; or each misfit, and what is brought back
+        # y is finite and in range, each image's content for its seed, each misfit; or misfits, and what is brought back
         assert len(questions) == (2 + 2 * len(y) if y_there else len(y) + 2)
 
 
