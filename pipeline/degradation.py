@@ -67,7 +67,7 @@ class Degradation(Model):
     """Width of the blur in pixels. gaussian: its standard deviation. uniform: the side of the box. motion: its
     length. auto: estimated for each image, for blurs of kind gaussian.
 
-    A width too large harms an image, one too small only helps less: of an estimate, the low end counts."""
+    A width too large harms an image, one too small only helps less: an estimate is taken rather too narrow."""
     angle: Annotated[float, Tasks({"deblur": 0.0}), Option(needs=("blur", ("motion",)))] = Field(0.0, ge=-180, le=180)
     """Direction of a motion in degrees, counterclockwise from rightwards."""
     kernel_file: Annotated[Place | None, Tasks({"deblur": None}), Option(metavar="FILE")] = None

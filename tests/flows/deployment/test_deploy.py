@@ -91,7 +91,7 @@ def test_the_server_refuses_a_run_whose_parameters_are_out_of_range(api, deploy)
 def test_the_server_takes_a_run_of_another_task_whose_other_fields_are_empty(api, deploy) -> None:
     deploy("empty")
     id, job = api.deployment("empty")["id"], JOB.model_dump(mode="json")
-    job["result"]["degradation"] = {"task": "deblur", "width": "auto", "scale": None, "colour": None, "mask": None}
+    job["result"]["degradation"] = {"task": "deblur", "width": "auto", "scale": None, "mask": None}
     run = api.call("POST", f"/deployments/{id}/create_flow_run", {"parameters": {"job": job}})
     asked = RestoreJob.model_validate(run["parameters"]["job"]).result.degradation
     assert asked == Degradation(task="deblur", blur="gaussian", width="auto")
