@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deqir.fixed_point.joint_map import scan
 from deqir.fixed_point.solvers import block_residual
-from deqir.protocols import Bounded, Linearization, Outcome, Surrogate
+from deqir.protocols import Bounded, Iterative, Linearization, LinearOperator, Outcome, Surrogate
 from deqir.results import ConvergenceStats, concerns_images, misfit_or_nan
 from deqir.sampling.last_step import within_range
 from deqir.sampling.sampler import Sampler
@@ -152,8 +152,13 @@ class ImageState(Generic[Tag]):
         try:
             if isinstance(sampler.A, Bounded):
                 return sampler.A.nearest(x, self.planned.request.y[None])
-            return within_range(sampler.A, x, sampler.pinv_y, exact=sampler.sigma_y is None)
+            return within_range(sampler.A, x, sampler.pinv_y, exact=sampler.sigma_y is None and _is_exact(sampler.A))
         except Exception as error:
             if not concerns_images(error):
                 raise
             return x.clamp(-1, 1)
+
+
+def _is_exact(A: LinearOperator) -> bool:
+    """True if A^+ inverts all that A lets through; a damped inverse would amplify noise that was not told."""
+    return not isinstance(A, Iterative) and getattr(A, "threshold", 0.0) == 0

@@ -79,8 +79,12 @@ class Release:
         return ("index", index), ("rows", self.rows), ("forms", self.forms)
 
     def command(self, name: str) -> list[str]:
-        """Return the command that goes on with a job, without an option that images in colour no longer need."""
-        return [word for word in self.jobs[name]["then"]["command"] if word != "--colour"]
+        """Return the command that goes on with a job, as today's command line says it.
+
+        Images in colour need no option any more, and a guide needs a told task.
+        """
+        command = [word for word in self.jobs[name]["then"]["command"] if word != "--colour"]
+        return [*command, "--task", "sr"] if "--guide" in command and "--task" not in command else command
 
     def state(self, name: str) -> dict[str, Object]:
         """Return the objects of a job."""
