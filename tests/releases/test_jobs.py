@@ -17,7 +17,8 @@ pytestmark = pytest.mark.s3
 
 RECORDED = {f"{release.version} {name}": (release, name) for release in releases() for name in sorted(release.jobs)}
 OTHERWISE = ("error", "reason", "data_consistency", "suspects", "misfit", "operator_suspect")
-"""Names of words of messages, and of the measure that was taken before rounding to 8 bits and is taken after it now."""
+"""Names of words of messages, of the measure that is taken after rounding to 8 bits now, and of results of the check of
+an operator, which each release improves."""
 BEGUN = {title: (release, name) for title, (release, name) in RECORDED.items() if "then" in release.jobs[name]}
 
 
