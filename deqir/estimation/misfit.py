@@ -41,7 +41,7 @@ FLAT: Final = 3.0
 STRAIGHT: Final = 0.99
 BEND: Final = 2.1
 """Second difference of ramps, in levels: three standard deviations of the second difference of rounding."""
-AVERAGE_ALIASES: Final = 2.0
+AVERAGE_ALIASES: Final = 3.0
 """Evidence for aliasing without fault in averages of blocks, which let some of it through."""
 NO_FLOOR: Final = 1e-9
 
